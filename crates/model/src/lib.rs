@@ -1,0 +1,32 @@
+//! The nouns of Wardwatch: data and total functions, nothing else.
+//!
+//! Every other crate speaks in these types. They know no clock, file, socket, thread, log or SQL, and they are not
+//! serialisable by design: what a machine reads is made in `export`, what a disk holds is made in `store`.
+//!
+//! The narrow waist is [`Observation`]: one thing learned about one subject. N protocols and M consumers meet there,
+//! so a new protocol touches no consumer.
+#![warn(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod class;
+mod device;
+mod flow;
+mod frame;
+mod net;
+mod observation;
+mod text;
+mod time;
+
+pub use class::DeviceClass;
+pub use device::{
+    Address, Attachment, Change, Device, DeviceId, Edge, EdgeKey, Evidence, EvidenceKey, KeyKind, LeaseEntry,
+    Merge, Service, Vote,
+};
+pub use flow::{Flow, FlowRecord, FlowState, OriginatorBy};
+pub use frame::{Frame, LinkType};
+pub use net::{FlowKey, IpProto, Mac, Side, Vlan};
+pub use observation::{
+    Attribute, BindingSource, Confidence, DicomRole, DicomStage, Equipment, EquipmentAttribute, Event, Fact,
+    Lease, LeaseMessage, Observation, Relation, Subject,
+};
+pub use text::Text;
+pub use time::Timestamp;

@@ -1,0 +1,124 @@
+//! Encodings that several protocols share. No dissector uses another; they meet here.
+
+use crate::Malformed;
+
+/// Reads a byte slice front to back. Every read is checked; a failed read moves nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    base: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Over `bytes`, whose first byte is at offset 0.
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, base: 0 }
+    }
+
+    /// Over `bytes`, whose first byte is at `offset` of the PDU: so that errors name the right place.
+    pub const fn at(bytes: &'a [u8], offset: usize) -> Self {
+        Self { bytes, base: offset }
+    }
+
+    /// Offset of the next byte.
+    pub const fn offset(&self) -> usize {
+        self.base
+    }
+
+    /// Bytes left.
+    pub const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing is left.
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// What is left, without moving.
+    pub const fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// An error here.
+    pub const fn malformed(&self, what: &'static str) -> Malformed {
+        Malformed { what, at: self.base }
+    }
+
+    /// The next `n` bytes.
+    pub fn take(&mut self, n: usize, what: &'static str) -> Result<&'a [u8], Malformed> {
+        let (head, tail) = self.bytes.split_at_checked(n).ok_or(self.malformed(what))?;
+        self.bytes = tail;
+        self.base = self.base.saturating_add(n);
+        Ok(head)
+    }
+
+    /// A reader over the next `n` bytes, which knows its place.
+    pub fn sub(&mut self, n: usize, what: &'static str) -> Result<Self, Malformed> {
+        let base = self.base;
+        Ok(Self { bytes: self.take(n, what)?, base })
+    }
+
+    /// The next `N` bytes.
+    pub fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], Malformed> {
+        let at = self.malformed(what);
+        self.take(N, what)?.try_into().map_err(|_| at)
+    }
+
+    /// One byte.
+    pub fn u8(&mut self, what: &'static str) -> Result<u8, Malformed> {
+        self.array::<1>(what).map(|[byte]| byte)
+    }
+
+    /// Two bytes, big endian.
+    pub fn u16(&mut self, what: &'static str) -> Result<u16, Malformed> {
+        self.array(what).map(u16::from_be_bytes)
+    }
+
+    /// Four bytes, big endian.
+    pub fn u32(&mut self, what: &'static str) -> Result<u32, Malformed> {
+        self.array(what).map(u32::from_be_bytes)
+    }
+
+    /// Two bytes, little endian.
+    pub fn u16_le(&mut self, what: &'static str) -> Result<u16, Malformed> {
+        self.array(what).map(u16::from_le_bytes)
+    }
+
+    /// Four bytes, little endian.
+    pub fn u32_le(&mut self, what: &'static str) -> Result<u32, Malformed> {
+        self.array(what).map(u32::from_le_bytes)
+    }
+}
+
+/// `bytes` as lower-case hexadecimal, for identifiers that have no better form. At most the first 64 bytes.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().take(64).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_are_checked_and_know_their_place() {
+        let mut r = Reader::at(&[1, 2, 3, 4, 5, 6, 7], 10);
+        assert_eq!(r.u16("a"), Ok(0x0102));
+        assert_eq!(r.u32_le("b"), Ok(0x0605_0403));
+        assert_eq!(r.u16("c"), Err(Malformed { what: "c", at: 16 }));
+        assert_eq!(r.rest(), [7], "a failed read moves nothing");
+        let mut sub = r.sub(1, "d").unwrap();
+        assert_eq!((sub.offset(), sub.u8("e"), r.is_empty()), (16, Ok(7), true));
+        assert_eq!(sub.take(usize::MAX, "f"), Err(Malformed { what: "f", at: 17 }));
+    }
+
+    #[test]
+    fn hex_is_bounded() {
+        assert_eq!(hex(&[0xde, 0xad, 0x01]), "dead01");
+        assert_eq!(hex(&[0; 1000]).len(), 128);
+    }
+}
