@@ -20,6 +20,8 @@
     )
 )]
 
+#[cfg(test)]
+mod hostile;
 pub mod wire;
 
 use model::{Confidence, Fact, IpProto, Mac, Observation, Side, Subject, Timestamp, Vlan};
