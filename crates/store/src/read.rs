@@ -1,0 +1,495 @@
+//! Rows back into the types of `model`.
+
+use crate::StoreError;
+use crate::rows::{ORIGINATOR_BY, STATES, blob_ip, blob_mac, ip_blob};
+use model::{
+    Address, Attachment, Attribute, Change, Device, DeviceClass, DeviceId, Edge, EdgeKey, Evidence,
+    EvidenceKey, Flow, FlowKey, FlowRecord, IpProto, KeyKind, Lease, LeaseEntry, LeaseMessage, Mac, Merge,
+    Service, Side, Text, Timestamp, Vlan, Vote,
+};
+use rusqlite::{Connection, Row, ToSql, params_from_iter};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{LazyLock, Mutex};
+
+/// Looks at what is committed.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    pub(crate) conn: &'a Connection,
+    pub(crate) name: &'a Path,
+}
+
+/// What one replay or one run of the sensor was like.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// Time of the first frame.
+    pub first: Option<Timestamp>,
+    /// Time of the last frame.
+    pub last: Option<Timestamp>,
+    /// Frames read.
+    pub frames: u64,
+    /// The report, as JSON.
+    pub report: String,
+}
+
+/// Everything known of one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The summary.
+    pub device: Device,
+    /// The evidence for it, by attribute.
+    pub evidence: Vec<Evidence>,
+    /// Addresses it holds or held.
+    pub addresses: Vec<Address>,
+    /// Its lease history, oldest first.
+    pub leases: Vec<LeaseEntry>,
+    /// What it serves.
+    pub services: Vec<Service>,
+}
+
+/// Which flows to read. Empty fields match all.
+#[derive(Clone, Debug, Default)]
+pub struct FlowFilter {
+    /// Either end is this device.
+    pub device: Option<DeviceId>,
+    /// Either end has this address.
+    pub ip: Option<IpAddr>,
+    /// Either end has this port.
+    pub port: Option<u16>,
+    /// Transport.
+    pub transport: Option<IpProto>,
+    /// Application protocol.
+    pub app: Option<String>,
+    /// Innermost VLAN id; 0 is untagged.
+    pub vlan: Option<u16>,
+    /// State.
+    pub state: Option<model::FlowState>,
+    /// At most this many; 0 is all.
+    pub limit: u64,
+}
+
+type Got<T> = Result<T, StoreError>;
+
+/// Why a row cannot be read: the column that is not what the schema says.
+struct Bad(String);
+
+impl From<rusqlite::Error> for Bad {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+fn need<T>(value: Option<T>, column: &str) -> Result<T, Bad> {
+    value.ok_or_else(|| Bad(format!("column {column} holds something else")))
+}
+
+fn text(row: &Row<'_>, column: &str) -> Result<Text, Bad> {
+    need(Text::from_str_lossy(&row.get::<_, String>(column)?), column)
+}
+
+fn maybe_text(row: &Row<'_>, column: &str) -> Result<Option<Text>, Bad> {
+    Ok(row.get::<_, Option<String>>(column)?.as_deref().and_then(Text::from_str_lossy))
+}
+
+fn time(row: &Row<'_>, column: &str) -> Result<Timestamp, Bad> {
+    Ok(Timestamp(row.get(column)?))
+}
+
+fn id(row: &Row<'_>, column: &str) -> Result<DeviceId, Bad> {
+    Ok(DeviceId(row.get(column)?))
+}
+
+fn ip(row: &Row<'_>, column: &str) -> Result<IpAddr, Bad> {
+    need(row.get::<_, String>(column)?.parse().ok(), column)
+}
+
+fn maybe_ip(row: &Row<'_>, column: &str) -> Result<Option<IpAddr>, Bad> {
+    row.get::<_, Option<String>>(column)?.map(|text| need(text.parse().ok(), column)).transpose()
+}
+
+fn vlan(row: &Row<'_>, column: &str) -> Result<Vlan, Bad> {
+    Ok(Vlan::from_bits(row.get::<_, i64>(column)?.unsigned_abs()))
+}
+
+fn count(row: &Row<'_>, column: &str) -> Result<u64, Bad> {
+    Ok(row.get::<_, i64>(column)?.unsigned_abs())
+}
+
+/// A stored application name as the `&'static str` that records carry. The names come from the registry, so there are
+/// few; a database that claims thousands of them gets none beyond the first.
+fn app_name(name: &str) -> Option<&'static str> {
+    static NAMES: LazyLock<Mutex<BTreeSet<&'static str>>> = LazyLock::new(Mutex::default);
+    let mut names = NAMES.lock().ok()?;
+    if let Some(known) = names.get(name) {
+        return Some(known);
+    }
+    (names.len() < 1_024).then(|| {
+        let kept: &'static str = Box::leak(name.to_owned().into_boxed_str());
+        names.insert(kept);
+        kept
+    })
+}
+
+impl<'a> Reader<'a> {
+    fn query<T>(
+        &self,
+        table: &str,
+        sql: &str,
+        params: &[&dyn ToSql],
+        mut make: impl FnMut(&Row<'_>) -> Result<T, Bad>,
+    ) -> Got<Vec<T>> {
+        let fail = |error| StoreError::from_sqlite(self.name, error);
+        let mut statement = self.conn.prepare_cached(sql).map_err(fail)?;
+        let mut rows = statement.query(params_from_iter(params)).map_err(fail)?;
+        let mut out = Vec::new();
+        while let Some(row) = rows.next().map_err(fail)? {
+            out.push(make(row).map_err(|Bad(what)| StoreError::Damaged {
+                path: self.name.into(),
+                what: format!("table {table}: {what}"),
+            })?);
+        }
+        Ok(out)
+    }
+
+    /// One table, all of it or one device's rows, in the order of its key.
+    fn table<T>(
+        &self,
+        table: &str,
+        order: &str,
+        device: Option<DeviceId>,
+        make: impl FnMut(&Row<'_>) -> Result<T, Bad>,
+    ) -> Got<Vec<T>> {
+        let only = if device.is_some() { " WHERE device = ?1" } else { "" };
+        let id = device.map(|id| id.0);
+        let params: Vec<&dyn ToSql> = id.iter().map(|id| id as &dyn ToSql).collect();
+        self.query(table, &format!("SELECT * FROM {table}{only} ORDER BY {order}"), &params, make)
+    }
+
+    /// Every device, by number.
+    pub fn devices(&self) -> Got<Vec<Device>> {
+        let mut devices = self.table("device", "id", None, |row| {
+            let attached: bool = row.get("attached")?;
+            let device = Device {
+                id: id(row, "id")?,
+                keys: Vec::new(),
+                macs: Vec::new(),
+                addresses: Vec::new(),
+                attributes: Vec::new(),
+                class: need(DeviceClass::parse(&row.get::<_, String>("class")?), "class")?,
+                votes: Vec::new(),
+                roles: Vec::new(),
+                router: row.get("router")?,
+                attachment: attached
+                    .then(|| {
+                        Ok::<_, Bad>(Attachment {
+                            switch: maybe_text(row, "switch")?,
+                            port: maybe_text(row, "port")?,
+                        })
+                    })
+                    .transpose()?,
+                vlans: Vec::new(),
+                sop_classes: Vec::new(),
+                implementations: Vec::new(),
+                behind: row.get::<_, Option<u32>>("behind")?.map(DeviceId),
+                first: time(row, "first")?,
+                last: time(row, "last")?,
+            };
+            Ok((device.id, device))
+        })?;
+        let mut by_id: BTreeMap<_, _> = devices.iter_mut().map(|(id, device)| (*id, device)).collect();
+        self.table("device_item", "device, kind, n", None, |row| {
+            let Some(device) = by_id.get_mut(&id(row, "device")?) else { return Ok(()) };
+            let kind: String = row.get("kind")?;
+            put_item(device, &kind, row)
+        })?;
+        Ok(devices.into_iter().map(|(_, device)| device).collect())
+    }
+
+    /// Everything known of each device, by number.
+    pub fn inventory(&self) -> Got<Vec<Known>> {
+        let mut known: BTreeMap<_, _> = self
+            .devices()?
+            .into_iter()
+            .map(|device| {
+                let none =
+                    Known { device, evidence: vec![], addresses: vec![], leases: vec![], services: vec![] };
+                (none.device.id, none)
+            })
+            .collect();
+        for row in self.evidence()? {
+            known.entry(row.key.device).and_modify(|k| k.evidence.push(row));
+        }
+        for row in self.addresses()? {
+            known.entry(row.device).and_modify(|k| k.addresses.push(row));
+        }
+        for row in self.leases()? {
+            known.entry(row.device).and_modify(|k| k.leases.push(row));
+        }
+        for row in self.services()? {
+            known.entry(row.device).and_modify(|k| k.services.push(row));
+        }
+        Ok(known.into_values().collect())
+    }
+
+    fn evidence(&self) -> Got<Vec<Evidence>> {
+        self.table("evidence", "device, attribute, value, source, field", None, |row| {
+            Ok(Evidence {
+                key: EvidenceKey {
+                    device: id(row, "device")?,
+                    attribute: Attribute::stored(row.get("attribute")?),
+                    value: text(row, "value")?,
+                    source: row.get::<_, String>("source")?.into(),
+                    field: row.get::<_, String>("field")?.into(),
+                },
+                confidence: row.get("confidence")?,
+                first: time(row, "first")?,
+                last: time(row, "last")?,
+                count: count(row, "count")?,
+            })
+        })
+    }
+
+    fn addresses(&self) -> Got<Vec<Address>> {
+        self.table("address", "device, first, vlan, ip", None, |row| {
+            Ok(Address {
+                device: id(row, "device")?,
+                vlan: vlan(row, "vlan")?,
+                ip: ip(row, "ip")?,
+                first: time(row, "first")?,
+                last: time(row, "last")?,
+                until: row.get::<_, Option<i64>>("until")?.map(Timestamp),
+                how: row.get::<_, String>("how")?.into(),
+            })
+        })
+    }
+
+    fn leases(&self) -> Got<Vec<LeaseEntry>> {
+        self.table("lease", "device, ts, n", None, |row| {
+            Ok(LeaseEntry {
+                device: id(row, "device")?,
+                ts: time(row, "ts")?,
+                n: row.get("n")?,
+                lease: Lease {
+                    message: need(LeaseMessage::parse(&row.get::<_, String>("message")?), "message")?,
+                    vlan: vlan(row, "vlan")?,
+                    ip: maybe_ip(row, "ip")?,
+                    server: maybe_ip(row, "server")?,
+                    relay: maybe_ip(row, "relay")?,
+                    seconds: row.get("seconds")?,
+                    renewal: row.get("renewal")?,
+                    rebinding: row.get("rebinding")?,
+                },
+            })
+        })
+    }
+
+    fn services(&self) -> Got<Vec<Service>> {
+        self.table("service", "device, transport, port", None, |row| {
+            Ok(Service {
+                device: id(row, "device")?,
+                transport: IpProto(row.get("transport")?),
+                port: row.get("port")?,
+                application: row.get::<_, Option<String>>("application")?.map(Into::into),
+                first: time(row, "first")?,
+                last: time(row, "last")?,
+                count: count(row, "count")?,
+            })
+        })
+    }
+
+    /// Merges, those taken back too, by time.
+    pub fn merges(&self) -> Got<Vec<Merge>> {
+        self.table("merge", "at, stays, goes", None, |row| {
+            let undone = row.get::<_, Option<i64>>("undone")?.map(Timestamp);
+            Ok(Merge {
+                into: id(row, "stays")?,
+                from: id(row, "goes")?,
+                at: time(row, "at")?,
+                why: text(row, "why")?,
+                undone: undone.zip(maybe_text(row, "undone_why")?),
+            })
+        })
+    }
+
+    /// Who talks to whom, by client.
+    pub fn edges(&self) -> Got<Vec<Edge>> {
+        self.table("edge", "client, server, peer, transport, port, application", None, |row| {
+            let peer: String = row.get("peer")?;
+            let application: String = row.get("application")?;
+            let exchanges: Vec<(String, Option<String>, u64)> =
+                need(serde_json::from_str(&row.get::<_, String>("exchanges")?).ok(), "exchanges")?;
+            Ok(Edge {
+                key: EdgeKey {
+                    client: id(row, "client")?,
+                    server: Some(id(row, "server")?).filter(|id| id.0 != 0),
+                    peer: Some(peer)
+                        .filter(|p| !p.is_empty())
+                        .map(|p| need(p.parse().ok(), "peer"))
+                        .transpose()?,
+                    transport: IpProto(row.get("transport")?),
+                    port: row.get("port")?,
+                    application: Some(application).filter(|a| !a.is_empty()).map(Into::into),
+                },
+                first: time(row, "first")?,
+                last: time(row, "last")?,
+                flows: count(row, "flows")?,
+                packets: [count(row, "packets_client")?, count(row, "packets_server")?],
+                bytes: [count(row, "bytes_client")?, count(row, "bytes_server")?],
+                exchanges: exchanges
+                    .into_iter()
+                    .filter_map(|(kind, outcome, n)| {
+                        Some((
+                            Text::from_str_lossy(&kind)?,
+                            outcome.as_deref().and_then(Text::from_str_lossy),
+                            n,
+                        ))
+                    })
+                    .collect(),
+                latency: row.get("latency")?,
+            })
+        })
+    }
+
+    /// Flows that match, in the order in which they ended.
+    pub fn flows(&self, filter: &FlowFilter) -> Got<Vec<Flow>> {
+        let mut terms = vec!["1".to_owned()];
+        let mut params: Vec<Box<dyn ToSql>> = Vec::new();
+        let mut either = |columns: [&str; 2], value: Box<dyn ToSql>| {
+            params.push(value);
+            terms.push(format!("({} = ?{n} OR {} = ?{n})", columns[0], columns[1], n = params.len()));
+        };
+        if let Some(device) = filter.device {
+            either(["device_o", "device_r"], Box::new(device.0));
+        }
+        if let Some(ip) = filter.ip {
+            either(["ip_o", "ip_r"], Box::new(ip_blob(ip)));
+        }
+        if let Some(port) = filter.port {
+            either(["port_o", "port_r"], Box::new(port));
+        }
+        if let Some(transport) = filter.transport {
+            either(["transport", "transport"], Box::new(transport.0));
+        }
+        if let Some(app) = &filter.app {
+            either(["app", "app"], Box::new(app.clone()));
+        }
+        if let Some(id) = filter.vlan {
+            either(["vlan & 4095", "vlan & 4095"], Box::new(id));
+        }
+        if let Some(state) = filter.state {
+            either(["state", "state"], Box::new(crate::rows::code(&STATES, &state)));
+        }
+        let limit = if filter.limit == 0 { String::new() } else { format!(" LIMIT {}", filter.limit) };
+        let sql = format!("SELECT * FROM flow WHERE {} ORDER BY rowid{limit}", terms.join(" AND "));
+        let params: Vec<&dyn ToSql> = params.iter().map(|p| &**p).collect();
+        self.query("flow", &sql, &params, flow)
+    }
+
+    /// How many flow records there are.
+    pub fn flow_count(&self) -> Got<u64> {
+        self.query("flow", "SELECT count(*) AS n FROM flow", &[], |row| count(row, "n"))
+            .map(|n| n.iter().sum())
+    }
+
+    /// Runs, oldest first.
+    pub fn runs(&self) -> Got<Vec<Run>> {
+        self.table("run", "id", None, |row| {
+            Ok(Run {
+                first: row.get::<_, Option<i64>>("first")?.map(Timestamp),
+                last: row.get::<_, Option<i64>>("last")?.map(Timestamp),
+                frames: count(row, "frames")?,
+                report: row.get("report")?,
+            })
+        })
+    }
+
+    pub(crate) fn rows(&self) -> Got<Vec<Change>> {
+        let mut out: Vec<Change> = Vec::new();
+        out.extend(self.devices()?.into_iter().map(|row| Change::Device(Box::new(row))));
+        out.extend(self.evidence()?.into_iter().map(|row| Change::Evidence(Box::new(row))));
+        out.extend(self.addresses()?.into_iter().map(|row| Change::Address(Box::new(row))));
+        out.extend(self.leases()?.into_iter().map(|row| Change::Lease(Box::new(row))));
+        out.extend(self.services()?.into_iter().map(|row| Change::Service(Box::new(row))));
+        out.extend(self.merges()?.into_iter().map(|row| Change::Merge(Box::new(row))));
+        out.extend(self.edges()?.into_iter().map(|row| Change::Edge(Box::new(row))));
+        Ok(out)
+    }
+}
+
+fn put_item(device: &mut Device, kind: &str, row: &Row<'_>) -> Result<(), Bad> {
+    let name: String = row.get("name")?;
+    let value: Option<String> = row.get("value")?;
+    let named = || need(Text::from_str_lossy(&name), "name");
+    let valued = || need(value.as_deref().and_then(Text::from_str_lossy), "value");
+    match kind {
+        "key" => {
+            let kinds =
+                [KeyKind::Mac, KeyKind::ClientId, KeyKind::Uuid, KeyKind::Application, KeyKind::Address];
+            let kind = need(kinds.into_iter().find(|kind| format!("{kind:?}") == name), "name")?;
+            device.keys.push((kind, need(value, "value")?));
+        }
+        "mac" => device.macs.push(need(Mac::parse(&name), "name")?),
+        "address" => {
+            let bits = need(value.and_then(|bits| bits.parse().ok()), "value")?;
+            device.addresses.push((Vlan::from_bits(bits), need(name.parse().ok(), "name")?));
+        }
+        "attribute" => device.attributes.push((Attribute::stored(name.clone()), valued()?)),
+        // "class" sorts before "reason", so the vote stands when its reasons come.
+        "class" => device.votes.push(Vote {
+            class: need(DeviceClass::parse(&name), "name")?,
+            weight: need(value.and_then(|weight| weight.parse().ok()), "value")?,
+            reasons: Vec::new(),
+        }),
+        "reason" => {
+            let class = need(DeviceClass::parse(&name), "name")?;
+            let reason = valued()?;
+            need(device.votes.iter_mut().find(|vote| vote.class == class), "name")?.reasons.push(reason);
+        }
+        "role" => device.roles.push(named()?),
+        "vlan" => device.vlans.push(Vlan::from_bits(need(name.parse().ok(), "name")?)),
+        "sop_class" => device.sop_classes.push(named()?),
+        "implementation" => {
+            device.implementations.push((named()?, value.as_deref().and_then(Text::from_str_lossy)))
+        }
+        other => return Err(Bad(format!("column kind holds {other:?}"))),
+    }
+    Ok(())
+}
+
+fn flow(row: &Row<'_>) -> Result<Flow, Bad> {
+    let end = |ip: &str, port: &str| {
+        Ok::<_, Bad>((need(blob_ip(&row.get::<_, Vec<u8>>(ip)?), ip)?, row.get(port)?))
+    };
+    let mac = |column: &str| {
+        row.get::<_, Option<Vec<u8>>>(column)?.map(|blob| need(blob_mac(&blob), column)).transpose()
+    };
+    let at = |column: &str| Ok::<_, Bad>(usize::try_from(row.get::<_, i64>(column)?).unwrap_or(usize::MAX));
+    let (key, originator): (FlowKey, Side) = FlowKey::new(
+        vlan(row, "vlan")?,
+        IpProto(row.get("transport")?),
+        end("ip_o", "port_o")?,
+        end("ip_r", "port_r")?,
+    );
+    Ok(Flow {
+        record: FlowRecord {
+            first_no: count(row, "first_no")?,
+            key,
+            originator,
+            originator_by: *need(ORIGINATOR_BY.get(at("by")?), "by")?,
+            macs: [mac("mac_o")?, mac("mac_r")?],
+            first: time(row, "first")?,
+            last: time(row, "last")?,
+            packets: [count(row, "packets_o")?, count(row, "packets_r")?],
+            bytes: [count(row, "bytes_o")?, count(row, "bytes_r")?],
+            app: row.get::<_, Option<String>>("app")?.as_deref().and_then(app_name),
+            app_by_content: row.get("by_content")?,
+            state: *need(STATES.get(at("state")?), "state")?,
+            gaps: row.get("gaps")?,
+        },
+        devices: [
+            row.get::<_, Option<u32>>("device_o")?.map(DeviceId),
+            row.get::<_, Option<u32>>("device_r")?.map(DeviceId),
+        ],
+    })
+}

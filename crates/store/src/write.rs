@@ -1,0 +1,295 @@
+//! Changes into rows: one transaction a batch.
+
+use crate::rows::{ORIGINATOR_BY, STATES, code, int, ip_blob};
+use crate::{Run, Store, StoreError};
+use model::{Change, Device, Edge, EdgeKey, Evidence, Flow, LeaseEntry};
+use rusqlite::{Transaction, params};
+
+impl Store {
+    /// Begins a run: flows written from now on belong to it.
+    pub fn begin_run(&mut self) -> Result<(), StoreError> {
+        let fail = |error| StoreError::from_sqlite(&self.name, error);
+        self.conn
+            .execute("INSERT INTO run (frames, report) VALUES (0, '{}')", [])
+            .map(|_| self.run = self.conn.last_insert_rowid())
+            .map_err(fail)
+    }
+
+    /// Writes a batch of changes; all of them or, on an error, none.
+    pub fn write(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let (run, max_flows, name) = (self.run, self.max_flows, &self.name);
+        let fail = |error| StoreError::from_sqlite(name, error);
+        let tx = self.conn.transaction().map_err(fail)?;
+        for change in changes {
+            apply(&tx, run, change).map_err(fail)?;
+        }
+        if changes.iter().any(|change| matches!(change, Change::Flow(_))) {
+            // Row ids only grow, so the oldest flows are the ones with the lowest.
+            let newest: Option<i64> =
+                tx.query_row("SELECT max(rowid) FROM flow", [], |row| row.get(0)).map_err(fail)?;
+            let oldest = newest.unwrap_or(0).saturating_sub(int(max_flows));
+            tx.execute("DELETE FROM flow WHERE rowid <= ?1", [oldest]).map_err(fail)?;
+        }
+        tx.commit().map_err(fail)
+    }
+
+    /// Ends the run: what it was like.
+    pub fn end_run(&mut self, run: &Run) -> Result<(), StoreError> {
+        self.conn
+            .execute(
+                "UPDATE run SET first = ?2, last = ?3, frames = ?4, report = ?5 WHERE id = ?1",
+                params![self.run, run.first.map(|t| t.0), run.last.map(|t| t.0), int(run.frames), run.report],
+            )
+            .map(drop)
+            .map_err(|error| StoreError::from_sqlite(&self.name, error))
+    }
+}
+
+type Sql<T = ()> = rusqlite::Result<T>;
+
+fn run(tx: &Transaction<'_>, sql: &str, params: impl rusqlite::Params) -> Sql {
+    tx.prepare_cached(sql)?.execute(params).map(drop)
+}
+
+fn apply(tx: &Transaction<'_>, run_id: i64, change: &Change) -> Sql {
+    match change {
+        Change::Device(device) => put_device(tx, device),
+        Change::DeviceGone(id) => {
+            for table in ["device_item", "evidence", "address", "lease", "service"] {
+                run(tx, &format!("DELETE FROM {table} WHERE device = ?1"), [id.0])?;
+            }
+            run(tx, "DELETE FROM device WHERE id = ?1", [id.0])
+        }
+        Change::Evidence(evidence) => put_evidence(tx, evidence),
+        Change::EvidenceGone(key) => run(
+            tx,
+            "DELETE FROM evidence WHERE device = ?1 AND attribute = ?2 AND value = ?3 AND source = ?4 AND field = ?5",
+            params![key.device.0, key.attribute.as_str(), key.value.as_str(), key.source, key.field],
+        ),
+        Change::Address(a) => run(
+            tx,
+            "INSERT OR REPLACE INTO address VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                a.device.0,
+                int(a.vlan.bits()),
+                a.ip.to_string(),
+                a.first.0,
+                a.last.0,
+                a.until.map(|t| t.0),
+                a.how
+            ],
+        ),
+        Change::AddressGone(device, vlan, ip, first) => run(
+            tx,
+            "DELETE FROM address WHERE device = ?1 AND vlan = ?2 AND ip = ?3 AND first = ?4",
+            params![device.0, int(vlan.bits()), ip.to_string(), first.0],
+        ),
+        Change::Lease(entry) => put_lease(tx, entry),
+        Change::LeaseGone(device, ts, n) => {
+            run(tx, "DELETE FROM lease WHERE device = ?1 AND ts = ?2 AND n = ?3", params![device.0, ts.0, n])
+        }
+        Change::Service(s) => run(
+            tx,
+            "INSERT OR REPLACE INTO service VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![s.device.0, s.transport.0, s.port, s.application, s.first.0, s.last.0, int(s.count)],
+        ),
+        Change::ServiceGone(device, transport, port) => run(
+            tx,
+            "DELETE FROM service WHERE device = ?1 AND transport = ?2 AND port = ?3",
+            params![device.0, transport.0, port],
+        ),
+        Change::Merge(m) => run(
+            tx,
+            "INSERT OR REPLACE INTO merge VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                m.into.0,
+                m.from.0,
+                m.at.0,
+                m.why.as_str(),
+                m.undone.as_ref().map(|(at, _)| at.0),
+                m.undone.as_ref().map(|(_, why)| why.as_str())
+            ],
+        ),
+        Change::Flow(flow) => put_flow(tx, run_id, flow),
+        Change::Edge(edge) => put_edge(tx, edge),
+        Change::EdgeGone(key) => {
+            let (client, server, peer, transport, port, application) = edge_key(key);
+            run(
+                tx,
+                "DELETE FROM edge WHERE client = ?1 AND server = ?2 AND peer = ?3 AND transport = ?4 AND port = ?5
+                 AND application = ?6",
+                params![client, server, peer, transport, port, application],
+            )
+        }
+    }
+}
+
+fn put_device(tx: &Transaction<'_>, d: &Device) -> Sql {
+    run(
+        tx,
+        "INSERT OR REPLACE INTO device VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![
+            d.id.0,
+            d.class.as_str(),
+            d.router,
+            d.behind.map(|id| id.0),
+            d.attachment.is_some(),
+            d.attachment.as_ref().and_then(|a| a.switch.as_ref()).map(|t| t.as_str()),
+            d.attachment.as_ref().and_then(|a| a.port.as_ref()).map(|t| t.as_str()),
+            d.first.0,
+            d.last.0
+        ],
+    )?;
+    run(tx, "DELETE FROM device_item WHERE device = ?1", [d.id.0])?;
+    let mut items = Items { tx, device: d.id.0 };
+    items.put("key", d.keys.iter().map(|(kind, key)| (format!("{kind:?}"), Some(key.clone()))))?;
+    items.put("mac", d.macs.iter().map(|mac| (mac.to_string(), None)))?;
+    items.put(
+        "address",
+        d.addresses.iter().map(|(vlan, ip)| (ip.to_string(), Some(vlan.bits().to_string()))),
+    )?;
+    items.put(
+        "attribute",
+        d.attributes.iter().map(|(name, value)| (name.to_string(), Some(value.to_string()))),
+    )?;
+    items.put("class", d.votes.iter().map(|vote| (vote.class.to_string(), Some(vote.weight.to_string()))))?;
+    let reasons = d
+        .votes
+        .iter()
+        .flat_map(|v| v.reasons.iter().map(move |why| (v.class.to_string(), Some(why.to_string()))));
+    items.put("reason", reasons)?;
+    items.put("role", d.roles.iter().map(|role| (role.to_string(), None)))?;
+    items.put("vlan", d.vlans.iter().map(|vlan| (vlan.bits().to_string(), None)))?;
+    items.put("sop_class", d.sop_classes.iter().map(|uid| (uid.to_string(), None)))?;
+    let implementations = d.implementations.iter();
+    items.put(
+        "implementation",
+        implementations.map(|(uid, v)| (uid.to_string(), v.as_ref().map(|v| v.to_string()))),
+    )
+}
+
+struct Items<'a> {
+    tx: &'a Transaction<'a>,
+    device: u32,
+}
+
+impl Items<'_> {
+    fn put(&mut self, kind: &str, items: impl Iterator<Item = (String, Option<String>)>) -> Sql {
+        let mut insert = self.tx.prepare_cached("INSERT INTO device_item VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        for (n, (name, value)) in items.enumerate() {
+            insert.execute(params![self.device, kind, n as i64, name, value])?;
+        }
+        Ok(())
+    }
+}
+
+fn put_evidence(tx: &Transaction<'_>, e: &Evidence) -> Sql {
+    run(
+        tx,
+        "INSERT OR REPLACE INTO evidence VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![
+            e.key.device.0,
+            e.key.attribute.as_str(),
+            e.key.value.as_str(),
+            e.key.source,
+            e.key.field,
+            e.confidence,
+            e.first.0,
+            e.last.0,
+            int(e.count)
+        ],
+    )
+}
+
+fn put_lease(tx: &Transaction<'_>, e: &LeaseEntry) -> Sql {
+    run(
+        tx,
+        "INSERT OR REPLACE INTO lease VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        params![
+            e.device.0,
+            e.ts.0,
+            e.n,
+            e.lease.message.as_str(),
+            int(e.lease.vlan.bits()),
+            e.lease.ip.map(|ip| ip.to_string()),
+            e.lease.server.map(|ip| ip.to_string()),
+            e.lease.relay.map(|ip| ip.to_string()),
+            e.lease.seconds,
+            e.lease.renewal,
+            e.lease.rebinding
+        ],
+    )
+}
+
+fn put_flow(tx: &Transaction<'_>, run_id: i64, flow: &Flow) -> Sql {
+    let r = &flow.record;
+    let [(ip_o, port_o), (ip_r, port_r)] = r.ends();
+    run(
+        tx,
+        "INSERT INTO flow VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+         ?20, ?21, ?22, ?23)",
+        params![
+            run_id,
+            int(r.first_no),
+            int(r.key.vlan.bits()),
+            r.key.proto.0,
+            ip_blob(ip_o),
+            port_o,
+            ip_blob(ip_r),
+            port_r,
+            code(&ORIGINATOR_BY, &r.originator_by),
+            r.macs[0].map(|mac| mac.0),
+            r.macs[1].map(|mac| mac.0),
+            r.first.0,
+            r.last.0,
+            int(r.packets[0]),
+            int(r.packets[1]),
+            int(r.bytes[0]),
+            int(r.bytes[1]),
+            r.app,
+            r.app_by_content,
+            code(&STATES, &r.state),
+            r.gaps,
+            flow.devices[0].map(|id| id.0),
+            flow.devices[1].map(|id| id.0)
+        ],
+    )
+}
+
+fn put_edge(tx: &Transaction<'_>, e: &Edge) -> Sql {
+    let (client, server, peer, transport, port, application) = edge_key(&e.key);
+    let exchanges: Vec<_> = e
+        .exchanges
+        .iter()
+        .map(|(kind, outcome, count)| {
+            serde_json::json!([kind.as_str(), outcome.as_ref().map(|o| o.as_str()), count])
+        })
+        .collect();
+    run(
+        tx,
+        "INSERT OR REPLACE INTO edge VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+        params![
+            client,
+            server,
+            peer,
+            transport,
+            port,
+            application,
+            e.first.0,
+            e.last.0,
+            int(e.flows),
+            int(e.packets[0]),
+            int(e.packets[1]),
+            int(e.bytes[0]),
+            int(e.bytes[1]),
+            serde_json::Value::from(exchanges).to_string(),
+            e.latency
+        ],
+    )
+}
+
+fn edge_key(key: &EdgeKey) -> (u32, u32, String, u8, u16, &str) {
+    let server = key.server.map_or(0, |id| id.0);
+    let peer = key.peer.map(|ip| ip.to_string()).unwrap_or_default();
+    (key.client.0, server, peer, key.transport.0, key.port, key.application.as_deref().unwrap_or_default())
+}
