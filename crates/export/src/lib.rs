@@ -1,0 +1,26 @@
+//! What a machine reads. Formats are pure: rows in, text out; where the text goes is the caller's affair.
+//!
+//! The inventory record is stable: fields are added, never renamed, and a field is absent when it is unknown — never
+//! null, never empty. It is documented in the README's reference section.
+
+mod inventory;
+
+pub use inventory::{CSV_COLUMNS, Record, csv_row, record};
+
+/// Writes rows as CSV (RFC 4180) with a header line. A cell that a spreadsheet would run as a formula is quoted with an
+/// apostrophe, as names on a network are chosen by strangers.
+pub fn csv(
+    header: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+    out: &mut impl std::io::Write,
+) -> std::io::Result<()> {
+    let mut writer = csv::Writer::from_writer(out);
+    writer.write_record(header)?;
+    for row in rows {
+        writer.write_record(row.iter().map(|cell| match cell.as_bytes().first() {
+            Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r') => format!("'{cell}"),
+            _ => cell.clone(),
+        }))?;
+    }
+    writer.flush()
+}
