@@ -16,6 +16,8 @@ pub enum Event {
         no: u64,
         /// What was seen of it.
         record: Box<FlowRecord>,
+        /// What its last bytes taught, once it was known that no more would come.
+        learned: Vec<Observation>,
     },
 }
 
@@ -24,7 +26,7 @@ impl Event {
     /// they began. What one frame taught keeps the order in which it was learned (the merge must be stable).
     pub fn order(&self) -> (u64, bool, u64) {
         match self {
-            Self::Flow { no, record } => (*no, false, record.first_no),
+            Self::Flow { no, record, .. } => (*no, false, record.first_no),
             Self::Observation(o) => (o.no, true, 0),
         }
     }
