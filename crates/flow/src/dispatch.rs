@@ -1,0 +1,385 @@
+//! The one place where dissectors are called: what they do wrong stays here.
+
+use crate::counters::{Counters, add};
+use crate::decode::Addr;
+use crate::stream::{Outcome, Reader, Stream};
+use crate::table::pick_mut;
+use dissectors::{Claim, Dissector, Malformed, Parse, Pdu, Probe, Progress, Session, Sink};
+use model::{Fact, IpProto, Mac, Observation, Side, Subject, Timestamp, Vlan};
+use std::net::{IpAddr, Ipv4Addr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Bytes of one direction that wait for a probe to make up its mind.
+const MAX_PROBE: usize = 128;
+
+/// Oddities reported of one conversation; the rest is only counted where it happens.
+const MAX_WEIRD: u8 = 16;
+
+/// The dissectors, by where they are found.
+pub(crate) struct Registry {
+    all: &'static [&'static Dissector],
+    /// Place in `all` plus one, by port; 0 for none.
+    tcp: Box<[u8]>,
+    udp: Box<[u8]>,
+}
+
+impl Registry {
+    pub(crate) fn new(all: &'static [&'static Dissector]) -> Self {
+        let mut registry = Self { all, tcp: vec![0; 65_536].into(), udp: vec![0; 65_536].into() };
+        for (place, dissector) in (1..=u8::MAX).zip(all) {
+            for claim in dissector.claims {
+                let (table, port) = match *claim {
+                    Claim::Tcp(port) => (&mut registry.tcp, port),
+                    Claim::Udp(port) => (&mut registry.udp, port),
+                    Claim::EtherType(_) | Claim::Snap { .. } => continue,
+                };
+                // The first to claim a port has it.
+                if let Some(entry) = table.get_mut(usize::from(port)).filter(|entry| **entry == 0) {
+                    *entry = place;
+                }
+            }
+        }
+        registry
+    }
+
+    pub(crate) fn get(&self, place: u8) -> Option<&'static Dissector> {
+        self.all.get(usize::from(place)).copied()
+    }
+
+    /// Who claims a port.
+    pub(crate) fn port(&self, proto: u8, port: u16) -> Option<u8> {
+        let table = match IpProto(proto) {
+            IpProto::TCP => &self.tcp,
+            IpProto::UDP => &self.udp,
+            _ => return None,
+        };
+        table.get(usize::from(port))?.checked_sub(1)
+    }
+
+    /// Who claims a link-layer place.
+    pub(crate) fn link(&self, claim: Claim) -> Option<&'static Dissector> {
+        self.all.iter().find(|dissector| dissector.claims.contains(&claim)).copied()
+    }
+
+    /// Asks the probes. `Ok(place)`, or whether more bytes may help.
+    fn probe(&self, bytes: &[u8]) -> Result<u8, bool> {
+        let mut more = false;
+        for (place, dissector) in (0..=u8::MAX).zip(self.all) {
+            let Some(probe) = dissector.probe else { continue };
+            match catch_unwind(|| probe(bytes)) {
+                Ok(Probe::Yes) => return Ok(place),
+                Ok(Probe::More) => more = true,
+                Ok(Probe::No) | Err(_) => {}
+            }
+        }
+        Err(more && bytes.len() < MAX_PROBE)
+    }
+}
+
+/// Where a PDU comes from: everything but its bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) no: u64,
+    pub(crate) ts: Timestamp,
+    pub(crate) vlan: Vlan,
+    pub(crate) macs: [Option<Mac>; 2],
+    pub(crate) src: (IpAddr, u16),
+    pub(crate) dst: (IpAddr, u16),
+    pub(crate) proto: u8,
+    pub(crate) side: Side,
+    pub(crate) truncated: bool,
+}
+
+impl Origin {
+    /// Of a link-layer frame.
+    pub(crate) fn link(no: u64, ts: Timestamp, vlan: Vlan, macs: [Option<Mac>; 2], truncated: bool) -> Self {
+        let nowhere = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        Self { no, ts, vlan, macs, src: nowhere, dst: nowhere, proto: 0, side: Side::Low, truncated }
+    }
+
+    fn pdu<'a>(&self, bytes: &'a [u8]) -> Pdu<'a> {
+        let [src_mac, dst_mac] = self.macs;
+        Pdu {
+            no: self.no,
+            ts: self.ts,
+            vlan: self.vlan,
+            src_mac,
+            dst_mac,
+            src: self.src.0,
+            dst: self.dst.0,
+            src_port: self.src.1,
+            dst_port: self.dst.1,
+            proto: IpProto(self.proto),
+            side: self.side,
+            bytes,
+            truncated: self.truncated,
+        }
+    }
+
+    fn sender(&self) -> Subject {
+        match self.macs {
+            [Some(mac), _] if self.proto == 0 => Subject::Mac(mac),
+            _ => Subject::Ip(self.vlan, self.src.0),
+        }
+    }
+}
+
+fn weird(origin: &Origin, by: &'static str, what: &'static str, at: usize, out: &mut Vec<Observation>) {
+    Sink::new(out, by, origin.no, origin.ts).weird(origin.sender(), what, at);
+}
+
+/// A call that must not take the program down with it.
+fn guard<T>(
+    dissector: &Dissector,
+    origin: &Origin,
+    counters: &mut Counters,
+    out: &mut Vec<Observation>,
+    call: impl FnOnce(&mut Vec<Observation>) -> T,
+) -> Option<T> {
+    let result = catch_unwind(AssertUnwindSafe(|| call(out)));
+    if result.is_err() {
+        add(&mut counters.panics, 1);
+        weird(origin, dissector.name, "dissector panicked", 0, out);
+    }
+    result.ok()
+}
+
+/// Hands over one datagram.
+pub(crate) fn datagram(
+    dissector: &'static Dissector,
+    origin: &Origin,
+    bytes: &[u8],
+    counters: &mut Counters,
+    out: &mut Vec<Observation>,
+) {
+    let Parse::Datagram(parse) = dissector.parse else { return };
+    add(counters.pdus.entry(dissector.name).or_default(), 1);
+    let result = guard(dissector, origin, counters, out, |out| {
+        parse(&origin.pdu(bytes), &mut Sink::new(out, dissector.name, origin.no, origin.ts))
+    });
+    if let Some(Err(Malformed { what, at })) = result {
+        weird(origin, dissector.name, what, at, out);
+    }
+}
+
+/// One TCP connection that a dissector reads, or that probes are looking at.
+#[derive(Default)]
+pub(crate) struct Conversation {
+    session: Option<(u8, Box<dyn Session>)>,
+    streams: [Stream; 2],
+    weird: u8,
+}
+
+/// What to do with a conversation after a segment.
+pub(crate) enum Next {
+    Keep,
+    /// Nothing more is wanted of this flow.
+    Drop,
+}
+
+/// A reader of one side during one call: the session, or the probes.
+struct Feed<'a> {
+    session: &'a mut Option<(u8, Box<dyn Session>)>,
+    registry: &'a Registry,
+    origin: &'a Origin,
+    counters: &'a mut Counters,
+    out: &'a mut Vec<Observation>,
+    hopeless: bool,
+    panicked: bool,
+}
+
+impl Reader for Feed<'_> {
+    fn data(&mut self, bytes: &[u8]) -> Progress {
+        if self.session.is_none() {
+            match self.registry.probe(bytes) {
+                Ok(place) => match self.registry.get(place).map(|dissector| &dissector.parse) {
+                    Some(Parse::Stream(open)) => *self.session = Some((place, open())),
+                    _ => return Progress::Done,
+                },
+                Err(true) => return Progress::Consumed(0),
+                Err(false) => {
+                    self.hopeless = true;
+                    return Progress::Consumed(bytes.len() as u64);
+                }
+            }
+        }
+        let Some((place, session)) = self.session.as_mut() else { return Progress::Done };
+        let Some(dissector) = self.registry.get(*place) else { return Progress::Done };
+        let (counters, out, origin) = (&mut *self.counters, &mut *self.out, self.origin);
+        add(counters.pdus.entry(dissector.name).or_default(), 1);
+        let progress = guard(dissector, origin, counters, out, |out| {
+            session.data(&origin.pdu(bytes), &mut Sink::new(out, dissector.name, origin.no, origin.ts))
+        });
+        progress.unwrap_or_else(|| {
+            self.panicked = true;
+            Progress::Done
+        })
+    }
+
+    fn gap(&mut self, lost: u64) {
+        let Some((place, session)) = self.session.as_mut() else { return };
+        let Some(dissector) = self.registry.get(*place) else { return };
+        let side = self.origin.side;
+        let calm = guard(dissector, self.origin, self.counters, self.out, |_| session.gap(side, lost));
+        self.panicked |= calm.is_none();
+    }
+}
+
+impl Conversation {
+    /// What was found by content.
+    pub(crate) fn found(&self) -> Option<u8> {
+        self.session.as_ref().map(|(place, _)| *place)
+    }
+
+    /// A side's first byte will have this sequence number.
+    pub(crate) fn expect(&mut self, side: Side, seq: u32) {
+        pick_mut(&mut self.streams, side).expect(seq);
+    }
+
+    /// Bytes held in memory for it.
+    pub(crate) fn held(&self) -> usize {
+        self.streams.iter().map(Stream::held).fold(0, usize::saturating_add)
+    }
+
+    /// A segment of one side; `ack` is what it acknowledges of the other.
+    #[expect(clippy::too_many_arguments, reason = "the segment, and where its consequences go")]
+    pub(crate) fn segment(
+        &mut self,
+        registry: &Registry,
+        origin: &Origin,
+        now: i64,
+        seq: u32,
+        ack: Option<u32>,
+        bytes: &[u8],
+        counters: &mut Counters,
+        out: &mut Vec<Observation>,
+    ) -> (Next, u32) {
+        let from = out.len();
+        let Self { session, streams, .. } = self;
+        let mut total = Outcome::default();
+        let mut hopeless = false;
+        let mut dead = false;
+        if let Some(ack) = ack {
+            let other = reversed(origin);
+            let mut feed =
+                Feed { session, registry, origin: &other, counters, out, hopeless: false, panicked: false };
+            join(&mut total, pick_mut(streams, other.side).ack(now, ack, &mut feed));
+            dead |= feed.panicked;
+        }
+        if !bytes.is_empty() && !total.done && !dead {
+            let mut feed =
+                Feed { session, registry, origin, counters, out, hopeless: false, panicked: false };
+            join(&mut total, pick_mut(streams, origin.side).segment(now, seq, bytes, &mut feed));
+            hopeless = feed.hopeless;
+            dead |= feed.panicked;
+        }
+        self.limit_weird(out, from);
+        add(&mut counters.gaps, u64::from(total.gaps));
+        add(&mut counters.lost_bytes, total.lost);
+        let next =
+            if total.done || dead || (hopeless && self.session.is_none()) { Next::Drop } else { Next::Keep };
+        (next, total.gaps)
+    }
+
+    /// Memory is short: gives up the holes, so that what waits behind them is read and let go.
+    pub(crate) fn relieve(
+        &mut self,
+        registry: &Registry,
+        origin: &Origin,
+        counters: &mut Counters,
+        out: &mut Vec<Observation>,
+    ) -> u32 {
+        let mut gaps = 0u32;
+        for origin in [*origin, reversed(origin)] {
+            let Self { session, streams, .. } = self;
+            let mut feed =
+                Feed { session, registry, origin: &origin, counters, out, hopeless: false, panicked: false };
+            let outcome = pick_mut(streams, origin.side).finish(&mut feed);
+            gaps = gaps.saturating_add(outcome.gaps);
+            add(&mut counters.gaps, u64::from(outcome.gaps));
+            add(&mut counters.lost_bytes, outcome.lost);
+        }
+        gaps
+    }
+
+    /// The connection is over: delivers what waits, and says so.
+    pub(crate) fn close(
+        &mut self,
+        registry: &Registry,
+        origin: &Origin,
+        counters: &mut Counters,
+        out: &mut Vec<Observation>,
+    ) -> u32 {
+        let from = out.len();
+        let mut gaps = 0u32;
+        let mut origin = *origin;
+        for side in [Side::Low, Side::High] {
+            if origin.side != side {
+                origin = reversed(&origin);
+            }
+            let Self { session, streams, .. } = self;
+            let mut feed =
+                Feed { session, registry, origin: &origin, counters, out, hopeless: false, panicked: false };
+            let outcome = pick_mut(streams, side).finish(&mut feed);
+            if outcome.done || feed.panicked {
+                break;
+            }
+            gaps = gaps.saturating_add(outcome.gaps);
+            add(&mut counters.gaps, u64::from(outcome.gaps));
+            add(&mut counters.lost_bytes, outcome.lost);
+            if let Some((place, session)) = session.as_mut()
+                && let Some(dissector) = registry.get(*place)
+            {
+                let rest = pick_mut(streams, side).rest();
+                let calm = guard(dissector, &origin, counters, out, |out| {
+                    session
+                        .closed(&origin.pdu(rest), &mut Sink::new(out, dissector.name, origin.no, origin.ts));
+                });
+                if calm.is_none() {
+                    break;
+                }
+            }
+        }
+        self.limit_weird(out, from);
+        gaps
+    }
+
+    /// Keeps the first oddities of the conversation and drops the rest: a broken sender is one story, not a thousand.
+    fn limit_weird(&mut self, out: &mut Vec<Observation>, from: usize) {
+        if out.len() == from {
+            return;
+        }
+        let mut place = 0usize;
+        let seen = &mut self.weird;
+        out.retain(|o| {
+            place = place.saturating_add(1);
+            if place <= from || !matches!(o.fact, Fact::Weird { .. }) {
+                return true;
+            }
+            *seen = seen.saturating_add(1);
+            *seen <= MAX_WEIRD
+        });
+    }
+}
+
+fn join(total: &mut Outcome, part: Outcome) {
+    total.gaps = total.gaps.saturating_add(part.gaps);
+    total.lost = total.lost.saturating_add(part.lost);
+    total.done |= part.done;
+}
+
+/// The same frame seen from the other end: what an acknowledgement sets free came from there.
+fn reversed(origin: &Origin) -> Origin {
+    let [a, b] = origin.macs;
+    Origin { macs: [b, a], src: origin.dst, dst: origin.src, side: origin.side.other(), ..*origin }
+}
+
+/// Whether first bytes are worth a conversation: some probe says yes or may yet.
+pub(crate) fn interesting(registry: &Registry, bytes: &[u8]) -> bool {
+    !matches!(registry.probe(bytes), Err(false))
+}
+
+/// Where a packet comes from, from its flow's addresses.
+pub(crate) fn ends(src: (Addr, u16), dst: (Addr, u16)) -> ((IpAddr, u16), (IpAddr, u16)) {
+    ((src.0.ip(), src.1), (dst.0.ip(), dst.1))
+}
