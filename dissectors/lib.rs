@@ -20,6 +20,8 @@
     )
 )]
 
+pub mod arp;
+pub mod dhcp;
 #[cfg(test)]
 mod hostile;
 pub mod wire;
@@ -29,7 +31,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 /// Every dissector, in the order in which they are probed.
-pub static REGISTRY: &[&Dissector] = &[];
+pub static REGISTRY: &[&Dissector] = &[&arp::DISSECTOR, &dhcp::DISSECTOR];
 
 /// A protocol: what it is, where it is found, and how it is read.
 #[derive(Debug)]

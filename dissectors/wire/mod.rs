@@ -100,6 +100,19 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// A DNS name in wire form (RFC 1035 §3.1) as text, labels joined by dots. Compression is not followed: the encodings
+/// that use this have none.
+pub fn dns_name(bytes: &[u8]) -> String {
+    let mut labels = Vec::new();
+    let mut rest = bytes;
+    while let [length @ 1..=63, tail @ ..] = rest {
+        let Some((label, tail)) = tail.split_at_checked(usize::from(*length)) else { break };
+        labels.push(String::from_utf8_lossy(label));
+        rest = tail;
+    }
+    labels.join(".")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +127,13 @@ mod tests {
         let mut sub = r.sub(1, "d").unwrap();
         assert_eq!((sub.offset(), sub.u8("e"), r.is_empty()), (16, Ok(7), true));
         assert_eq!(sub.take(usize::MAX, "f"), Err(Malformed { what: "f", at: 17 }));
+    }
+
+    #[test]
+    fn names_are_joined_as_far_as_they_go() {
+        assert_eq!(dns_name(b"\x02ct\x01x\x03org\0junk"), "ct.x.org");
+        assert_eq!(dns_name(b"\x02ct\x09x"), "ct");
+        assert_eq!(dns_name(b""), "");
     }
 
     #[test]
