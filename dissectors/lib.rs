@@ -21,9 +21,11 @@
 )]
 
 pub mod arp;
+pub mod cdp;
 pub mod dhcp;
 #[cfg(test)]
 mod hostile;
+pub mod lldp;
 pub mod wire;
 
 use model::{Confidence, Fact, IpProto, Mac, Observation, Side, Subject, Timestamp, Vlan};
@@ -31,7 +33,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 /// Every dissector, in the order in which they are probed.
-pub static REGISTRY: &[&Dissector] = &[&arp::DISSECTOR, &dhcp::DISSECTOR];
+pub static REGISTRY: &[&Dissector] = &[&arp::DISSECTOR, &dhcp::DISSECTOR, &lldp::DISSECTOR, &cdp::DISSECTOR];
 
 /// A protocol: what it is, where it is found, and how it is read.
 #[derive(Debug)]

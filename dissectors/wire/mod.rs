@@ -1,5 +1,11 @@
 //! Encodings that several protocols share. No dissector uses another; they meet here.
 
+mod location;
+mod software;
+
+pub use location::{address_of_family, civic_address, coordinates};
+pub use software::system_description;
+
 use crate::Malformed;
 
 /// Reads a byte slice front to back. Every read is checked; a failed read moves nothing.
