@@ -1,0 +1,175 @@
+//! The framing (HL7 Transport Specification: MLLP release 1 and 2), segment by segment: no more than one segment is ever
+//! held, however long the message.
+
+use super::message::Separators;
+use super::observe::{Conversation, Kind};
+use crate::{Pdu, Progress, Session, Sink};
+use model::Side;
+
+pub(super) const START: u8 = 0x0b;
+pub(super) const END: u8 = 0x1c;
+pub(super) const ACK: u8 = 0x06;
+pub(super) const NAK: u8 = 0x15;
+
+/// Longest segment read. A longer one carries a document; it is stepped over to its end.
+const MAX_SEGMENT: usize = 32 * 1024;
+
+/// Where one direction stands.
+#[derive(Clone, Copy, Default)]
+enum Place {
+    /// Between messages, or lost after a hole: the next header is looked for.
+    #[default]
+    Between,
+    /// At the beginning of a segment.
+    Inside(Separators),
+    /// In a segment that is stepped over.
+    Over(Separators),
+}
+
+/// One connection.
+#[derive(Default)]
+pub(super) struct Connection {
+    places: [Place; 2],
+    conversation: Conversation,
+}
+
+impl Session for Connection {
+    fn data(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) -> Progress {
+        let mut used = 0usize;
+        while let Some(rest) = pdu.bytes.get(used..).filter(|rest| !rest.is_empty()) {
+            match self.step(rest, pdu, sink) {
+                Some(n) => used = used.saturating_add(n),
+                None => break,
+            }
+        }
+        Progress::Consumed(used as u64)
+    }
+
+    fn gap(&mut self, side: Side, _lost: u64) {
+        *self.place(side) = Place::Between;
+        self.conversation.broken(side);
+    }
+
+    fn closed(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
+        // The last segment of a message without trailer.
+        if let Place::Inside(separators) = *self.place(pdu.side)
+            && !pdu.bytes.is_empty()
+        {
+            self.segment(separators, pdu.bytes, pdu, sink);
+        }
+        self.conversation.message_ended(pdu, sink);
+        self.conversation.closed(pdu, sink);
+    }
+}
+
+impl Connection {
+    fn place(&mut self, side: Side) -> &mut Place {
+        let [low, high] = &mut self.places;
+        match side {
+            Side::Low => low,
+            Side::High => high,
+        }
+    }
+
+    /// Takes one thing off the front; `None` when more bytes are needed to know what it is.
+    fn step(&mut self, rest: &[u8], pdu: &Pdu<'_>, sink: &mut Sink<'_>) -> Option<usize> {
+        let place = *self.place(pdu.side);
+        match place {
+            Place::Between => self.between(rest, pdu, sink),
+            Place::Inside(_) if rest.first() == Some(&START) => {
+                // The next message, although this one had no trailer.
+                self.conversation.message_ended(pdu, sink);
+                *self.place(pdu.side) = Place::Between;
+                Some(0)
+            }
+            Place::Inside(separators) => match memchr::memchr3(b'\r', b'\n', END, rest) {
+                Some(end) => {
+                    let segment = rest.get(..end)?;
+                    self.segment(separators, segment, pdu, sink);
+                    if rest.get(end) == Some(&END) {
+                        self.conversation.message_ended(pdu, sink);
+                        *self.place(pdu.side) = Place::Between;
+                    }
+                    end.checked_add(1)
+                }
+                None if rest.len() > MAX_SEGMENT => {
+                    *self.place(pdu.side) = Place::Over(separators);
+                    Some(rest.len())
+                }
+                None => None,
+            },
+            Place::Over(separators) => match memchr::memchr3(b'\r', b'\n', END, rest) {
+                Some(end) => {
+                    *self.place(pdu.side) = Place::Inside(separators);
+                    // A trailer is left for the next step, which ends the message at an empty segment.
+                    if rest.get(end) == Some(&END) { Some(end) } else { end.checked_add(1) }
+                }
+                None => Some(rest.len()),
+            },
+        }
+    }
+
+    /// Looks for the next header: framed, or alone at the beginning of a line.
+    fn between(&mut self, rest: &[u8], pdu: &Pdu<'_>, sink: &mut Sink<'_>) -> Option<usize> {
+        match rest {
+            [START, answer @ (ACK | NAK), END, ..] => {
+                self.conversation.commit(*answer == ACK, pdu, sink);
+                return Some(3);
+            }
+            [START, next @ ..] => {
+                // As much as a header's separators take, to know it from noise.
+                let header = [&b"MSH"[..], b"FHS", b"BHS"].iter().find_map(|name| next.strip_prefix(*name));
+                match header {
+                    Some(after) if after.len() < 6 => return None,
+                    Some(after) => {
+                        if let Some(separators) = Separators::read(after.get(..7).unwrap_or(after)) {
+                            *self.place(pdu.side) = Place::Inside(separators);
+                        }
+                        return Some(1);
+                    }
+                    None if next.len() < 3 => return None,
+                    None => return Some(1),
+                }
+            }
+            [b'M' | b'F' | b'B', ..] => {
+                let Some(after) = rest.get(3..9) else {
+                    let may_be = |name: &[u8]| rest.starts_with(name) || name.starts_with(rest);
+                    return if [&b"MSH"[..], b"FHS", b"BHS"].into_iter().any(may_be) {
+                        None
+                    } else {
+                        Some(1)
+                    };
+                };
+                if [&b"MSH"[..], b"FHS", b"BHS"].into_iter().any(|name| rest.starts_with(name))
+                    && let Some(separators) = Separators::read(rest.get(3..10).unwrap_or(after))
+                {
+                    *self.place(pdu.side) = Place::Inside(separators);
+                    return Some(0);
+                }
+            }
+            _ => {}
+        }
+        // To the next place where a message may begin: a frame start, or the beginning of a line.
+        let after = rest.get(1..)?;
+        let line = |byte: u8| matches!(byte, b'\r' | b'\n');
+        if rest.first().is_some_and(|byte| line(*byte) || *byte == END) {
+            return Some(1);
+        }
+        let next = memchr::memchr3(START, b'\r', b'\n', after).map_or(after.len(), |at| at);
+        next.checked_add(1)
+    }
+
+    fn segment(&mut self, separators: Separators, raw: &[u8], pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
+        let kind = match raw.first_chunk::<3>() {
+            Some(b"MSH") => Kind::Message,
+            Some(b"FHS") => Kind::File,
+            Some(b"BHS") => Kind::Batch,
+            _ => return self.conversation.segment(separators, raw, pdu, sink),
+        };
+        // Each header has separators of its own.
+        let own = raw.get(3..).and_then(Separators::read).unwrap_or(separators);
+        *self.place(pdu.side) = Place::Inside(own);
+        self.conversation.message_ended(pdu, sink);
+        self.conversation.header(kind, own, raw, pdu, sink);
+    }
+}
