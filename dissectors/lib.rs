@@ -23,6 +23,7 @@
 pub mod arp;
 pub mod cdp;
 pub mod dhcp;
+pub mod dicom;
 pub mod hl7;
 #[cfg(test)]
 mod hostile;
@@ -34,8 +35,14 @@ use std::fmt;
 use std::net::IpAddr;
 
 /// Every dissector, in the order in which they are probed.
-pub static REGISTRY: &[&Dissector] =
-    &[&arp::DISSECTOR, &dhcp::DISSECTOR, &lldp::DISSECTOR, &cdp::DISSECTOR, &hl7::DISSECTOR];
+pub static REGISTRY: &[&Dissector] = &[
+    &arp::DISSECTOR,
+    &dhcp::DISSECTOR,
+    &lldp::DISSECTOR,
+    &cdp::DISSECTOR,
+    &hl7::DISSECTOR,
+    &dicom::DISSECTOR,
+];
 
 /// A protocol: what it is, where it is found, and how it is read.
 #[derive(Debug)]

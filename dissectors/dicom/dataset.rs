@@ -1,0 +1,296 @@
+//! The equipment module of a data set, read as its bytes come (PS3.5 §7).
+//!
+//! Elements stand in ascending order, so everything wanted has come when group 0018 ends. What is not wanted is stepped
+//! over by its length and never held; what is wanted is short.
+
+use flate2::{Decompress, FlushDecompress, Status};
+use model::{Attribute, Text};
+
+/// How a data set is encoded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Encoding {
+    ImplicitLittle,
+    ExplicitLittle,
+    ExplicitBig,
+    /// Explicit little endian in a raw deflate stream (PS3.5 §A.5).
+    Deflated,
+}
+
+impl Encoding {
+    /// Of a transfer syntax. All but the few named are explicit little endian outside their pixel data.
+    pub(super) fn of(transfer_syntax: &str) -> Self {
+        match transfer_syntax {
+            // The second is GE's: implicit, with pixels big endian.
+            "1.2.840.10008.1.2" | "1.2.840.113619.5.2" => Self::ImplicitLittle,
+            "1.2.840.10008.1.2.2" => Self::ExplicitBig,
+            "1.2.840.10008.1.2.1.99" => Self::Deflated,
+            _ => Self::ExplicitLittle,
+        }
+    }
+}
+
+/// What the module says.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Module {
+    pub(super) sop_class: Option<Text>,
+    pub(super) station_ae: Option<Text>,
+    pub(super) modality: Option<Text>,
+    pub(super) station_name: Option<Text>,
+    pub(super) serial: Option<Text>,
+    /// Attribute, the tag it was read from, value.
+    pub(super) attributes: Vec<(Attribute, &'static str, Text)>,
+}
+
+/// Longest value read. The longest wanted (LO) has 64 characters, several of them some hundred bytes.
+const MAX_VALUE: u32 = 1_024;
+
+/// Nested sequences and items followed.
+const MAX_DEPTH: usize = 16;
+
+/// Bytes inflated of a deflated data set.
+const MAX_INFLATED: usize = 64 * 1024;
+
+/// Elements looked at; the modules before group 0019 have some hundred.
+const MAX_ELEMENTS: u32 = 4_096;
+
+const UNDEFINED: u32 = 0xffff_ffff;
+const ITEM: u32 = 0xfffe_e000;
+const ITEM_END: u32 = 0xfffe_e00d;
+const SEQUENCE_END: u32 = 0xfffe_e0dd;
+const UDI_SEQUENCE: u32 = 0x0018_100a;
+
+/// Reads one data set.
+pub(super) struct Dataset {
+    encoding: Encoding,
+    inflate: Option<Decompress>,
+    inflated: usize,
+    /// Bytes of an element that is not all there yet.
+    held: Vec<u8>,
+    /// Bytes of a value to step over.
+    skip: u64,
+    /// Bytes read so far.
+    at: u64,
+    /// Open sequences and items: where each ends, if it says, and whether it is one that is read.
+    open: Vec<(Option<u64>, bool)>,
+    elements: u32,
+    done: bool,
+    pub(super) module: Module,
+}
+
+impl Dataset {
+    pub(super) fn new(encoding: Encoding) -> Self {
+        Self {
+            encoding,
+            inflate: (encoding == Encoding::Deflated).then(|| Decompress::new(false)),
+            inflated: 0,
+            held: Vec::new(),
+            skip: 0,
+            at: 0,
+            open: Vec::new(),
+            elements: 0,
+            done: false,
+            module: Module::default(),
+        }
+    }
+
+    /// Whether everything wanted has come, or nothing more can be read.
+    pub(super) const fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Takes the next bytes of the data set.
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        match self.inflate.take() {
+            None => self.plain(bytes),
+            Some(mut inflate) => {
+                self.deflated(&mut inflate, bytes);
+                self.inflate = Some(inflate);
+            }
+        }
+    }
+
+    fn deflated(&mut self, inflate: &mut Decompress, mut bytes: &[u8]) {
+        let mut room = [0; 4_096];
+        while !self.done {
+            let (read, wrote) = (inflate.total_in(), inflate.total_out());
+            let status = inflate.decompress(bytes, &mut room, FlushDecompress::None);
+            let used = usize::try_from(inflate.total_in().saturating_sub(read)).unwrap_or(usize::MAX);
+            let made = usize::try_from(inflate.total_out().saturating_sub(wrote)).unwrap_or(usize::MAX);
+            self.plain(room.get(..made).unwrap_or_default());
+            self.inflated = self.inflated.saturating_add(made);
+            bytes = bytes.get(used..).unwrap_or_default();
+            match status {
+                Ok(Status::Ok)
+                    if self.inflated < MAX_INFLATED
+                        && (made > 0 || !bytes.is_empty())
+                        && used.saturating_add(made) > 0 => {}
+                // All was used up: the rest comes with the next fragment.
+                Ok(Status::Ok | Status::BufError) if self.inflated < MAX_INFLATED && bytes.is_empty() => {
+                    return;
+                }
+                _ => self.done = true,
+            }
+        }
+    }
+
+    fn plain(&mut self, mut bytes: &[u8]) {
+        while !self.done && !bytes.is_empty() {
+            let step = self.skip.min(bytes.len() as u64);
+            if step > 0 {
+                self.skip = self.skip.saturating_sub(step);
+                self.at = self.at.saturating_add(step);
+                bytes = bytes.get(step as usize..).unwrap_or_default();
+                continue;
+            }
+            if self.held.is_empty() {
+                match self.element(bytes) {
+                    Some(used) => {
+                        self.at = self.at.saturating_add(used as u64);
+                        bytes = bytes.get(used..).unwrap_or_default();
+                    }
+                    None => {
+                        self.held.extend_from_slice(bytes);
+                        return;
+                    }
+                }
+                continue;
+            }
+            // An element that came in pieces: grow it by no more than it can need.
+            let need = (MAX_VALUE as usize).saturating_add(12).saturating_sub(self.held.len()).max(1);
+            let (head, tail) = bytes.split_at_checked(need).unwrap_or((bytes, &[]));
+            let before = self.held.len();
+            self.held.extend_from_slice(head);
+            let held = std::mem::take(&mut self.held);
+            match self.element(&held) {
+                Some(used) => {
+                    self.at = self.at.saturating_add(used as u64);
+                    // What it did not need goes back to where it came from.
+                    let back = used.saturating_sub(before);
+                    bytes = bytes.get(back..).unwrap_or_default();
+                }
+                None => {
+                    self.held = held;
+                    bytes = tail;
+                }
+            }
+        }
+    }
+
+    /// Reads the element that `bytes` begins with; how many bytes that took. What is to be stepped over of it is left in
+    /// `skip`. `None`: more is needed.
+    fn element(&mut self, bytes: &[u8]) -> Option<usize> {
+        while self.open.last().is_some_and(|(end, _)| end.is_some_and(|end| self.at >= end)) {
+            self.open.pop();
+        }
+        let (tag, length, header) = self.header(bytes)?;
+        self.elements = self.elements.saturating_add(1);
+        if self.elements > MAX_ELEMENTS || (self.open.is_empty() && (tag >> 16) > 0x0018) {
+            self.done = true;
+            return Some(header);
+        }
+        let end = self.at.saturating_add(header as u64).saturating_add(u64::from(length));
+        let reading = self.open.last().is_none_or(|(_, read)| *read);
+        match tag {
+            ITEM_END | SEQUENCE_END => drop(self.open.pop()),
+            ITEM | UDI_SEQUENCE if length != UNDEFINED => {
+                // Items of sequences that are not read have been stepped over with them, unless those had no length.
+                if reading { self.enter(Some(end), true) } else { self.skip = u64::from(length) }
+            }
+            _ if length == UNDEFINED => self.enter(None, reading && matches!(tag, ITEM | UDI_SEQUENCE)),
+            _ if reading && wanted(tag, self.open.is_empty()) && length <= MAX_VALUE => {
+                let value = bytes.get(header..)?.get(..length as usize)?;
+                self.keep(tag, value);
+                return header.checked_add(length as usize);
+            }
+            _ => self.skip = u64::from(length),
+        }
+        Some(header)
+    }
+
+    fn enter(&mut self, end: Option<u64>, read: bool) {
+        if self.open.len() == MAX_DEPTH {
+            self.done = true;
+        } else {
+            self.open.push((end, read));
+        }
+    }
+
+    /// Tag, length and size of an element's header.
+    fn header(&mut self, bytes: &[u8]) -> Option<(u32, u32, usize)> {
+        let big = self.encoding == Encoding::ExplicitBig;
+        let u16_at = |at: usize| {
+            let raw = bytes.get(at..)?.first_chunk::<2>()?;
+            Some(if big { u16::from_be_bytes(*raw) } else { u16::from_le_bytes(*raw) })
+        };
+        let u32_at = |at: usize| {
+            let raw = bytes.get(at..)?.first_chunk::<4>()?;
+            Some(if big { u32::from_be_bytes(*raw) } else { u32::from_le_bytes(*raw) })
+        };
+        let tag = u32::from(u16_at(0)?) << 16 | u32::from(u16_at(2)?);
+        // Items and delimiters have no VR in any encoding (PS3.5 §7.5).
+        if self.encoding == Encoding::ImplicitLittle || tag >> 16 == 0xfffe {
+            return Some((tag, u32_at(4)?, 8));
+        }
+        let vr = bytes.get(4..)?.first_chunk::<2>()?;
+        if !vr.iter().all(u8::is_ascii_uppercase) {
+            // Not what the transfer syntax says: nothing after this can be trusted.
+            self.done = true;
+            return Some((tag, 0, 8));
+        }
+        // PS3.5 table 7.1-1.
+        let long =
+            [b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"];
+        if long.contains(&vr) { Some((tag, u32_at(8)?, 12)) } else { Some((tag, u32::from(u16_at(6)?), 8)) }
+    }
+
+    fn keep(&mut self, tag: u32, value: &[u8]) {
+        let Some(text) = Text::new(value) else { return };
+        let module = &mut self.module;
+        let mut add = |attribute, field, text| module.attributes.push((attribute, field, text));
+        match tag {
+            0x0008_0016 => module.sop_class = Some(text),
+            0x0008_0055 => module.station_ae = Some(text),
+            0x0008_0060 => module.modality = Some(text),
+            0x0008_0070 => add(Attribute::MANUFACTURER, "(0008,0070)", text),
+            0x0008_0080 => add(Attribute::other("dicom.institution"), "(0008,0080)", text),
+            0x0008_1010 => module.station_name = Some(text),
+            0x0008_1040 => add(Attribute::LOCATION, "(0008,1040)", text),
+            0x0008_1090 => add(Attribute::MODEL, "(0008,1090)", text),
+            0x0018_1000 => {
+                module.serial = Some(text.clone());
+                add(Attribute::SERIAL, "(0018,1000)", text);
+            }
+            0x0018_1002 => add(Attribute::other("dicom.device_uid"), "(0018,1002)", text),
+            0x0018_1009 => add(Attribute::UDI, "(0018,1009)", text),
+            0x0018_1020 => {
+                // Several values are separated by backslashes (PS3.5 §6.4).
+                for part in value.split(|byte| *byte == b'\\').take(8).filter_map(Text::new) {
+                    add(Attribute::SOFTWARE, "(0018,1020)", part);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The elements that are read: those of the equipment module, and inside the UDI sequence the UDI.
+const fn wanted(tag: u32, top: bool) -> bool {
+    if top {
+        matches!(
+            tag,
+            0x0008_0016
+                | 0x0008_0055
+                | 0x0008_0060
+                | 0x0008_0070
+                | 0x0008_0080
+                | 0x0008_1010
+                | 0x0008_1040
+                | 0x0008_1090
+                | 0x0018_1000
+                | 0x0018_1002
+                | 0x0018_1020
+        )
+    } else {
+        tag == 0x0018_1009
+    }
+}
