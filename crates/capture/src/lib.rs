@@ -1,73 +1,48 @@
-//! Capture files in, frames out.
+//! Capture files in, frames out: everything that knows what a capture file looks like.
 //!
-//! A [`Timeline`] reads any number of pcap and pcapng files, plain or compressed, and gives their frames as one sequence
-//! of [`Block`]s. Frames are numbered from 1; consumers see [`model::Frame`]s that borrow from the block they were read
-//! into, so a plain file is read without copying a packet.
+//! [`Timeline::open`] takes files, directories and standard input and replays them as one timeline; each
+//! [`Timeline::next_block`] fills a [`Block`] with the next frames. Classic pcap and pcapng are read, plain or compressed
+//! with gzip or zstd, told apart by what they start with, never by their name.
 //!
-//! Files are read by our own code: libpcap refuses valid pcapng (interfaces of different link types, sections of mixed
-//! byte order), and the packet path cannot afford a library that costs sixteen times the instructions.
-#![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+//! - A frame is never copied on its own: `read(2)` fills the block, the walk over the records only notes where each
+//!   frame lies, and what is left of a record at the end of the block opens the next one.
+//! - Nothing a file claims is believed before it is checked: a frame is at most [`MAX_CAPTURED`] bytes, the header's
+//!   snap length is not used, lengths that cannot be end the file with a [`Warning`] and everything before them counts.
+//! - The same frames give the same [`model::Frame`]s whatever they are stored in: pcap or pcapng, one file or the parts
+//!   it was split into.
+//!
+//! The walk is our own because libpcap refuses valid pcapng (mixed link types, late interfaces) and `pcap-parser` costs
+//! sixteen times the instructions and takes a short read for the end.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
 
 mod block;
-mod file;
+mod error;
+mod input;
 mod pcap;
 mod pcapng;
+mod recognise;
+mod report;
+mod source;
+mod stored;
 mod timeline;
-mod write;
-
-pub use block::Block;
-pub use file::{Compression, FileReport, Format};
-pub use timeline::{Position, Report, Timeline};
-pub use write::{PcapWriter, PcapngWriter};
-
-use std::ffi::OsStr;
-use std::io;
-use std::path::PathBuf;
-
-/// Where frames come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// A capture file, or a folder of them.
-    Path(PathBuf),
-    /// Standard input.
-    Stdin,
-}
-
-impl Input {
-    /// A command line argument: `-` is standard input.
-    pub fn from_arg(arg: &OsStr) -> Self {
-        if arg == "-" { Self::Stdin } else { Self::Path(arg.into()) }
-    }
-}
-
-/// An input cannot be read at all. What can be read in part is read, with a warning.
-#[derive(Debug, thiserror::Error)]
-pub enum CaptureError {
-    /// The file or folder cannot be opened or read.
-    #[error("{name}: {error}")]
-    Io {
-        /// The input.
-        name: String,
-        /// Why.
-        error: io::Error,
-    },
-    /// It is something else.
-    #[error(
-        "{name}: not a capture file: {found}; expected pcap or pcapng, plain or compressed with gzip or zstd"
-    )]
-    NotACapture {
-        /// The input.
-        name: String,
-        /// What it starts with.
-        found: String,
-    },
-    /// A folder without any capture file.
-    #[error("{name}: no capture files in this folder")]
-    EmptyFolder {
-        /// The folder.
-        name: String,
-    },
-}
+mod wire;
+pub mod write;
 
 #[cfg(test)]
 mod tests;
+
+pub use block::Block;
+pub use error::{CaptureError, Damage, Found, Warning};
+pub use input::Input;
+pub use report::{Compression, FileReport, Format, Position, Report};
+pub use timeline::{SLACK_NANOS, Timeline};
+pub use wire::{ByteOrder, MAX_CAPTURED};

@@ -44,6 +44,7 @@ impl Shard {
 
     fn frame(&mut self, frame: &Frame<'_>, out: &mut Vec<Event>) {
         self.last_no = frame.no;
+        let from = out.len();
         let before = self.now.unwrap_or(frame.ts);
         if self.now.is_none_or(|now| frame.ts > now) {
             self.now = Some(frame.ts);
@@ -66,6 +67,11 @@ impl Shard {
             out,
         };
         part.frame(&mut context, frame, &decoded);
+        // What the frame itself ended (the same ports again, a full table) joins what its time ended.
+        let ended = |event: &Event| matches!(event, Event::Flow { .. });
+        if out.get(from..).is_some_and(|new| new.len() > 1 && new.iter().any(ended)) {
+            sort(out, from);
+        }
     }
 
     /// Closes what has been idle too long, in the order in which it began.

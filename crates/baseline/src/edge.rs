@@ -1,0 +1,203 @@
+//! One edge: what is counted of a habit, and its row.
+
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
+use inventory::Resolved;
+use model::{DeviceId, Edge, EdgeKey, Flow, IpProto, OriginatorBy, Text, Timestamp};
+use std::collections::BTreeMap;
+
+/// Longest latency that is told apart, in microseconds: an hour. Longer ones count as this.
+const MAX_LATENCY: u64 = 3_600_000_000;
+/// Server ports from here on are negotiated per conversation unless the content says what they are for.
+const DYNAMIC_PORTS: u16 = 32_768;
+
+/// What is counted of one edge.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) first: Timestamp,
+    pub(crate) last: Timestamp,
+    pub(crate) flows: u64,
+    packets: [u64; 2],
+    bytes: [u64; 2],
+    exchanges: BTreeMap<(Text, Option<Text>), u64>,
+    latency: Option<Box<Histogram<u32>>>,
+    pub(crate) dirty: bool,
+    pub(crate) written: bool,
+}
+
+/// The edge a conversation belongs to; `None` when nobody known asked.
+pub(crate) fn key_of_flow(flow: &Flow) -> Option<EdgeKey> {
+    let record = &flow.record;
+    let [client, server] = flow.devices;
+    let (ip, port) = record.ends()[1];
+    let by_content = record.app_by_content && record.app.is_some();
+    let negotiated = port >= DYNAMIC_PORTS && !by_content
+        || record.originator_by == OriginatorBy::FirstPacket && !by_content && port >= 1024;
+    Some(EdgeKey {
+        client: client?,
+        server,
+        peer: if server.is_none() { Some(ip) } else { None },
+        transport: record.key.proto,
+        port: if negotiated || !record.key.proto.has_ports() { 0 } else { port },
+        application: record.app.map(Into::into),
+    })
+}
+
+/// The edge of a request. Requests are only told apart on TCP.
+pub(crate) fn key_of_exchange(resolved: &Resolved) -> Option<EdgeKey> {
+    let Resolved::Exchange { client, server, peer, port, application, .. } = resolved else { return None };
+    Some(EdgeKey {
+        client: *client,
+        server: *server,
+        peer: if server.is_none() { Some(*peer) } else { None },
+        transport: IpProto::TCP,
+        port: *port,
+        application: Some((*application).into()),
+    })
+}
+
+/// The key after a device was merged into another; `None` when it is not about that device.
+pub(crate) fn renamed(key: &EdgeKey, from: DeviceId, into: DeviceId) -> Option<EdgeKey> {
+    let rename = |id: DeviceId| if id == from { into } else { id };
+    let new = EdgeKey { client: rename(key.client), server: key.server.map(rename), ..key.clone() };
+    (new != *key).then_some(new)
+}
+
+fn histogram() -> Option<Box<Histogram<u32>>> {
+    Histogram::new_with_bounds(1, MAX_LATENCY, 1).ok().map(Box::new)
+}
+
+impl State {
+    pub(crate) const fn new(ts: Timestamp) -> Self {
+        Self {
+            first: ts,
+            last: ts,
+            flows: 0,
+            packets: [0; 2],
+            bytes: [0; 2],
+            exchanges: BTreeMap::new(),
+            latency: None,
+            dirty: true,
+            written: false,
+        }
+    }
+
+    fn seen(&mut self, first: Timestamp, last: Timestamp) {
+        self.first = self.first.min(first);
+        self.last = self.last.max(last);
+        self.dirty = true;
+    }
+
+    /// Whether it was used more than once.
+    pub(crate) fn is_habit(&self) -> bool {
+        self.flows > 1 || !self.exchanges.is_empty()
+    }
+
+    pub(crate) fn flow(&mut self, flow: &Flow) {
+        let record = &flow.record;
+        self.seen(record.first, record.last);
+        self.flows = self.flows.saturating_add(1);
+        for side in 0..2 {
+            self.packets[side] = self.packets[side].saturating_add(record.packets[side]);
+            self.bytes[side] = self.bytes[side].saturating_add(record.bytes[side]);
+        }
+    }
+
+    /// False when the kind is one too many.
+    pub(crate) fn exchange(
+        &mut self,
+        ts: Timestamp,
+        kind: &Text,
+        outcome: &Option<Text>,
+        latency: Option<u64>,
+        max_kinds: usize,
+    ) -> bool {
+        self.seen(ts, ts);
+        if let Some(nanos) = latency {
+            self.latency = self.latency.take().or_else(histogram);
+            if let Some(latency) = &mut self.latency {
+                latency.saturating_record((nanos / 1_000).min(MAX_LATENCY));
+            }
+        }
+        let key = (kind.clone(), outcome.clone());
+        let fits = self.exchanges.len() < max_kinds || self.exchanges.contains_key(&key);
+        if fits {
+            let count = self.exchanges.entry(key).or_default();
+            *count = count.saturating_add(1);
+        }
+        fits
+    }
+
+    /// Adds what was counted under another key of the same habit; how many kinds did not fit.
+    pub(crate) fn absorb(&mut self, other: Self, max_kinds: usize) -> u64 {
+        self.seen(other.first, other.last);
+        self.flows = self.flows.saturating_add(other.flows);
+        for side in 0..2 {
+            self.packets[side] = self.packets[side].saturating_add(other.packets[side]);
+            self.bytes[side] = self.bytes[side].saturating_add(other.bytes[side]);
+        }
+        let mut lost = 0;
+        for (key, count) in other.exchanges {
+            if self.exchanges.len() < max_kinds || self.exchanges.contains_key(&key) {
+                let sum = self.exchanges.entry(key).or_default();
+                *sum = sum.saturating_add(count);
+            } else {
+                lost += 1;
+            }
+        }
+        self.latency = match (self.latency.take(), other.latency) {
+            (Some(mut own), Some(other)) => {
+                // Same bounds, so it cannot fail; if it did, our own measurements stand.
+                let _ = own.add(&*other);
+                Some(own)
+            }
+            (own, other) => own.or(other),
+        };
+        lost
+    }
+
+    pub(crate) fn row(&self, key: &EdgeKey) -> Edge {
+        let mut latency = Vec::new();
+        if let Some(histogram) = &self.latency {
+            // Writing to memory cannot fail; an empty histogram means "none measured".
+            let _ = V2Serializer::new().serialize(histogram, &mut latency);
+        }
+        Edge {
+            key: key.clone(),
+            first: self.first,
+            last: self.last,
+            flows: self.flows,
+            packets: self.packets,
+            bytes: self.bytes,
+            exchanges: self
+                .exchanges
+                .iter()
+                .map(|((kind, outcome), n)| (kind.clone(), outcome.clone(), *n))
+                .collect(),
+            latency,
+        }
+    }
+
+    /// From a row. A histogram that cannot be read is begun anew.
+    pub(crate) fn from_row(row: Edge) -> (EdgeKey, Self) {
+        let latency = (!row.latency.is_empty())
+            .then(|| Deserializer::new().deserialize::<u32, _>(&mut row.latency.as_slice()).ok())
+            .flatten()
+            .and_then(|stored| {
+                let mut own = histogram()?;
+                own.add(stored).ok().map(|()| own)
+            });
+        let state = Self {
+            first: row.first,
+            last: row.last,
+            flows: row.flows,
+            packets: row.packets,
+            bytes: row.bytes,
+            exchanges: row.exchanges.into_iter().map(|(kind, outcome, n)| ((kind, outcome), n)).collect(),
+            latency,
+            dirty: false,
+            written: true,
+        };
+        (row.key, state)
+    }
+}

@@ -1,0 +1,233 @@
+//! What is learned from a few conversations, and that nothing is lost on the way.
+
+use super::*;
+use model::{Flow, FlowKey, FlowRecord, FlowState, IpProto, OriginatorBy, Text, Vlan};
+use proptest::prelude::*;
+
+fn text(words: &str) -> Text {
+    Text::from_str_lossy(words).unwrap()
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::new(1_772_438_400 + seconds, 0)
+}
+
+fn flow(
+    seconds: i64,
+    client: Option<u32>,
+    server: Option<u32>,
+    port: u16,
+    app: Option<&'static str>,
+) -> Resolved {
+    let ends = ("10.0.0.1".parse().unwrap(), 40_000);
+    let (key, originator) =
+        FlowKey::new(Vlan::NONE, IpProto::TCP, ends, ("192.0.2.1".parse().unwrap(), port));
+    let record = FlowRecord {
+        first_no: 1,
+        key,
+        originator,
+        originator_by: OriginatorBy::Handshake,
+        macs: [None; 2],
+        first: at(seconds),
+        last: at(seconds + 1),
+        packets: [3, 2],
+        bytes: [300, 200],
+        app,
+        app_by_content: app.is_some(),
+        state: FlowState::Closed,
+        gaps: 0,
+    };
+    Resolved::Flow(Flow { record, devices: [client.map(DeviceId), server.map(DeviceId)] })
+}
+
+fn exchange(seconds: i64, client: u32, server: u32, outcome: &str, micros: u64) -> Resolved {
+    Resolved::Exchange {
+        ts: at(seconds),
+        client: DeviceId(client),
+        server: Some(DeviceId(server)),
+        peer: "192.0.2.1".parse().unwrap(),
+        port: 2575,
+        application: "hl7",
+        kind: text("ORU^R01"),
+        outcome: Some(text(outcome)),
+        latency: Some(micros * 1_000),
+    }
+}
+
+fn learn(config: Config, events: &[Resolved]) -> Baseline {
+    let mut baseline = Baseline::new(config);
+    events.iter().for_each(|event| baseline.resolved(event));
+    baseline
+}
+
+/// An edge in one line.
+fn line(edge: &Edge) -> String {
+    let key = &edge.key;
+    let server =
+        key.server.map(|id| id.to_string()).or_else(|| key.peer.map(|ip| ip.to_string())).unwrap_or_default();
+    let app = key.application.as_deref().unwrap_or("-");
+    let exchanges: Vec<_> = edge
+        .exchanges
+        .iter()
+        .map(|(kind, outcome, n)| format!("{kind} {} x{n}", outcome.as_ref().map_or("-", |o| o.as_str())))
+        .collect();
+    let volume = format!("{} flows {:?} packets {:?} bytes", edge.flows, edge.packets, edge.bytes);
+    format!(
+        "{} > {server}:{}/{} {app}: {volume} {}",
+        key.client,
+        key.port,
+        key.transport,
+        exchanges.join(", ")
+    )
+    .trim_end()
+    .to_owned()
+}
+
+#[test]
+fn conversations_and_requests_add_up_to_habits() {
+    let baseline = learn(
+        Config::default(),
+        &[
+            exchange(1, 1, 2, "AA", 2_000),
+            exchange(2, 1, 2, "AA", 3_000),
+            exchange(3, 1, 2, "AE", 500_000),
+            flow(0, Some(1), Some(2), 2575, Some("hl7")),
+            flow(9, Some(1), None, 443, None),
+            flow(9, Some(1), Some(3), 50_001, None),
+            flow(9, Some(1), Some(3), 50_002, None),
+            flow(9, None, Some(1), 22, None),
+        ],
+    );
+    let lines: Vec<_> = baseline.edges().map(|edge| line(&edge)).collect();
+    assert_eq!(
+        lines,
+        [
+            "d1 > 192.0.2.1:443/tcp -: 1 flows [3, 2] packets [300, 200] bytes",
+            "d1 > d2:2575/tcp hl7: 1 flows [3, 2] packets [300, 200] bytes ORU^R01 AA x2, ORU^R01 AE x1",
+            "d1 > d3:0/tcp -: 2 flows [6, 4] packets [600, 400] bytes",
+        ]
+    );
+    assert_eq!(baseline.counters().without_client, 1);
+    let hl7 = baseline.edges().nth(1).unwrap();
+    assert_eq!((hl7.first, hl7.last), (at(0), at(3)));
+    let stored: hdrhistogram::Histogram<u32> =
+        hdrhistogram::serialization::Deserializer::new().deserialize(&mut hl7.latency.as_slice()).unwrap();
+    assert_eq!(stored.len(), 3);
+    assert!(stored.equivalent(stored.value_at_quantile(0.5), 3_000), "one significant digit");
+}
+
+#[test]
+fn a_merged_device_keeps_its_habits() {
+    let mut baseline = learn(
+        Config::default(),
+        &[
+            flow(0, Some(1), Some(2), 80, None),
+            flow(0, Some(3), Some(2), 80, None),
+            flow(0, Some(2), Some(3), 22, None),
+            flow(0, Some(3), Some(3), 23, None),
+            exchange(1, 3, 2, "AA", 10),
+            exchange(1, 1, 2, "AA", 10),
+        ],
+    );
+    assert_eq!(baseline.changes().len(), 6);
+    baseline.resolved(&Resolved::Renamed { from: DeviceId(3), into: DeviceId(1) });
+    let lines: Vec<_> = baseline.edges().map(|edge| line(&edge)).collect();
+    assert_eq!(
+        lines,
+        [
+            "d1 > d1:23/tcp -: 1 flows [3, 2] packets [300, 200] bytes",
+            "d1 > d2:80/tcp -: 2 flows [6, 4] packets [600, 400] bytes",
+            "d1 > d2:2575/tcp hl7: 0 flows [0, 0] packets [0, 0] bytes ORU^R01 AA x2",
+            "d2 > d1:22/tcp -: 1 flows [3, 2] packets [300, 200] bytes",
+        ]
+    );
+    let (gone, kept): (Vec<_>, Vec<_>) =
+        baseline.changes().into_iter().partition(|change| matches!(change, Change::EdgeGone(_)));
+    assert_eq!((gone.len(), kept.len()), (4, 4));
+    assert!(baseline.changes().is_empty());
+}
+
+#[test]
+fn a_scan_does_not_wipe_out_habits() {
+    let config = Config { max_edges: 3, max_kinds_per_edge: 1 };
+    let mut baseline =
+        learn(config, &[flow(0, Some(1), Some(2), 80, None), flow(1, Some(1), Some(2), 80, None)]);
+    for port in 1000..1100 {
+        baseline.resolved(&flow(2, Some(9), Some(2), port, None));
+    }
+    assert_eq!(baseline.edges().count(), 3);
+    assert!(baseline.edges().any(|edge| edge.key.port == 80));
+    assert_eq!(baseline.counters().edges_evicted, 98);
+    for n in 0..3 {
+        baseline.resolved(&exchange(n, 4 + n as u32, 5, "AA", 1));
+        baseline.resolved(&exchange(n, 4 + n as u32, 5, "AE", 1));
+    }
+    assert_eq!((baseline.counters().edges_refused, baseline.counters().kinds_refused), (2, 2));
+}
+
+fn events() -> impl Strategy<Value = Vec<Resolved>> {
+    let event = (0..8u8, 1..5u32, 1..5u32, 0..4u16, 0..50i64).prop_map(|(what, a, b, port, t)| match what {
+        0..=2 => flow(t, Some(a), Some(b), 80 + port, None),
+        3 => flow(t, Some(a), None, 443, Some("tls")),
+        4 => flow(t, (a > 2).then_some(a), Some(b), 2575, Some("hl7")),
+        5 | 6 => exchange(t, a, b, ["AA", "AE"][usize::from(port % 2)], 1 << (port * 9)),
+        _ => Resolved::Renamed { from: DeviceId(a.max(b)), into: DeviceId(a.min(b)) },
+    });
+    prop::collection::vec(event, 1..60)
+}
+
+type Rows = BTreeMap<EdgeKey, Edge>;
+
+fn apply(rows: &mut Rows, changes: Vec<Change>) {
+    for change in changes {
+        match change {
+            Change::Edge(edge) => rows.insert(edge.key.clone(), *edge),
+            Change::EdgeGone(key) => rows.remove(&*key),
+            other => panic!("not a row of the baseline: {other:?}"),
+        };
+    }
+}
+
+fn interrupted(config: Config, events: &[Resolved], cut: usize, keep: impl Fn(&Edge) -> bool) -> Rows {
+    let mut rows = Rows::new();
+    let mut baseline = learn(config, &events[..cut]);
+    apply(&mut rows, baseline.changes());
+    let stored = rows.values().filter(|edge| keep(edge)).map(|edge| Change::Edge(Box::new(edge.clone())));
+    let mut baseline = Baseline::restore(config, stored);
+    assert!(baseline.changes().is_empty(), "what was just read needs no writing");
+    events[cut..].iter().for_each(|event| baseline.resolved(event));
+    apply(&mut rows, baseline.changes());
+    rows
+}
+
+fn whole(config: Config, events: &[Resolved]) -> Rows {
+    let mut rows = Rows::new();
+    apply(&mut rows, learn(config, events).changes());
+    rows
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn interrupted_is_uninterrupted(events in events(), cut in 0..60usize, tight in any::<bool>()) {
+        let config = if tight { Config { max_edges: 5, max_kinds_per_edge: 1 } } else { Config::default() };
+        let cut = cut.min(events.len());
+        let rows = whole(config, &events);
+        prop_assert_eq!(&rows, &interrupted(config, &events, cut, |_| true));
+        prop_assert!(rows.values().eq(learn(config, &events).edges().collect::<Vec<_>>().iter()));
+    }
+}
+
+/// The control: a lost row must make a difference.
+#[test]
+fn a_lost_row_is_noticed() {
+    let events = [
+        exchange(0, 1, 2, "AA", 5),
+        exchange(1, 1, 2, "AA", 500),
+        flow(2, Some(1), Some(2), 2575, Some("hl7")),
+    ];
+    let config = Config::default();
+    assert_eq!(whole(config, &events), interrupted(config, &events, 2, |_| true));
+    assert_ne!(whole(config, &events), interrupted(config, &events, 2, |_| false));
+}

@@ -1,0 +1,368 @@
+//! The same frames give the same events, whatever the number of shards and the division into calls; and nothing grows
+//! beyond its cap. Each check has a control that must fail.
+
+use dissectors::{Claim, Dissector, Malformed, Parse, Pdu, Probe, Progress, Session, Sink};
+use etherparse::PacketBuilder;
+use flow::{Config, Counters, Shard};
+use model::{Attribute, Confidence, Event, Fact, Frame, LinkType, OriginatorBy, Side, Text, Timestamp};
+use proptest::prelude::*;
+
+/// Reads `NAME x` lines; panics at `BOOM`.
+struct Names;
+
+impl Session for Names {
+    fn data(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) -> Progress {
+        let Some(end) = pdu.bytes.iter().position(|b| *b == b'\n') else { return Progress::Consumed(0) };
+        let line = &pdu.bytes[..end];
+        assert!(!line.starts_with(b"BOOM"), "boom");
+        if let Some(value) = Text::new(line) {
+            sink.learn(
+                pdu.sender(),
+                "line",
+                Confidence::STATED,
+                Fact::Is { attribute: Attribute::HOSTNAME, value },
+            );
+        }
+        Progress::Consumed(end as u64 + 1)
+    }
+
+    fn gap(&mut self, _: Side, _: u64) {}
+
+    fn closed(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
+        if let Some(value) = Text::new(pdu.bytes) {
+            sink.learn(
+                pdu.sender(),
+                "rest",
+                Confidence::WEAK,
+                Fact::Is { attribute: Attribute::HOSTNAME, value },
+            );
+        }
+    }
+}
+
+fn one(pdu: &Pdu<'_>, sink: &mut Sink<'_>) -> Result<(), Malformed> {
+    let value = pdu.bytes.first().and_then(|byte| Text::from_str_lossy(&byte.to_string()));
+    let value = value.ok_or(Malformed { what: "empty", at: 0 })?;
+    sink.learn(pdu.sender(), "byte", Confidence::STATED, Fact::Is { attribute: Attribute::SERIAL, value });
+    Ok(())
+}
+
+static STREAM: Dissector = Dissector {
+    name: "names",
+    about: "",
+    claims: &[],
+    attributes: &[],
+    probe: Some(|bytes| {
+        if bytes.starts_with(b"NAME") {
+            Probe::Yes
+        } else if b"NAME".starts_with(bytes) {
+            Probe::More
+        } else {
+            Probe::No
+        }
+    }),
+    parse: Parse::Stream(|| Box::new(Names)),
+};
+static DATAGRAM: Dissector = Dissector {
+    name: "bytes",
+    about: "",
+    claims: &[Claim::Udp(67), Claim::EtherType(0x0806)],
+    attributes: &[],
+    probe: None,
+    parse: Parse::Datagram(one),
+};
+static REGISTRY: &[&Dissector] = &[&STREAM, &DATAGRAM];
+
+type Owned = (i64, Vec<u8>);
+
+/// Keeps the panics that the session above is made to have out of the output, and no others.
+fn quiet() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if info.payload_as_str() != Some("boom") {
+                usual(info);
+            }
+        }));
+    });
+}
+
+fn run(config: &Config, frames: &[Owned], shards: usize, batch: usize) -> (Vec<Event>, Counters) {
+    let mut all: Vec<Shard> = (0..shards).map(|n| Shard::new(config, REGISTRY, n, shards)).collect();
+    let frame = |(n, (ts, bytes)): (usize, &Owned)| (n as u64 + 1, Timestamp(*ts), bytes.clone());
+    let numbered: Vec<_> = frames.iter().enumerate().map(frame).collect();
+    let mut events = Vec::new();
+    for part in numbered.chunks(batch) {
+        let mut merged = Vec::new();
+        for shard in &mut all {
+            let frames = part.iter().map(|(no, ts, bytes)| Frame {
+                no: *no,
+                ts: *ts,
+                source: 0,
+                link: LinkType::ETHERNET,
+                orig_len: bytes.len() as u32,
+                bytes,
+            });
+            let mut out = Vec::new();
+            shard.frames(frames, &mut out);
+            assert!(out.is_sorted_by_key(Event::order), "a shard's events are in order");
+            merged.append(&mut out);
+        }
+        merged.sort_by_key(Event::order);
+        events.append(&mut merged);
+    }
+    let mut rest = Vec::new();
+    all.iter_mut().for_each(|shard| shard.finish(&mut rest));
+    rest.sort_by_key(Event::order);
+    events.append(&mut rest);
+    let mut counters = Counters::default();
+    all.iter().for_each(|shard| counters.merge(shard.counters()));
+    (events, counters)
+}
+
+fn ethernet(host: u8) -> etherparse::PacketBuilderStep<etherparse::Ethernet2Header> {
+    PacketBuilder::ethernet2([2, 0, 0, 0, 0, host], [2, 0, 0, 0, 0, 99])
+}
+
+fn tcp(from: u8, to: u8, ports: (u16, u16), seq: u32, flags: &str, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut step =
+        ethernet(from).ipv4([10, 0, 0, from], [10, 0, 0, to], 64).tcp(ports.0, ports.1, seq, 1_000);
+    for flag in flags.chars() {
+        step = match flag {
+            'S' => step.syn(),
+            'F' => step.fin(),
+            'R' => step.rst(),
+            _ => step.ack(1),
+        };
+    }
+    step.write(&mut out, payload).unwrap();
+    out
+}
+
+fn udp(from: u8, to: u8, ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    ethernet(from)
+        .ipv4([10, 0, 0, from], [10, 0, 0, to], 64)
+        .udp(ports.0, ports.1)
+        .write(&mut out, payload)
+        .unwrap();
+    out
+}
+
+fn arbitrary_frame() -> impl Strategy<Value = Vec<u8>> {
+    let text = prop::sample::select(vec![
+        &b""[..],
+        b"NAME a\n",
+        b"NA",
+        b"ME b\nNAME c\n",
+        b"BOOM\n",
+        b"NAME d",
+        b"other",
+    ]);
+    let hosts = (1u8..5, 5u8..8);
+    prop_oneof![
+        (
+            hosts.clone(),
+            0u16..3,
+            0u32..40,
+            prop::sample::select(vec!["S", "SA", "A", "FA", "R"]),
+            text,
+            any::<bool>()
+        )
+            .prop_map(|((a, b), port, seq, flags, text, back)| {
+                if back {
+                    tcp(b, a, (80 + port, 4_000), seq, flags, text)
+                } else {
+                    tcp(a, b, (4_000, 80 + port), seq, flags, text)
+                }
+            }),
+        (hosts, 60u16..70, prop::collection::vec(any::<u8>(), 0..3)).prop_map(|((a, b), port, bytes)| udp(
+            a,
+            b,
+            (port, 67),
+            &bytes
+        )),
+        (1u8..5, any::<u8>())
+            .prop_map(|(host, byte)| [&[255; 6][..], &[2, 0, 0, 0, 0, host], &[8, 6, byte]].concat()),
+        prop::collection::vec(any::<u8>(), 0..60),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn shards_and_batches_change_nothing(
+        frames in prop::collection::vec((-2_000_000_000i64..40_000_000_000, arbitrary_frame()), 1..120),
+        tiny in any::<bool>(), batch in 1usize..50,
+    ) {
+        quiet();
+        let mut now = 0;
+        let frames: Vec<Owned> = frames.into_iter().map(|(step, bytes)| { now += step; (now, bytes) }).collect();
+        let config = if tiny { Config { max_flows: 64, max_reassembly_bytes: 64, ..Config::default() } } else { Config::default() };
+        let whole = run(&config, &frames, 1, usize::MAX);
+        for shards in [1, 2, 3, 7] {
+            prop_assert_eq!(&run(&config, &frames, shards, batch), &whole, "{} shards, batches of {}", shards, batch);
+        }
+        let flows = whole.0.iter().filter(|event| matches!(event, Event::Flow { .. })).count() as u64;
+        prop_assert_eq!(flows, whole.1.flows, "every flow ends with one record");
+    }
+}
+
+#[test]
+fn the_comparison_notices_a_lost_reordered_or_changed_event() {
+    let frames: Vec<Owned> =
+        vec![(0, udp(1, 5, (68, 67), &[7])), (1, udp(2, 6, (68, 67), &[8])), (2, udp(3, 7, (68, 67), &[9]))];
+    let (events, counters) = run(&Config::default(), &frames, 2, 1);
+    let (same, _) = run(&Config::default(), &frames, 7, 3);
+    assert_eq!(events, same);
+    let mut reordered = events.clone();
+    reordered.swap(0, 2);
+    let mut lost = events.clone();
+    lost.pop();
+    let (changed, other) = run(&Config::default(), &frames[..2], 2, 1);
+    for broken in [reordered, lost, changed] {
+        assert_ne!(events, broken);
+    }
+    assert_ne!(counters, other);
+}
+
+fn records(events: &[Event]) -> Vec<&model::FlowRecord> {
+    events
+        .iter()
+        .filter_map(|event| if let Event::Flow { record, .. } = event { Some(&**record) } else { None })
+        .collect()
+}
+
+#[test]
+fn a_conversation_from_handshake_to_end() {
+    let frames: Vec<Owned> = [
+        tcp(1, 5, (4_000, 6_661), 100, "S", b""),
+        tcp(5, 1, (6_661, 4_000), 900, "SA", b""),
+        tcp(1, 5, (4_000, 6_661), 101, "A", b"NAME pu"),
+        tcp(1, 5, (4_000, 6_661), 108, "A", b"mp\n"),
+        tcp(5, 1, (6_661, 4_000), 901, "A", b"NAME server\n"),
+        tcp(1, 5, (4_000, 6_661), 111, "FA", b""),
+        tcp(5, 1, (6_661, 4_000), 913, "FA", b""),
+        tcp(1, 5, (4_000, 6_661), 7_000, "S", b""),
+    ]
+    .into_iter()
+    .enumerate()
+    .map(|(n, bytes)| (n as i64 * 1_000_000, bytes))
+    .collect();
+    let (events, counters) = run(&Config::default(), &frames, 1, 100);
+    let records = records(&events);
+    let [first, second] = records.as_slice() else { panic!("{records:?}") };
+    assert_eq!(
+        (first.originator_by, first.ends()[0].1, first.app, first.app_by_content),
+        (OriginatorBy::Handshake, 4_000, Some("names"), true)
+    );
+    assert_eq!((first.state, first.packets, first.first_no), (model::FlowState::Closed, [4, 3], 1));
+    assert_eq!(
+        (second.state, second.first_no),
+        (model::FlowState::Attempt, 8),
+        "the same ports again are a new flow"
+    );
+    let names: Vec<_> = events
+        .iter()
+        .filter_map(|e| {
+            if let Event::Observation(o) = e { o.field.eq("line").then(|| o.to_string()) } else { None }
+        })
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "names 10.0.0.1 [line] hostname = \"NAME pump\" (90%)",
+            "names 10.0.0.5 [line] hostname = \"NAME server\" (90%)"
+        ]
+    );
+    assert_eq!(counters.flows, 2);
+}
+
+#[test]
+fn a_panic_costs_its_session_and_nothing_else() {
+    quiet();
+    let frames: Vec<Owned> = vec![
+        (0, tcp(1, 5, (4_000, 80), 1, "A", b"NAME a\nBOOM\n")),
+        (1, tcp(1, 5, (4_000, 80), 13, "A", b"NAME after\n")),
+        (2, tcp(2, 5, (4_000, 80), 1, "A", b"NAME other\n")),
+    ];
+    let (events, counters) = run(&Config::default(), &frames, 1, 100);
+    let text: Vec<_> = events
+        .iter()
+        .filter_map(|e| if let Event::Observation(o) = e { Some(o.to_string()) } else { None })
+        .collect();
+    assert!(text.iter().any(|line| line.contains("dissector panicked")), "{text:#?}");
+    assert!(
+        text.iter().any(|line| line.contains("NAME other")) && !text.iter().any(|line| line.contains("boom"))
+    );
+    assert_eq!(counters.panics, 1);
+}
+
+#[test]
+fn a_flood_of_flows_stays_under_the_cap_and_is_counted() {
+    let config = Config { max_flows: 320, ..Config::default() };
+    let mut frames: Vec<Owned> = Vec::new();
+    for n in 0..20_000u32 {
+        let bytes = udp(1 + (n % 4) as u8, 5 + (n % 3) as u8, (n as u16, (n >> 3) as u16 | 1), &[1]);
+        frames.push((i64::from(n) * 1_000, bytes));
+    }
+    let (events, counters) = run(&config, &frames, 2, 64);
+    assert_eq!(records(&events).len() as u64, counters.flows);
+    assert!(counters.flows_evicted > counters.flows / 2, "{counters:?}");
+    let (_, roomy) = run(&Config::default(), &frames, 2, 64);
+    assert_eq!(roomy.flows_evicted, 0, "without the cap nothing is evicted");
+}
+
+#[test]
+fn idle_flows_end_by_the_time_of_frames() {
+    let gap = 200_000_000_000;
+    let frames: Vec<Owned> = vec![
+        (0, udp(1, 5, (1, 2), b"x")),
+        (gap, udp(2, 5, (1, 2), b"y")),
+        (gap + 1, udp(1, 5, (1, 2), b"z")),
+    ];
+    let (events, _) = run(&Config::default(), &frames, 1, 1);
+    assert_eq!(records(&events).len(), 3, "the first flow was closed before its ports were used again");
+    let quick: Vec<Owned> = frames.into_iter().map(|(ts, bytes)| (ts / 10, bytes)).collect();
+    assert_eq!(records(&run(&Config::default(), &quick, 1, 1).0).len(), 2);
+}
+
+#[test]
+fn fragments_are_one_packet_in_any_order_and_lost_ones_are_counted() {
+    let whole = udp(1, 5, (68, 67), &[7; 60]);
+    let fragment = |offset: usize, length: usize, more: bool, id: u8| {
+        let mut bytes = whole[..34].to_vec();
+        bytes.extend(&whole[34 + offset..34 + offset + length]);
+        bytes[16..18].copy_from_slice(&(20 + length as u16).to_be_bytes());
+        bytes[19] = id;
+        let place = (offset / 8) as u16 | if more { 0x2000 } else { 0 };
+        bytes[20..22].copy_from_slice(&place.to_be_bytes());
+        bytes
+    };
+    let parts = [fragment(0, 24, true, 1), fragment(24, 24, true, 1), fragment(48, 20, false, 1)];
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 2, 0]] {
+        let frames: Vec<Owned> = order.iter().map(|n| (0, parts[*n].clone())).collect();
+        let (events, counters) = run(&Config::default(), &frames, 1, 9);
+        assert_eq!((counters.reassembled, counters.fragments_lost), (1, 0));
+        assert_eq!(
+            events.iter().filter(|e| matches!(e, Event::Observation(o) if o.field == "byte")).count(),
+            1,
+            "{order:?}"
+        );
+    }
+    let mut frames: Vec<Owned> = vec![(0, parts[0].clone()), (0, parts[2].clone())];
+    let (_, counters) = run(&Config::default(), &frames, 1, 9);
+    assert_eq!((counters.reassembled, counters.fragments_lost), (0, 1));
+    frames.extend((0..2_000u32).map(|n| {
+        let mut bytes = parts[0].clone();
+        bytes[29] = n as u8;
+        bytes[28] = (n >> 8) as u8 | 0x80;
+        (1, bytes)
+    }));
+    let tight = Config { max_fragment_bytes: 32 * 1_024, ..Config::default() };
+    let (_, counters) = run(&tight, &frames, 1, 9);
+    assert_eq!(counters.fragments_lost, 2_001, "all were given up, most of them to the cap");
+}

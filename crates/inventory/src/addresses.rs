@@ -1,0 +1,449 @@
+//! Who held which address when.
+
+use crate::Inventory;
+use crate::config::{is_host, is_link_local};
+use crate::evidence::{Via, attr, scoped, text};
+use crate::graph::{Dirt, Gone, Said, insert_into, remove_from};
+use model::{DeviceId, Lease, LeaseMessage, Mac, Timestamp, Vlan};
+use std::net::IpAddr;
+
+/// How an address is known to be a node's, strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum How {
+    Lease,
+    Claim,
+    Advertised,
+    Sent,
+}
+
+impl How {
+    const ALL: [Self; 4] = [Self::Lease, Self::Claim, Self::Advertised, Self::Sent];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lease => "lease",
+            Self::Claim => "claim",
+            Self::Advertised => "advertised",
+            Self::Sent => "sent",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Self {
+        Self::ALL.into_iter().find(|how| how.as_str() == text).unwrap_or(Self::Sent)
+    }
+}
+
+/// A span of time during which a node held an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) first: Timestamp,
+    pub(crate) last: Timestamp,
+    pub(crate) until: Option<Timestamp>,
+    pub(crate) how: How,
+    pub(crate) dirt: Dirt,
+}
+
+/// Two holders that claim an address in turns within this time contend for it; later it has simply moved.
+const CONTENTION: i64 = 600 * 1_000_000_000;
+/// A conversation may begin this long before the first word on who holds its address.
+const EARLY: i64 = 300 * 1_000_000_000;
+/// An acknowledgement within this time of a discovery or an offer is a new lease, not a renewal.
+const FRESH: i64 = 120 * 1_000_000_000;
+
+impl Inventory {
+    fn open_spans(&self, vlan: Vlan, ip: IpAddr) -> impl Iterator<Item = (DeviceId, Span)> {
+        self.spans(vlan, ip).filter(|(_, span)| span.until.is_none())
+    }
+
+    fn spans(&self, vlan: Vlan, ip: IpAddr) -> impl Iterator<Item = (DeviceId, Span)> {
+        let holders = self.by_address.get(&(vlan, ip)).map(Vec::as_slice).unwrap_or_default();
+        holders.iter().flat_map(move |id| {
+            let node = self.nodes.get(id);
+            node.into_iter().flat_map(move |node| node.spans_of(vlan, ip)).map(move |span| (*id, *span))
+        })
+    }
+
+    /// Until when a span holds without being confirmed: what the latest acknowledgement in the device's history grants,
+    /// in whatever scope that was heard. Nothing is known of spans that began after it, or that rest on claims.
+    fn expiry(&self, id: DeviceId, ip: IpAddr, span: &Span) -> Option<Timestamp> {
+        if !matches!(span.how, How::Lease | How::Sent) {
+            return None;
+        }
+        let root = self.nodes.get(&self.root(id))?;
+        let mut history = root.leases.iter().rev();
+        let granted = history
+            .find(|(_, (l, _))| l.message == LeaseMessage::Ack && l.ip == Some(ip) && l.seconds.is_some());
+        let ((ts, _), (lease, _)) = granted?;
+        let seconds = lease.seconds.filter(|seconds| *seconds != u32::MAX)?;
+        let at = ts.plus(i64::from(seconds).saturating_mul(1_000_000_000));
+        (at >= span.first).then(|| at.max(span.last))
+    }
+
+    fn covers(&self, id: DeviceId, ip: IpAddr, span: &Span, ts: Timestamp) -> bool {
+        span.first <= ts
+            && span.until.is_none_or(|until| ts < until)
+            && self.expiry(id, ip, span).is_none_or(|expiry| ts <= expiry)
+    }
+
+    /// Who held an address at a time. Of several, the one whose MAC sent, then the one it is best known of, then the
+    /// latest.
+    pub(crate) fn holder(
+        &self,
+        vlan: Vlan,
+        ip: IpAddr,
+        ts: Timestamp,
+        mac: Option<Mac>,
+    ) -> Option<(DeviceId, Span)> {
+        let has_mac = |id: DeviceId| {
+            mac.is_some_and(|mac| self.nodes.get(&id).is_some_and(|node| node.known.macs.contains(&mac)))
+        };
+        let best = |candidates: &mut dyn Iterator<Item = (DeviceId, Span)>| {
+            candidates.max_by_key(|(id, span)| {
+                (has_mac(*id), std::cmp::Reverse(span.how), span.first, std::cmp::Reverse(*id))
+            })
+        };
+        let mut only = self.spans(vlan, ip);
+        match (only.next()?, only.next()) {
+            // The common case, without ranking.
+            ((id, span), None) if self.covers(id, ip, &span, ts) => return Some((id, span)),
+            _ => {}
+        }
+        let covering = best(&mut self.spans(vlan, ip).filter(|(id, span)| self.covers(*id, ip, span, ts)));
+        covering
+            .or_else(|| {
+                best(&mut self.spans(vlan, ip).filter(|(id, _)| has_mac(*id) && !self.is_router(*id)))
+            })
+            .or_else(|| {
+                let early = self.spans(vlan, ip).filter(|(_, span)| {
+                    span.first > ts && (span.first.since(ts) <= EARLY || span.until.is_none())
+                });
+                // Nobody may be credited with what came before while somebody else still held the address.
+                let taken = self.spans(vlan, ip).any(|(_, span)| span.first <= ts);
+                early.min_by_key(|(id, span)| (span.first, *id)).filter(|_| !taken)
+            })
+    }
+
+    /// Notes that a node holds an address. False when another holds it with better reason.
+    pub(crate) fn hold(&mut self, id: DeviceId, vlan: Vlan, ip: IpAddr, how: How, ts: Timestamp) -> bool {
+        let root = self.root(id);
+        let own = |span: &(DeviceId, Span)| span.0 == id;
+        let held = self.open_spans(vlan, ip).find(own);
+        if let Some((_, span)) = held {
+            let expired = self.expiry(id, ip, &span).filter(|at| *at < ts);
+            if let Some(at) = expired {
+                self.end_span(id, vlan, ip, span.first, at);
+            } else {
+                self.confirm(id, vlan, ip, span.first, how, ts);
+                if self.open_spans(vlan, ip).nth(1).is_some() {
+                    self.end_others(root, id, vlan, ip, ts, how);
+                }
+                return true;
+            }
+        }
+        for (other, span) in self.open_spans(vlan, ip).collect::<Vec<_>>() {
+            if let Some(at) = self.expiry(other, ip, &span).filter(|at| *at < ts) {
+                self.end_span(other, vlan, ip, span.first, at);
+            } else if self.root(other) != root && how == How::Sent && span.how != How::Sent {
+                return false;
+            }
+        }
+        let contended = self.contenders(id, vlan, ip, ts);
+        let is_new_lease = how == How::Lease && self.is_fresh_lease(root, ts);
+        for (other, span) in self.open_spans(vlan, ip).collect::<Vec<_>>() {
+            if other == id {
+                continue;
+            }
+            let by_address = self.nodes.get(&other).is_some_and(|node| node.known.macs.is_empty());
+            if self.root(other) != root && by_address && !is_new_lease {
+                let verb = if how == How::Sent { "sends as" } else { "claims" };
+                self.try_merge(id, other, ts, &format!("{} {verb} {ip}", self.name_of(id)));
+            }
+            if self.root(other) == self.root(id) || !contended.contains(&other) || how == How::Lease {
+                self.end_span(other, vlan, ip, span.first, ts);
+            } else {
+                self.note_conflict(id, other, vlan, ip, ts);
+            }
+        }
+        let mut first = ts;
+        while self.spans(vlan, ip).any(|(_, span)| span.first == first) {
+            first = first.plus(1);
+        }
+        let span = Span { first, last: first, until: None, how, dirt: Dirt::NEW };
+        self.add_span(id, vlan, ip, span);
+        true
+    }
+
+    /// A lease ends whatever else was thought of the address; so does a confirmed address of the same device.
+    fn end_others(&mut self, root: DeviceId, id: DeviceId, vlan: Vlan, ip: IpAddr, ts: Timestamp, how: How) {
+        for (other, span) in self.open_spans(vlan, ip).collect::<Vec<_>>() {
+            if other != id && (how == How::Lease || self.root(other) == root) {
+                self.end_span(other, vlan, ip, span.first, ts);
+            }
+        }
+    }
+
+    /// Open holders that took the address from this node a short while ago: both want it.
+    fn contenders(&self, id: DeviceId, vlan: Vlan, ip: IpAddr, ts: Timestamp) -> Vec<DeviceId> {
+        let lost: Vec<Timestamp> = self
+            .spans(vlan, ip)
+            .filter(|(holder, _)| *holder == id)
+            .filter_map(|(_, span)| span.until)
+            .filter(|until| ts.since(*until) <= CONTENTION)
+            .collect();
+        let open = self.open_spans(vlan, ip);
+        open.filter(|(_, span)| lost.contains(&span.first)).map(|(other, _)| other).collect()
+    }
+
+    fn is_fresh_lease(&self, root: DeviceId, ts: Timestamp) -> bool {
+        let Some(node) = self.nodes.get(&root) else { return false };
+        node.leases
+            .starting(|(at, _)| *at < ts.plus(-FRESH))
+            .any(|(_, (lease, _))| matches!(lease.message, LeaseMessage::Discover | LeaseMessage::Offer))
+    }
+
+    fn note_conflict(&mut self, a: DeviceId, b: DeviceId, vlan: Vlan, ip: IpAddr, ts: Timestamp) {
+        let value = text(&scoped(vlan, ip));
+        for id in [a, b] {
+            self.learn(
+                id,
+                Via::DIRECT,
+                attr::ADDRESS_CONFLICT,
+                value.clone(),
+                &Said::inferred(ts, "address"),
+            );
+        }
+        self.counters.conflicts += 1;
+    }
+
+    /// Changes a span in place.
+    pub(crate) fn edit_span(
+        &mut self,
+        id: DeviceId,
+        vlan: Vlan,
+        ip: IpAddr,
+        first: Timestamp,
+        edit: impl FnOnce(&mut Span),
+    ) {
+        let node = self.nodes.get_mut(&id);
+        if let Some(span) = node.and_then(|node| node.spans.get_mut(&(vlan, ip, first))) {
+            edit(span);
+            span.dirt.touch();
+            self.mark(id);
+        }
+    }
+
+    /// An open span is confirmed, maybe by better reason.
+    pub(crate) fn confirm(
+        &mut self,
+        id: DeviceId,
+        vlan: Vlan,
+        ip: IpAddr,
+        first: Timestamp,
+        how: How,
+        ts: Timestamp,
+    ) {
+        let mut settled = false;
+        self.edit_span(id, vlan, ip, first, |span| {
+            span.last = span.last.max(ts);
+            settled = span.how == How::Sent && how < How::Sent;
+            span.how = span.how.min(how);
+        });
+        if settled {
+            // What was learned by the address is the holder's for good.
+            let address = Some((vlan, ip));
+            self.move_claims(
+                id,
+                id,
+                |claim, _| claim.via.address == address,
+                |claim| claim.via.address = None,
+            );
+        }
+    }
+
+    /// Ends a span. Spans of the same address in scopes it was only seen crossing end with it.
+    fn end_span(&mut self, id: DeviceId, vlan: Vlan, ip: IpAddr, first: Timestamp, at: Timestamp) {
+        self.edit_span(id, vlan, ip, first, |span| span.until = Some(at.max(span.first)));
+        let root = self.root(id);
+        let scopes = self.scopes.get(&ip).map(Vec::as_slice).unwrap_or_default();
+        let crossing: Vec<_> = scopes
+            .iter()
+            .filter(|scope| **scope != vlan && scopes.len() > 1)
+            .flat_map(|scope| self.open_spans(*scope, ip).map(move |(other, span)| (*scope, other, span)))
+            .filter(|(_, other, span)| span.how == How::Sent && self.root(*other) == root)
+            .collect();
+        for (scope, other, span) in crossing {
+            self.edit_span(other, scope, ip, span.first, |span| span.until = Some(at.max(span.first)));
+        }
+        self.heard_nothing_new(id);
+    }
+
+    /// The device's summary changed although nothing was heard of it.
+    pub(crate) fn heard_nothing_new(&mut self, id: DeviceId) {
+        self.mark(self.root(id));
+    }
+
+    pub(crate) fn add_span(&mut self, id: DeviceId, vlan: Vlan, ip: IpAddr, span: Span) {
+        self.make_room_for_span(id);
+        self.insert_span(id, vlan, ip, span);
+        self.mark(id);
+        self.heard_nothing_new(id);
+    }
+
+    /// Puts a span in its place. Also when rows are read back, which make no room for each other.
+    pub(crate) fn insert_span(&mut self, id: DeviceId, vlan: Vlan, ip: IpAddr, span: Span) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        node.spans.insert((vlan, ip, span.first), span);
+        insert_into(&mut self.by_address, (vlan, ip), id);
+        insert_into(&mut self.scopes, ip, vlan);
+    }
+
+    fn make_room_for_span(&mut self, id: DeviceId) {
+        let tree = self.tree(self.root(id));
+        let all = || {
+            let nodes = tree.iter().filter_map(|id| Some((*id, self.nodes.get(id)?)));
+            nodes.flat_map(|(home, node)| {
+                node.spans.iter().map(move |((vlan, ip, _), span)| (home, (*vlan, *ip), *span))
+            })
+        };
+        let excess = (all().count() + 1).saturating_sub(self.config.max_addresses_per_device.max(1));
+        if excess == 0 {
+            return;
+        }
+        let mut victims: Vec<_> = all().collect();
+        victims.sort_by_key(|(home, key, span)| {
+            (span.until.is_none(), span.how == How::Lease, span.last, span.first, *key, *home)
+        });
+        for (home, (vlan, ip), span) in victims.into_iter().take(excess) {
+            self.remove_span(home, vlan, ip, span.first);
+            self.counters.addresses_evicted += 1;
+        }
+    }
+
+    pub(crate) fn remove_span(
+        &mut self,
+        id: DeviceId,
+        vlan: Vlan,
+        ip: IpAddr,
+        first: Timestamp,
+    ) -> Option<Span> {
+        let node = self.nodes.get_mut(&id)?;
+        let span = node.spans.remove(&(vlan, ip, first))?;
+        if node.spans_of(vlan, ip).next().is_none() {
+            self.forget_holder(vlan, ip, id);
+        }
+        let root = self.root(id);
+        if span.dirt.written {
+            self.gone.insert(Gone::Address(root, vlan, ip, first));
+        }
+        self.mark(root);
+        Some(span)
+    }
+
+    pub(crate) fn forget_holder(&mut self, vlan: Vlan, ip: IpAddr, id: DeviceId) {
+        remove_from(&mut self.by_address, &(vlan, ip), id);
+        if !self.by_address.contains_key(&(vlan, ip)) {
+            remove_from(&mut self.scopes, &ip, vlan);
+        }
+    }
+
+    /// The one node that holds an address in some other scope, if there is exactly one device that does. A packet on
+    /// its way through routers shows the same address in every VLAN it crosses.
+    fn holder_elsewhere(&self, vlan: Vlan, ip: IpAddr, ts: Timestamp) -> Option<DeviceId> {
+        let scopes = self.scopes.get(&ip)?.iter().filter(|scope| **scope != vlan);
+        let mut open = scopes.flat_map(|scope| {
+            self.open_spans(*scope, ip).filter(|(id, span)| self.covers(*id, ip, span, ts))
+        });
+        let (id, _) = open.next()?;
+        let root = self.root(id);
+        open.all(|(other, _)| self.root(other) == root).then_some(id)
+    }
+
+    /// Somebody behind a router, or somebody without a MAC, sent from an address: the node to credit, new if need be.
+    /// `None` for what is outside the site.
+    pub(crate) fn sender_behind(
+        &mut self,
+        vlan: Vlan,
+        ip: IpAddr,
+        ts: Timestamp,
+        keep: Option<DeviceId>,
+    ) -> Option<DeviceId> {
+        if !is_host(ip) || self.virtual_addresses.contains_key(&(vlan, ip)) {
+            return None;
+        }
+        if let Some((id, span)) = self.holder(vlan, ip, ts, None) {
+            if span.until.is_none() {
+                self.confirm(id, vlan, ip, span.first, How::Sent, ts);
+            }
+            return Some(id);
+        }
+        if !self.config.is_internal(ip) {
+            return None;
+        }
+        let elsewhere = if is_link_local(ip) { None } else { self.holder_elsewhere(vlan, ip, ts) };
+        let id = match elsewhere {
+            Some(id) => id,
+            None => self.create_for_address(vlan, ip, ts, keep)?,
+        };
+        self.hold(id, vlan, ip, How::Sent, ts);
+        Some(id)
+    }
+
+    /// A MAC claims an address for itself: nodes made for it where it was seen behind a router are the same device.
+    pub(crate) fn join_elsewhere(&mut self, id: DeviceId, vlan: Vlan, ip: IpAddr, ts: Timestamp) {
+        if is_link_local(ip) || self.scopes.get(&ip).is_none_or(|scopes| scopes.len() < 2) {
+            return;
+        }
+        let Some(other) = self.holder_elsewhere(vlan, ip, ts) else { return };
+        let is_bare = self.nodes.get(&other).is_some_and(|node| node.known.macs.is_empty());
+        if is_bare && self.root(other) != self.root(id) {
+            self.try_merge(
+                id,
+                other,
+                ts,
+                &format!("{} claims {ip}, seen routed elsewhere", self.name_of(id)),
+            );
+        }
+    }
+
+    /// A DHCP message with the node as its client.
+    pub(crate) fn lease(&mut self, id: DeviceId, lease: Lease, ts: Timestamp) {
+        let root = self.root(id);
+        let limit = self.config.max_leases_per_device;
+        let Some(node) = self.nodes.get_mut(&root) else { return };
+        let n = node
+            .leases
+            .starting(|(at, _)| *at < ts)
+            .take_while(|((at, _), _)| *at == ts)
+            .last()
+            .map_or(0, |((_, n), _)| n.saturating_add(1));
+        node.leases.insert((ts, n), (lease, Dirt::NEW));
+        self.trim_leases(root, limit);
+        self.mark(root);
+        let Some(ip) = lease.ip.filter(|ip| is_host(*ip)) else { return };
+        match lease.message {
+            LeaseMessage::Ack if lease.seconds.is_some() => {
+                self.hold(id, lease.vlan, ip, How::Lease, ts);
+                self.join_elsewhere(id, lease.vlan, ip, ts);
+            }
+            LeaseMessage::Release | LeaseMessage::Decline => {
+                for (holder, span) in self.open_spans(lease.vlan, ip).collect::<Vec<_>>() {
+                    if self.root(holder) == root {
+                        self.end_span(holder, lease.vlan, ip, span.first, ts);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn trim_leases(&mut self, root: DeviceId, limit: usize) {
+        let Some(node) = self.nodes.get_mut(&root) else { return };
+        while node.leases.len() > limit.max(1) {
+            let Some(((ts, n), (_, dirt))) = node.leases.pop_first() else { break };
+            if dirt.written {
+                self.gone.insert(Gone::Lease(root, ts, n));
+            }
+            self.counters.leases_evicted += 1;
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Rows out, rows in.
+
+use crate::addresses::{How, Span};
+use crate::evidence::{Claim, Weight, attr, strip_home};
+use crate::graph::{Dirt, Gone, Node, Served};
+use crate::merge::Recorded;
+use crate::{Config, Inventory, Vendors};
+use model::{Address, Change, DeviceId, LeaseEntry, Service, Timestamp};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+impl Inventory {
+    /// Every row that changed since the last call: what is gone first, then what is new or confirmed, each sorted by kind
+    /// and key. Apply them in this order; a device that is gone takes all its rows with it.
+    pub fn changes(&mut self) -> Vec<Change> {
+        let mut out: Vec<Change> = std::mem::take(&mut self.gone).into_iter().map(gone).collect();
+        let mut nodes = std::mem::take(&mut self.dirty);
+        nodes.retain(|id| self.nodes.contains_key(id));
+        let devices: BTreeSet<DeviceId> = nodes.iter().map(|id| self.root(*id)).collect();
+        for id in &devices {
+            out.push(Change::Device(Box::new(self.project(*id))));
+            if let Some(node) = self.nodes.get_mut(id) {
+                node.written = true;
+            }
+        }
+        let mut homes: Vec<_> = nodes.into_iter().map(|id| (self.root(id), id)).collect();
+        homes.sort_unstable();
+        homes.dedup();
+        let (mut evidence, mut addresses, mut leases, mut services) = (vec![], vec![], vec![], vec![]);
+        for (device, home) in homes {
+            let Some(node) = self.nodes.get_mut(&home) else { continue };
+            node.dirty = false;
+            for (claim, weight) in node.ledger.iter_mut() {
+                if weight.dirt.flush() {
+                    evidence.push(weight.row(claim.row_key(device, home)));
+                }
+            }
+            for ((vlan, ip, _), span) in node.spans.iter_mut() {
+                if span.dirt.flush() {
+                    addresses.push(address(device, home, *vlan, *ip, span));
+                }
+            }
+            for ((ts, n), (lease, dirt)) in node.leases.iter_mut() {
+                if dirt.flush() {
+                    leases.push(LeaseEntry { device, ts: *ts, n: *n, lease: *lease });
+                }
+            }
+            for ((transport, port), served) in &mut node.services {
+                if served.dirt.flush() {
+                    let Served { application, first, last, count, .. } = served.clone();
+                    let (transport, port) = (*transport, *port);
+                    services.push(Service { device, transport, port, application, first, last, count });
+                }
+            }
+        }
+        evidence.sort_by(|a, b| a.key.cmp(&b.key));
+        addresses.sort_by_key(|a| (a.device, a.vlan, a.ip, a.first));
+        leases.sort_by_key(|lease| (lease.device, lease.ts, lease.n));
+        services.sort_by_key(|service| (service.device, service.transport, service.port));
+        out.extend(evidence.into_iter().map(|row| Change::Evidence(Box::new(row))));
+        out.extend(addresses.into_iter().map(|row| Change::Address(Box::new(row))));
+        out.extend(leases.into_iter().map(|row| Change::Lease(Box::new(row))));
+        out.extend(services.into_iter().map(|row| Change::Service(Box::new(row))));
+        let merges = self.merges.values_mut().filter_map(|m| m.dirt.flush().then(|| m.merge.clone()));
+        out.extend(merges.map(|merge| Change::Merge(Box::new(merge))));
+        out
+    }
+
+    /// Continues from rows as they were written: the state is that of an inventory that was never interrupted.
+    /// Rows may be the final ones or the whole history, in order.
+    pub fn restore(config: Config, vendors: Arc<Vendors>, rows: impl IntoIterator<Item = Change>) -> Self {
+        let mut inventory = Self::new(config, vendors);
+        let rows = final_rows(rows);
+        for row in rows.values() {
+            inventory.read_device(row);
+        }
+        for row in rows.into_values() {
+            inventory.read(row);
+        }
+        inventory.drop_orphans();
+        let mut all: Vec<DeviceId> = inventory.nodes.keys().copied().collect();
+        all.sort_unstable();
+        for id in &all {
+            inventory.index(*id);
+        }
+        for id in all {
+            inventory.rerank(id);
+        }
+        inventory
+    }
+
+    fn read_device(&mut self, row: &Change) {
+        match row {
+            Change::Device(device) => {
+                let mut node = Node::new(device.first);
+                node.last = device.last;
+                node.written = true;
+                self.nodes.insert(device.id, Box::new(node));
+                self.next = self.next.max(device.id.0.saturating_add(1));
+            }
+            Change::Merge(merge) => {
+                self.next = self.next.max(merge.from.0.saturating_add(1));
+                if merge.undone.is_some() {
+                    self.taken_apart.insert((merge.into, merge.from));
+                }
+                let key = (merge.into, merge.from, merge.at);
+                self.merges.insert(key, Recorded { merge: (**merge).clone(), dirt: Dirt::CLEAN });
+            }
+            _ => {}
+        }
+    }
+
+    fn read(&mut self, row: Change) {
+        match row {
+            Change::Merge(merge) if merge.undone.is_none() => {
+                for id in [merge.into, merge.from] {
+                    self.nodes.entry(id).or_insert_with(|| Box::new(Node::new(merge.at)));
+                }
+                self.link(merge.into, merge.from);
+            }
+            Change::Evidence(row) => {
+                let (home, claim) = Claim::from_row(row.key);
+                let weight = Weight {
+                    confidence: row.confidence,
+                    first: row.first,
+                    last: row.last,
+                    count: row.count,
+                    dirt: Dirt::CLEAN,
+                };
+                self.node_at(home, row.first).ledger.insert(claim, weight);
+            }
+            Change::Address(row) => {
+                let (how, home) = strip_home(&row.how);
+                let span = Span {
+                    first: row.first,
+                    last: row.last,
+                    until: row.until,
+                    how: How::parse(how),
+                    dirt: Dirt::CLEAN,
+                };
+                let home = home.unwrap_or(row.device);
+                self.node_at(home, row.first);
+                self.insert_span(home, row.vlan, row.ip, span);
+            }
+            Change::Lease(row) => {
+                self.node_at(row.device, row.ts).leases.insert((row.ts, row.n), (row.lease, Dirt::CLEAN));
+            }
+            Change::Service(row) => {
+                let served = Served {
+                    application: row.application,
+                    first: row.first,
+                    last: row.last,
+                    count: row.count,
+                    dirt: Dirt::CLEAN,
+                };
+                self.node_at(row.device, row.first).services.insert((row.transport, row.port), served);
+            }
+            _ => {}
+        }
+    }
+
+    fn node_at(&mut self, id: DeviceId, ts: Timestamp) -> &mut Node {
+        self.nodes.entry(id).or_insert_with(|| Box::new(Node::new(ts)))
+    }
+
+    /// Merges outlive the devices they were about; nodes without a device do not.
+    fn drop_orphans(&mut self) {
+        let orphans: Vec<DeviceId> = self
+            .nodes
+            .keys()
+            .copied()
+            .filter(|id| self.nodes.get(&self.root(*id)).is_none_or(|root| !root.written))
+            .collect();
+        for id in orphans {
+            for (vlan, ip) in self
+                .nodes
+                .remove(&id)
+                .map(|node| node.spans)
+                .into_iter()
+                .flatten()
+                .map(|((vlan, ip, _), _)| (vlan, ip))
+            {
+                self.forget_holder(vlan, ip, id);
+            }
+        }
+    }
+
+    /// The device a node is behind, if it still exists and the node itself was never heard.
+    pub(crate) fn behind(&self, tree: &[DeviceId]) -> Option<DeviceId> {
+        if tree.iter().filter_map(|id| self.nodes.get(id)).any(|node| node.is_heard()) {
+            return None;
+        }
+        let own = tree.first().map(|id| self.root(*id));
+        let latest =
+            self.claims(tree, &attr::BEHIND).max_by_key(|(claim, weight)| (weight.last, claim.value.clone()));
+        let id = DeviceId::parse(latest?.0.value.as_str())?;
+        let root = self.root(id);
+        (self.nodes.contains_key(&root) && Some(root) != own).then_some(root)
+    }
+}
+
+fn address(
+    device: DeviceId,
+    home: DeviceId,
+    vlan: model::Vlan,
+    ip: std::net::IpAddr,
+    span: &Span,
+) -> Address {
+    let how = span.how.as_str();
+    let how = if home == device { how.into() } else { format!("{how} [{home}]").into() };
+    Address { device, vlan, ip, first: span.first, last: span.last, until: span.until, how }
+}
+
+fn gone(row: Gone) -> Change {
+    match row {
+        Gone::Device(id) => Change::DeviceGone(id),
+        Gone::Evidence(key) => Change::EvidenceGone(Box::new(key)),
+        Gone::Address(id, vlan, ip, first) => Change::AddressGone(id, vlan, ip, first),
+        Gone::Lease(id, ts, n) => Change::LeaseGone(id, ts, n),
+        Gone::Service(id, transport, port) => Change::ServiceGone(id, transport, port),
+    }
+}
+
+/// The key of a row of the inventory's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum RowKey {
+    Device(DeviceId),
+    Merge(DeviceId, DeviceId, Timestamp),
+    Evidence(model::EvidenceKey),
+    Address(DeviceId, model::Vlan, std::net::IpAddr, Timestamp),
+    Lease(DeviceId, Timestamp, u32),
+    Service(DeviceId, model::IpProto, u16),
+}
+
+impl RowKey {
+    const fn device(&self) -> Option<DeviceId> {
+        match self {
+            Self::Merge(..) => None,
+            Self::Evidence(key) => Some(key.device),
+            Self::Device(id) | Self::Address(id, ..) | Self::Lease(id, ..) | Self::Service(id, ..) => {
+                Some(*id)
+            }
+        }
+    }
+}
+
+/// What is left when every change is applied: the last row of each key that was not withdrawn.
+pub(crate) fn final_rows(
+    rows: impl IntoIterator<Item = Change>,
+) -> std::collections::BTreeMap<RowKey, Change> {
+    let mut last = std::collections::BTreeMap::new();
+    for row in rows {
+        let key = match &row {
+            Change::Device(d) => RowKey::Device(d.id),
+            Change::Merge(m) => RowKey::Merge(m.into, m.from, m.at),
+            Change::Evidence(e) => RowKey::Evidence(e.key.clone()),
+            Change::Address(a) => RowKey::Address(a.device, a.vlan, a.ip, a.first),
+            Change::Lease(l) => RowKey::Lease(l.device, l.ts, l.n),
+            Change::Service(s) => RowKey::Service(s.device, s.transport, s.port),
+            Change::EvidenceGone(key) => {
+                last.remove(&RowKey::Evidence((**key).clone()));
+                continue;
+            }
+            Change::AddressGone(id, vlan, ip, first) => {
+                last.remove(&RowKey::Address(*id, *vlan, *ip, *first));
+                continue;
+            }
+            Change::LeaseGone(id, ts, n) => {
+                last.remove(&RowKey::Lease(*id, *ts, *n));
+                continue;
+            }
+            Change::ServiceGone(id, transport, port) => {
+                last.remove(&RowKey::Service(*id, *transport, *port));
+                continue;
+            }
+            Change::DeviceGone(id) => {
+                last.retain(|key: &RowKey, _| key.device() != Some(*id));
+                continue;
+            }
+            Change::Flow(_) | Change::Edge(_) | Change::EdgeGone(_) => continue,
+        };
+        last.insert(key, row);
+    }
+    last
+}

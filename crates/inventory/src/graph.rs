@@ -1,0 +1,460 @@
+//! The nodes devices are made of, and the indexes they are found by.
+//!
+//! A node is what one identity taught: it keeps its own evidence and address spans for ever. A device is a node that is
+//! merged into no other, with the nodes merged into it. So a merge moves nothing that could not be moved back, and what
+//! is written is a projection: every row stands under the device, and says which node it belongs to where that is
+//! another (see [`Claim::row_key`]).
+
+use crate::Inventory;
+use crate::addresses::Span;
+use crate::evidence::{Claim, Ledger, Via, Weight, attr, claims_of, scoped};
+use crate::keys::{BY_SOURCE, Derived, derive, is_identifying};
+use crate::sorted::Sorted;
+use model::{Attribute, Confidence, DeviceId, EvidenceKey, IpProto, KeyKind, Lease, Text, Timestamp, Vlan};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hash;
+use std::net::IpAddr;
+
+/// Whether a row has to be written, and whether an earlier state of it has been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dirt {
+    pub(crate) dirty: bool,
+    pub(crate) written: bool,
+}
+
+impl Dirt {
+    pub(crate) const NEW: Self = Self { dirty: true, written: false };
+    pub(crate) const CLEAN: Self = Self { dirty: false, written: true };
+
+    pub(crate) const fn touch(&mut self) {
+        self.dirty = true;
+    }
+
+    /// Takes note that the row is written now; whether it had to be.
+    pub(crate) const fn flush(&mut self) -> bool {
+        let was = self.dirty;
+        *self = Self::CLEAN;
+        was
+    }
+}
+
+/// A served port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Served {
+    pub(crate) application: Option<Cow<'static, str>>,
+    pub(crate) first: Timestamp,
+    pub(crate) last: Timestamp,
+    pub(crate) count: u64,
+    pub(crate) dirt: Dirt,
+}
+
+/// What one identity taught.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) first: Timestamp,
+    pub(crate) last: Timestamp,
+    /// The node this one is merged into.
+    pub(crate) parent: Option<DeviceId>,
+    /// The nodes merged into this one.
+    pub(crate) children: BTreeSet<DeviceId>,
+    pub(crate) ledger: Ledger,
+    pub(crate) spans: Sorted<(Vlan, IpAddr, Timestamp), Span>,
+    /// Kept by the device (a node without parent) only, as are the services: neither can be told apart by identity, so
+    /// both stay where they are when a merge is taken back.
+    pub(crate) leases: Sorted<(Timestamp, u32), (Lease, Dirt)>,
+    pub(crate) services: BTreeMap<(IpProto, u16), Served>,
+    /// Worked out from the ledger, see [`derive`](crate::keys::derive).
+    pub(crate) known: Derived,
+    rank: Option<Rank>,
+    /// Whether some row of this node may have to be written.
+    pub(crate) dirty: bool,
+    /// Whether the device itself has been written under this number.
+    pub(crate) written: bool,
+}
+
+impl Node {
+    /// The spans of one address, by when they began.
+    pub(crate) fn spans_of(&self, vlan: Vlan, ip: IpAddr) -> impl Iterator<Item = &Span> {
+        let all = self.spans.starting(move |key| (key.0, key.1) < (vlan, ip));
+        all.take_while(move |(key, _)| (key.0, key.1) == (vlan, ip)).map(|(_, span)| span)
+    }
+
+    pub(crate) fn new(ts: Timestamp) -> Self {
+        Self {
+            first: ts,
+            last: ts,
+            parent: None,
+            children: BTreeSet::new(),
+            ledger: Ledger::default(),
+            spans: Sorted::default(),
+            leases: Sorted::default(),
+            services: BTreeMap::new(),
+            known: Derived::default(),
+            rank: None,
+            dirty: false,
+            written: false,
+        }
+    }
+
+    /// Whether a frame with one of its MACs, or a packet with one of its addresses, was ever seen.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.known.heard || !self.spans.is_empty()
+    }
+
+    /// Every row of the node has to be written anew, under another device.
+    pub(crate) fn rewrite(&mut self) {
+        for (_, weight) in self.ledger.iter_mut() {
+            weight.dirt = Dirt::NEW;
+        }
+        for (_, span) in self.spans.iter_mut() {
+            span.dirt = Dirt::NEW;
+        }
+    }
+}
+
+/// Who gives way to a newcomer first: no identity beyond MAC and address, little evidence, new.
+type Rank = (bool, u16, std::cmp::Reverse<DeviceId>);
+
+/// A row that was written and is no more.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Gone {
+    Device(DeviceId),
+    Evidence(EvidenceKey),
+    Address(DeviceId, Vlan, IpAddr, Timestamp),
+    Lease(DeviceId, Timestamp, u32),
+    Service(DeviceId, IpProto, u16),
+}
+
+/// Who says something, where, when, and how far that is to be trusted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Said {
+    pub(crate) ts: Timestamp,
+    pub(crate) by: &'static str,
+    pub(crate) field: &'static str,
+    pub(crate) confidence: u8,
+}
+
+impl Said {
+    /// What the link layer shows by itself.
+    pub(crate) const fn ethernet(ts: Timestamp, field: &'static str) -> Self {
+        Self { ts, by: "ethernet", field, confidence: 90 }
+    }
+
+    /// A conclusion of the inventory's.
+    pub(crate) const fn inferred(ts: Timestamp, field: &'static str) -> Self {
+        Self { ts, by: "inventory", field, confidence: 80 }
+    }
+}
+
+impl Inventory {
+    /// The device a node belongs to.
+    pub(crate) fn root(&self, mut id: DeviceId) -> DeviceId {
+        while let Some(parent) = self.nodes.get(&id).and_then(|node| node.parent) {
+            id = parent;
+        }
+        id
+    }
+
+    /// A node and everything merged into it, the node first.
+    pub(crate) fn tree(&self, id: DeviceId) -> Vec<DeviceId> {
+        let mut all = vec![id];
+        let mut next = 0;
+        while let Some(node) = all.get(next).and_then(|id| self.nodes.get(id)) {
+            all.extend(&node.children);
+            next += 1;
+        }
+        all
+    }
+
+    /// Every claim about a device, with the node it was made about.
+    pub(crate) fn claims<'a>(
+        &'a self,
+        tree: &'a [DeviceId],
+        attribute: &Attribute,
+    ) -> impl Iterator<Item = (&'a Claim, &'a Weight)> + use<'a> {
+        let attribute = attribute.clone();
+        tree.iter()
+            .filter_map(|id| self.nodes.get(id))
+            .flat_map(move |node| claims_of(&node.ledger, &attribute))
+    }
+
+    /// A new node, unless the table is full of devices that must not give way. `keep` is being worked on.
+    pub(crate) fn create(&mut self, ts: Timestamp, keep: Option<DeviceId>) -> Option<DeviceId> {
+        if self.nodes.len() >= self.config.max_devices && !self.evict_device(keep) {
+            self.counters.devices_refused += 1;
+            return None;
+        }
+        let id = DeviceId(self.next);
+        self.next = self.next.checked_add(1)?;
+        self.nodes.insert(id, Box::new(Node::new(ts)));
+        self.rerank(id);
+        self.mark(id);
+        Some(id)
+    }
+
+    fn evict_device(&mut self, keep: Option<DeviceId>) -> bool {
+        let keep = keep.map(|id| self.root(id));
+        let Some((.., std::cmp::Reverse(victim))) =
+            self.ranks.iter().find(|(.., id)| Some(id.0) != keep).copied()
+        else {
+            return false;
+        };
+        let tree = self.tree(victim);
+        self.mark_behind(&tree);
+        for id in tree {
+            if let Some(node) = self.nodes.remove(&id) {
+                self.unindex(id, &node);
+            }
+        }
+        self.gone.insert(Gone::Device(victim));
+        self.counters.devices_evicted += 1;
+        true
+    }
+
+    fn unindex(&mut self, id: DeviceId, node: &Node) {
+        if let Some(rank) = node.rank {
+            self.ranks.remove(&rank);
+        }
+        self.reindex(id, &node.known, &Derived::default());
+        for ((vlan, ip, _), _) in node.spans.iter() {
+            self.forget_holder(*vlan, *ip, id);
+        }
+    }
+
+    /// Puts a device in its place in the order of eviction; takes merged nodes out of it.
+    pub(crate) fn rerank(&mut self, id: DeviceId) {
+        let tree = self.tree(id);
+        let nodes = || tree.iter().filter_map(|id| self.nodes.get(id));
+        let identity = |node: &Node| {
+            node.known.keys.iter().any(|(kind, _)| !matches!(kind, KeyKind::Mac | KeyKind::Address))
+        };
+        let size = nodes().map(|node| node.ledger.len()).sum::<usize>().min(64) as u16;
+        let is_root = self.nodes.get(&id).is_some_and(|node| node.parent.is_none());
+        let rank = is_root.then(|| (nodes().any(|node| identity(node)), size, std::cmp::Reverse(id)));
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if node.rank != rank {
+            if let Some(old) = node.rank {
+                self.ranks.remove(&old);
+            }
+            node.rank = rank;
+            self.ranks.extend(rank);
+        }
+    }
+
+    /// The node has something to write.
+    pub(crate) fn mark(&mut self, id: DeviceId) {
+        if let Some(node) = self.nodes.get_mut(&id)
+            && !std::mem::replace(&mut node.dirty, true)
+        {
+            self.dirty.push(id);
+        }
+    }
+
+    /// What was heard through these nodes is shown with the number of their device, which changes.
+    pub(crate) fn mark_behind(&mut self, nodes: &[DeviceId]) {
+        let behind: Vec<_> =
+            nodes.iter().filter_map(|id| self.heard_through.get(id)).flatten().copied().collect();
+        for id in behind {
+            self.mark(self.root(id));
+        }
+    }
+
+    /// The device of a node was heard of.
+    pub(crate) fn heard(&mut self, id: DeviceId, ts: Timestamp) {
+        let root = self.root(id);
+        let Some(node) = self.nodes.get_mut(&root) else { return };
+        node.first = node.first.min(ts);
+        node.last = node.last.max(ts);
+        if !std::mem::replace(&mut node.dirty, true) {
+            self.dirty.push(root);
+        }
+    }
+
+    /// Adds a claim to a node's ledger, or confirms it.
+    pub(crate) fn learn(&mut self, id: DeviceId, via: Via, attribute: Attribute, value: Text, said: &Said) {
+        let claim = Claim { attribute, value, source: said.by.into(), field: said.field.into(), via };
+        let weight =
+            Weight { confidence: said.confidence, first: said.ts, last: said.ts, count: 1, dirt: Dirt::NEW };
+        self.put(id, claim, weight);
+    }
+
+    /// Adds a claim with its weight, or adds to the weight it has.
+    pub(crate) fn put(&mut self, id: DeviceId, claim: Claim, weight: Weight) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if let Some(known) = node.ledger.get_mut(&claim) {
+            let said_louder = weight.confidence > known.confidence;
+            known.absorb(&weight);
+            if !std::mem::replace(&mut node.dirty, true) {
+                self.dirty.push(id);
+            }
+            if said_louder && is_identifying(&claim.attribute) {
+                self.refresh(id, weight.last);
+            }
+            return;
+        }
+        let identifying = is_identifying(&claim.attribute);
+        self.make_room(id);
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.ledger.insert(claim, weight);
+        }
+        self.mark(id);
+        if identifying {
+            self.refresh(id, weight.last);
+        }
+        let root = self.root(id);
+        self.rerank(root);
+    }
+
+    /// Makes room for one more piece of evidence of a device.
+    fn make_room(&mut self, id: DeviceId) {
+        let tree = self.tree(self.root(id));
+        loop {
+            let nodes = || tree.iter().filter_map(|id| Some((*id, self.nodes.get(id)?)));
+            let size = nodes().map(|(_, node)| node.ledger.len()).sum::<usize>();
+            if size < self.config.max_evidence_per_device.max(1) {
+                return;
+            }
+            let order = |(home, claim, weight): &(DeviceId, &Claim, &Weight)| {
+                (attr::is_kept(claim.attribute.as_str()), weight.confidence, weight.last, weight.count, *home)
+            };
+            let victim = nodes()
+                .flat_map(|(home, node)| node.ledger.iter().map(move |(claim, weight)| (home, claim, weight)))
+                .min_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.1.cmp(b.1)))
+                .map(|(home, claim, _)| (home, claim.clone()));
+            let Some((home, claim)) = victim else { return };
+            self.forget(home, &claim);
+            self.counters.evidence_evicted += 1;
+        }
+    }
+
+    /// Takes a claim out of a node's ledger.
+    pub(crate) fn forget(&mut self, id: DeviceId, claim: &Claim) -> Option<Weight> {
+        let weight = self.nodes.get_mut(&id)?.ledger.remove(claim)?;
+        let root = self.root(id);
+        if weight.dirt.written {
+            self.gone.insert(Gone::Evidence(claim.row_key(root, id)));
+        }
+        self.mark(id);
+        if is_identifying(&claim.attribute) {
+            self.refresh(id, weight.last);
+        }
+        self.rerank(root);
+        Some(weight)
+    }
+
+    /// Moves claims from one node to another, renamed on the way.
+    pub(crate) fn move_claims(
+        &mut self,
+        from: DeviceId,
+        to: DeviceId,
+        which: impl Fn(&Claim, &Weight) -> bool,
+        rename: impl Fn(&mut Claim),
+    ) {
+        let Some(node) = self.nodes.get(&from) else { return };
+        let moved: Vec<Claim> = node
+            .ledger
+            .iter()
+            .filter(|(claim, weight)| which(claim, weight))
+            .map(|(claim, _)| claim.clone())
+            .collect();
+        for mut claim in moved {
+            if let Some(mut weight) = self.forget(from, &claim) {
+                rename(&mut claim);
+                weight.dirt = Dirt::NEW;
+                self.put(to, claim, weight);
+            }
+        }
+    }
+
+    /// Works out anew what a node's ledger says about identity; joins devices that turn out to be one.
+    pub(crate) fn refresh(&mut self, id: DeviceId, ts: Timestamp) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let known = derive(&node.ledger);
+        if known == node.known {
+            return;
+        }
+        let old = std::mem::replace(&mut node.known, known.clone());
+        self.reindex(id, &old, &known);
+        let root = self.root(id);
+        self.mark(root);
+        for key in known.keys.difference(&old.keys) {
+            self.join_by_key(id, key, ts);
+        }
+    }
+
+    /// Indexes again after rows were read back; nothing is joined, that is in the rows too.
+    pub(crate) fn index(&mut self, id: DeviceId) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.known = derive(&node.ledger);
+            let known = node.known.clone();
+            self.reindex(id, &Derived::default(), &known);
+        }
+    }
+
+    fn reindex(&mut self, id: DeviceId, old: &Derived, new: &Derived) {
+        reindex_one(&mut self.by_mac, id, &old.macs, &new.macs);
+        reindex_one(&mut self.by_key, id, &old.keys, &new.keys);
+        reindex_one(&mut self.virtual_addresses, id, &old.virtual_addresses, &new.virtual_addresses);
+        reindex_one(&mut self.heard_through, id, &old.behind, &new.behind);
+        if new.router {
+            self.routers.insert(id);
+        } else {
+            self.routers.remove(&id);
+        }
+    }
+
+    /// The keys of one node as they are shown, MACs included.
+    pub(crate) fn node_keys(node: &Node) -> impl Iterator<Item = (KeyKind, String)> {
+        let macs = node.known.macs.iter().map(|mac| (KeyKind::Mac, mac.to_string()));
+        macs.chain(node.known.keys.iter().cloned())
+    }
+
+    /// A node for an address that no MAC is known for.
+    pub(crate) fn create_for_address(
+        &mut self,
+        vlan: Vlan,
+        ip: IpAddr,
+        ts: Timestamp,
+        keep: Option<DeviceId>,
+    ) -> Option<DeviceId> {
+        let id = self.create(ts, keep)?;
+        let said = Said { ts, by: "ip", field: BY_SOURCE, confidence: Confidence::STATED.get() };
+        self.learn(id, Via::DIRECT, attr::ADDRESS, crate::evidence::text(&scoped(vlan, ip)), &said);
+        Some(id)
+    }
+}
+
+/// The values under each key, sorted.
+pub(crate) type Index<K, V = DeviceId> = std::collections::HashMap<K, Vec<V>>;
+
+pub(crate) fn insert_into<K: Hash + Eq, V: Ord>(index: &mut Index<K, V>, key: K, value: V) {
+    let values = index.entry(key).or_default();
+    if let Err(place) = values.binary_search(&value) {
+        values.insert(place, value);
+    }
+}
+
+pub(crate) fn remove_from<K: Hash + Eq, V: Ord>(index: &mut Index<K, V>, key: &K, value: V) {
+    if let Some(values) = index.get_mut(key) {
+        values.retain(|known| *known != value);
+        if values.is_empty() {
+            index.remove(key);
+        }
+    }
+}
+
+/// Moves a node between the entries of an index that its knowledge no longer and newly names.
+fn reindex_one<K: Hash + Ord + Clone>(
+    index: &mut Index<K>,
+    id: DeviceId,
+    old: &BTreeSet<K>,
+    new: &BTreeSet<K>,
+) {
+    for key in old.difference(new) {
+        remove_from(index, key, id);
+    }
+    for key in new.difference(old) {
+        insert_into(index, key.clone(), id);
+    }
+}

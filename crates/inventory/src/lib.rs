@@ -1,0 +1,162 @@
+//! Who is who: from observations to devices, with the evidence for everything said about them.
+//!
+//! A device is not a MAC and not an address. [`Inventory::event`] takes what was learned, in [`Event::order`], decides
+//! whom it is about at that time, and keeps it as evidence; [`Inventory::changes`] gives the rows that changed. What the
+//! evidence adds up to (best values, class, roles) is worked out when a row is given, so it can always be explained and
+//! always be taken back.
+//!
+//! How it is made:
+//! - `graph`: nodes, one for each identity that was heard, and the devices they add up to;
+//! - `keys`: what a node's evidence says about identity; `identity`: from MACs and addresses to nodes; routers, shared MACs, virtual MACs;
+//! - `addresses`: who held which address when; `merge`: nodes that are one device; `equipment`: whose identity a message
+//!   carries; `evidence`: the ledger and the order of values;
+//! - `classify`: the vote on what a device is for; `project`: the device as it is shown;
+//! - `changes`: rows out and in; `vendors`: who registered a MAC prefix.
+#![warn(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod addresses;
+mod changes;
+mod classify;
+mod config;
+mod equipment;
+mod evidence;
+mod graph;
+mod identity;
+mod keys;
+mod merge;
+mod project;
+mod resolve;
+mod sorted;
+mod table;
+mod vendors;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{Config, Counters};
+pub use vendors::{Medical, Trust, Vendor, VendorError, Vendors};
+
+use evidence::Via;
+use graph::{Dirt, Gone, Index, Node, Said, Served};
+use merge::Recorded;
+use model::{
+    Attribute, Confidence, DeviceId, Event, Fact, Flow, FlowRecord, FlowState, IpProto, KeyKind, Mac,
+    Observation, OriginatorBy, Subject, Text, Timestamp, Vlan,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// What an event means once its ends are known to be devices.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Resolved {
+    /// A conversation, with who its ends were when it began.
+    Flow(Flow),
+    /// A request and its answer.
+    Exchange {
+        /// When it was answered, or seen to be asked.
+        ts: Timestamp,
+        /// Who asked.
+        client: DeviceId,
+        /// Who answered; `None` for a peer that is no device.
+        server: Option<DeviceId>,
+        /// The peer's address.
+        peer: IpAddr,
+        /// The peer's port.
+        port: u16,
+        /// The application protocol.
+        application: &'static str,
+        /// What was asked.
+        kind: Text,
+        /// What was answered.
+        outcome: Option<Text>,
+        /// Nanoseconds to the answer.
+        latency: Option<u64>,
+    },
+    /// Two devices turned out to be one: what is kept under `from` is `into`'s.
+    Renamed {
+        /// The number that is no longer in use.
+        from: DeviceId,
+        /// The number that stays.
+        into: DeviceId,
+    },
+}
+
+/// Every device that was heard of, and the evidence about it.
+#[derive(Debug)]
+pub struct Inventory {
+    config: Config,
+    vendors: Arc<Vendors>,
+    counters: Counters,
+    nodes: HashMap<DeviceId, Box<Node>>,
+    next: u32,
+    by_mac: Index<Mac>,
+    by_address: Index<(Vlan, IpAddr)>,
+    /// The scopes an address is or was held in.
+    scopes: Index<IpAddr, Vlan>,
+    by_key: Index<(KeyKind, String)>,
+    /// Addresses of virtual routers, and the routers they were noted on.
+    virtual_addresses: Index<(Vlan, IpAddr)>,
+    /// Nodes by the node they were heard through.
+    heard_through: Index<DeviceId>,
+    routers: BTreeSet<DeviceId>,
+    merges: BTreeMap<(DeviceId, DeviceId, Timestamp), Recorded>,
+    /// Pairs whose merge was taken back: they are not merged again.
+    taken_apart: BTreeSet<(DeviceId, DeviceId)>,
+    /// The order in which devices give way to newcomers.
+    ranks: BTreeSet<(bool, u16, std::cmp::Reverse<DeviceId>)>,
+    dirty: Vec<DeviceId>,
+    gone: BTreeSet<Gone>,
+    renamed: Vec<(DeviceId, DeviceId)>,
+}
+
+impl Inventory {
+    /// An empty inventory.
+    pub fn new(config: Config, vendors: Arc<Vendors>) -> Self {
+        Self {
+            config,
+            vendors,
+            counters: Counters::default(),
+            nodes: HashMap::new(),
+            next: 1,
+            by_mac: HashMap::new(),
+            by_address: HashMap::new(),
+            scopes: HashMap::new(),
+            by_key: HashMap::new(),
+            virtual_addresses: HashMap::new(),
+            heard_through: HashMap::new(),
+            routers: BTreeSet::new(),
+            merges: BTreeMap::new(),
+            taken_apart: BTreeSet::new(),
+            ranks: BTreeSet::new(),
+            dirty: Vec::new(),
+            gone: BTreeSet::new(),
+            renamed: Vec::new(),
+        }
+    }
+
+    /// What fell to a limit, and what was decided that a user should know of.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Takes one event in, in [`Event::order`]. What it means to those who follow conversations is pushed to `out`.
+    pub fn event(&mut self, event: Event, out: &mut Vec<Resolved>) {
+        match event {
+            Event::Observation(observation) => self.observation(observation, out),
+            Event::Flow { record, learned, .. } => {
+                for observation in learned {
+                    self.observation(observation, out);
+                }
+                let flow = self.flow(*record);
+                self.report_merges(out);
+                out.push(Resolved::Flow(flow));
+            }
+        }
+        self.report_merges(out);
+    }
+
+    fn report_merges(&mut self, out: &mut Vec<Resolved>) {
+        out.extend(self.renamed.drain(..).map(|(from, into)| Resolved::Renamed { from, into }));
+    }
+}

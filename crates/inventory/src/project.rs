@@ -1,0 +1,119 @@
+//! A device as it is shown: what its evidence adds up to.
+
+use crate::Inventory;
+use crate::evidence::{attr, ranked};
+use model::{Attachment, Attribute, Device, DeviceId, Text, Timestamp, Vlan};
+use std::collections::BTreeSet;
+
+/// Attributes of which a device may have several values.
+const MANY_VALUED: [Attribute; 9] = [
+    Attribute::HOSTNAME,
+    Attribute::DOMAIN,
+    Attribute::SOFTWARE,
+    Attribute::DHCP_HOSTNAME,
+    Attribute::AE_TITLE,
+    Attribute::HL7_APPLICATION,
+    Attribute::HL7_FACILITY,
+    Attribute::HL7_SENDS,
+    Attribute::HL7_RECEIVES,
+];
+
+impl Inventory {
+    /// Every device as the evidence stands, by number.
+    pub fn devices(&self) -> impl Iterator<Item = Device> {
+        let roots = self.nodes.iter().filter(|(_, node)| node.parent.is_none());
+        let mut ids: Vec<DeviceId> = roots.map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        ids.into_iter().map(|id| self.project(id))
+    }
+
+    pub(crate) fn project(&self, id: DeviceId) -> Device {
+        let tree = self.tree(id);
+        let nodes = || tree.iter().filter_map(|id| self.nodes.get(id));
+        let mut keys: Vec<_> = nodes().flat_map(|node| Self::node_keys(node)).collect();
+        keys.sort();
+        keys.dedup();
+        let macs: BTreeSet<_> = nodes().flat_map(|node| node.known.macs.iter().copied()).collect();
+        let spans = || nodes().flat_map(|node| node.spans.iter());
+        let held = spans().filter(|(_, span)| span.until.is_none());
+        let addresses: BTreeSet<_> = held.map(|((vlan, ip, _), _)| (*vlan, *ip)).collect();
+        let members = self.claims(&tree, &attr::VLAN);
+        let members = members.filter_map(|(claim, _)| claim.value.as_str().parse().ok()).map(Vlan::single);
+        let vlans: BTreeSet<Vlan> =
+            spans().map(|((vlan, ..), _)| *vlan).chain(members).filter(|vlan| *vlan != Vlan::NONE).collect();
+        let verdict = self.classify(&tree);
+        let (first, last) = self
+            .nodes
+            .get(&id)
+            .map_or((Timestamp::default(), Timestamp::default()), |node| (node.first, node.last));
+        Device {
+            id,
+            keys,
+            macs: macs.into_iter().collect(),
+            addresses: addresses.into_iter().collect(),
+            attributes: self.attributes(&tree),
+            class: verdict.class,
+            votes: verdict.votes,
+            roles: verdict.roles,
+            router: nodes().any(|node| node.known.router),
+            attachment: self.attachment(&tree),
+            vlans: vlans.into_iter().collect(),
+            sop_classes: self.sop_classes(&tree),
+            implementations: self.implementations(&tree),
+            behind: self.behind(&tree),
+            first,
+            last,
+        }
+    }
+
+    fn attributes(&self, tree: &[DeviceId]) -> Vec<(Attribute, Text)> {
+        let mut names: Vec<&'static str> = Attribute::KNOWN.to_vec();
+        names.sort_unstable();
+        let mut all = Vec::new();
+        for name in names {
+            let attribute = Attribute::other(name);
+            let claims: Vec<_> = self.claims(tree, &attribute).collect();
+            if claims.is_empty() {
+                continue;
+            }
+            let many = MANY_VALUED.contains(&attribute);
+            let values = ranked(claims.into_iter());
+            all.extend(
+                values.into_iter().take(if many { usize::MAX } else { 1 }).map(|v| (attribute.clone(), v)),
+            );
+        }
+        all
+    }
+
+    /// The place said last, the best trusted of those said at once.
+    fn attachment(&self, tree: &[DeviceId]) -> Option<Attachment> {
+        let claims = self.claims(tree, &attr::ATTACHMENT);
+        let (claim, _) =
+            claims.max_by_key(|(claim, weight)| (weight.last, weight.confidence, &claim.value))?;
+        let (switch, port) = claim.value.as_str().rsplit_once(" | ")?;
+        let part = |text: &str| Text::from_str_lossy(text).filter(|text| text.as_str() != "-");
+        Some(Attachment { switch: part(switch), port: part(port) })
+    }
+
+    fn sop_classes(&self, tree: &[DeviceId]) -> Vec<Text> {
+        use model::{DicomRole::*, DicomStage::*};
+        let mut uids = BTreeSet::new();
+        for role in [Scu, Scp] {
+            for stage in [Offered, Accepted, Used] {
+                let attribute = crate::classify::sop_attribute(role, stage);
+                uids.extend(self.claims(tree, &attribute).map(|(claim, _)| claim.value.clone()));
+            }
+        }
+        uids.into_iter().collect()
+    }
+
+    fn implementations(&self, tree: &[DeviceId]) -> Vec<(Text, Option<Text>)> {
+        let pair = |value: &Text| {
+            let (uid, version) = value.as_str().split_once(' ').unwrap_or((value.as_str(), ""));
+            Some((Text::from_str_lossy(uid)?, Text::from_str_lossy(version)))
+        };
+        let all: BTreeSet<_> =
+            self.claims(tree, &attr::IMPLEMENTATION).filter_map(|(claim, _)| pair(&claim.value)).collect();
+        all.into_iter().collect()
+    }
+}

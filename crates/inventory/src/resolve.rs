@@ -1,0 +1,238 @@
+//! One event: whom it is about, and what becomes of each kind of fact.
+
+use super::*;
+use crate::config::is_host;
+use crate::evidence::{attr, claims_of, split_domain, text};
+
+/// Most HL7 partners of a device that are noted.
+const MOST_PARTNERS: usize = 16;
+/// Ports from here on are taken for a service only if more than the direction of the first packet says so (IANA's
+/// dynamic range begins higher, but systems use this range too).
+const DYNAMIC_PORTS: u16 = 32_768;
+
+impl Inventory {
+    pub(crate) fn observation(&mut self, o: Observation, out: &mut Vec<Resolved>) {
+        let Observation { ts, by, field, subject, confidence, fact, .. } = o;
+        let said = Said { ts, by, field, confidence: confidence.get() };
+        match (fact, subject) {
+            (Fact::Binding { vlan, ip, how }, Subject::Mac(mac)) => self.binding(mac, vlan, ip, how, ts),
+            (Fact::Binding { .. }, _) => {}
+            (Fact::Exchange { peer, application, kind, outcome, latency }, subject) => {
+                let Some((client, _)) = self.subject(&subject, ts, true) else { return };
+                self.heard(client, ts);
+                let vlan = subject.address().map_or(Vlan::NONE, |(vlan, _)| vlan);
+                let server = self.holder(vlan, peer.0, ts, None).map(|(id, _)| id);
+                if application == "hl7" {
+                    self.note_hl7_partners(client, server, &subject, peer.0, &said);
+                }
+                self.report_merges(out);
+                out.push(Resolved::Exchange {
+                    ts,
+                    client: self.root(client),
+                    server: server.map(|id| self.root(id)),
+                    peer: peer.0,
+                    port: peer.1,
+                    application,
+                    kind,
+                    outcome,
+                    latency,
+                });
+            }
+            (fact, subject) => {
+                // What others say of an address, or that it was sent something, does not make it a device.
+                let hearsay = said.confidence <= Confidence::HEARSAY.get() || is_about_receiver(&fact);
+                let Some((id, via)) = self.subject(&subject, ts, !hearsay) else { return };
+                self.heard(id, ts);
+                self.fact(id, via, subject, fact, &said);
+            }
+        }
+    }
+
+    fn fact(&mut self, id: DeviceId, via: Via, subject: Subject, fact: Fact, said: &Said) {
+        match fact {
+            Fact::Is { attribute, value } => self.is(id, via, subject, attribute, value, said),
+            Fact::Lease(lease) => self.lease(id, lease, said.ts),
+            Fact::AlsoMac(mac) => self.also_mac(id, mac, said),
+            Fact::Forwards { why } => self.learn(id, via, attr::FORWARDS, text(why), said),
+            Fact::Role { class, weight } => {
+                if class != model::DeviceClass::Unknown {
+                    let (attribute, value) = classify::role_claim(class, weight);
+                    self.learn(id, via, attribute, value, said);
+                }
+            }
+            Fact::Service { application } => {
+                if let Subject::Endpoint(_, _, transport, port) = subject {
+                    self.serves(id, transport, port, Some(application), said.ts, 0);
+                }
+            }
+            Fact::SopClass { uid, role, stage } => {
+                let takes_in = role == model::DicomRole::Scp && classify::is_storage(uid.as_str());
+                self.learn(id, via, classify::sop_attribute(role, stage), uid, said);
+                if takes_in {
+                    self.check_forwarder(id, said);
+                }
+            }
+            Fact::Implementation { uid, version } => {
+                let value = version.map_or_else(|| uid.clone(), |version| text(&format!("{uid} {version}")));
+                self.learn(id, via, attr::IMPLEMENTATION, value, said);
+            }
+            Fact::Attachment { switch, port } => {
+                let part = |part: Option<Text>| part.map_or_else(|| "-".to_owned(), |text| text.to_string());
+                let value = text(&format!("{} | {}", part(switch), part(port)));
+                self.learn(id, via, attr::ATTACHMENT, value, said);
+            }
+            Fact::Member(vlan) => {
+                if let Some(vid) = vlan.inner() {
+                    self.learn(id, via, attr::VLAN, text(&vid.to_string()), said);
+                }
+            }
+            Fact::Credential { kind } => self.learn(id, via, attr::CREDENTIAL, text(kind), said),
+            Fact::Weird { what, .. } => self.learn(id, via, attr::WEIRD, text(what), said),
+            Fact::Equipment(equipment) => self.equipment(id, &via, &equipment, said),
+            Fact::Binding { .. } | Fact::Exchange { .. } => {}
+        }
+    }
+
+    fn is(
+        &mut self,
+        id: DeviceId,
+        via: Via,
+        subject: Subject,
+        attribute: Attribute,
+        value: Text,
+        said: &Said,
+    ) {
+        match (&attribute, subject) {
+            (name, _) if *name == Attribute::HOSTNAME || *name == Attribute::DHCP_HOSTNAME => {
+                let (host, domain) = split_domain(&value);
+                self.learn(id, via.clone(), attribute, host, said);
+                if let Some(domain) = domain {
+                    self.learn(id, via, Attribute::DOMAIN, domain, said);
+                }
+                if let Subject::Mac(mac) = subject {
+                    self.split_shared_mac(mac, id, said);
+                }
+                self.check_merges(id, said.ts);
+            }
+            (name, Subject::Mac(mac)) if *name == Attribute::DHCP_CLIENT_ID => {
+                let id = self.client(mac, id, &value, said);
+                self.learn(id, via, attribute, value, said);
+                self.split_shared_mac(mac, id, said);
+            }
+            (name, _) if *name == Attribute::SERIAL => {
+                self.learn(id, via, attribute, value, said);
+                self.check_merges(id, said.ts);
+            }
+            _ => self.learn(id, via, attribute, value, said),
+        }
+    }
+
+    /// Who exchanges HL7 messages with whom, a few of each: an interface engine is known by its partners.
+    fn note_hl7_partners(
+        &mut self,
+        client: DeviceId,
+        server: Option<DeviceId>,
+        subject: &Subject,
+        peer: IpAddr,
+        said: &Said,
+    ) {
+        self.note_partner(client, attr::HL7_SENDS_TO, peer, said);
+        if let (Some(server), Some((_, ip))) = (server, subject.address()) {
+            self.note_partner(server, attr::HL7_RECEIVES_FROM, ip, said);
+        }
+    }
+
+    fn note_partner(&mut self, id: DeviceId, attribute: Attribute, ip: IpAddr, said: &Said) {
+        let value = text(&ip.to_string());
+        let Some(node) = self.nodes.get(&id) else { return };
+        let mut count = 0;
+        let known = claims_of(&node.ledger, &attribute).any(|(claim, _)| {
+            count += 1;
+            claim.value == value
+        });
+        if known || count < MOST_PARTNERS {
+            self.learn(id, Via::DIRECT, attribute, value, said);
+        }
+    }
+
+    /// A port of the device was seen to answer.
+    fn serves(
+        &mut self,
+        id: DeviceId,
+        transport: IpProto,
+        port: u16,
+        application: Option<&'static str>,
+        ts: Timestamp,
+        flows: u64,
+    ) {
+        let root = self.root(id);
+        let limit = self.config.max_services_per_device;
+        let Some(node) = self.nodes.get_mut(&root) else { return };
+        if let Some(served) = node.services.get_mut(&(transport, port)) {
+            served.application = application.map(Into::into).or_else(|| served.application.take());
+            served.first = served.first.min(ts);
+            served.last = served.last.max(ts);
+            served.count = served.count.saturating_add(flows);
+            served.dirt.touch();
+        } else if node.services.len() < limit {
+            let application = application.map(Into::into);
+            let served = Served { application, first: ts, last: ts, count: flows, dirt: Dirt::NEW };
+            node.services.insert((transport, port), served);
+        } else {
+            self.counters.services_refused += 1;
+        }
+        self.mark(root);
+    }
+
+    /// Resolves the ends of a conversation at the time it began.
+    pub(crate) fn flow(&mut self, record: FlowRecord) -> Flow {
+        let ends = record.ends();
+        let mut nodes = [None, None];
+        for side in 0..2 {
+            let ip = ends[side].0;
+            if !is_host(ip) || self.virtual_addresses.contains_key(&(record.key.vlan, ip)) {
+                continue;
+            }
+            let known = self.holder(record.key.vlan, ip, record.first, record.macs[side]);
+            let spoke = record.packets[side] > 0;
+            let keep = nodes[0];
+            nodes[side] = match known {
+                Some((id, span)) => {
+                    if spoke && span.until.is_none() {
+                        self.confirm(id, record.key.vlan, ip, span.first, span.how, record.last);
+                    }
+                    Some(id)
+                }
+                // To be spoken to does not make a device.
+                None if spoke => self.sender_behind(record.key.vlan, ip, record.first, keep),
+                None => None,
+            };
+            if let Some(id) = nodes[side].filter(|_| spoke) {
+                self.heard(id, record.first);
+                self.heard(id, record.last);
+            }
+        }
+        if let Some(server) = nodes[1].filter(|_| is_service(&record)) {
+            let application = record.app.filter(|_| record.app_by_content);
+            self.serves(server, record.key.proto, ends[1].1, application, record.last, 1);
+        }
+        Flow { devices: nodes.map(|id| id.map(|id| self.root(id))), record }
+    }
+}
+
+/// Whether a fact is told by the other side of a conversation.
+fn is_about_receiver(fact: &Fact) -> bool {
+    matches!(fact, Fact::Is { attribute, .. } if *attribute == Attribute::HL7_RECEIVES)
+}
+
+/// Whether a conversation shows that the responder serves the port.
+fn is_service(record: &FlowRecord) -> bool {
+    let answered = record.packets[1] > 0
+        && matches!(record.state, FlowState::Established | FlowState::Closed | FlowState::Reset);
+    let sure = match record.originator_by {
+        OriginatorBy::Handshake => true,
+        OriginatorBy::ServicePort => record.ends()[1].1 < DYNAMIC_PORTS || record.app_by_content,
+        OriginatorBy::FirstPacket => false,
+    };
+    record.key.proto.has_ports() && answered && sure
+}

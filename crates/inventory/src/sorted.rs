@@ -1,0 +1,100 @@
+//! A small map in one sorted block: most nodes have a handful of rows, and there are many nodes.
+
+/// Pairs sorted by key, each key once.
+#[derive(Clone, Debug)]
+pub(crate) struct Sorted<K, V>(Vec<(K, V)>);
+
+impl<K, V> Default for Sorted<K, V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<K: Ord, V> Sorted<K, V> {
+    fn place(&self, key: &K) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| known.cmp(key))
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn contains(&self, key: &K) -> bool {
+        self.place(key).is_ok()
+    }
+
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let place = self.place(key).ok()?;
+        self.0.get_mut(place).map(|(_, value)| value)
+    }
+
+    pub(crate) fn insert(&mut self, key: K, value: V) {
+        match self.place(&key) {
+            Ok(place) => self.0[place].1 = value,
+            Err(place) => {
+                if self.0.len() == self.0.capacity() {
+                    // By a quarter, not by the double: memory counts more here than the copy.
+                    self.0.reserve_exact(1 + self.0.len() / 4);
+                }
+                self.0.insert(place, (key, value));
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        let place = self.place(key).ok()?;
+        Some(self.0.remove(place).1)
+    }
+
+    pub(crate) fn pop_first(&mut self) -> Option<(K, V)> {
+        (!self.0.is_empty()).then(|| self.0.remove(0))
+    }
+
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, (K, V)> {
+        self.0.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
+        self.0.iter_mut().map(|(key, value)| (&*key, value))
+    }
+
+    /// The pairs from the first whose key is not `before` on.
+    pub(crate) fn starting(&self, before: impl Fn(&K) -> bool) -> std::slice::Iter<'_, (K, V)> {
+        let start = self.0.partition_point(|(key, _)| before(key));
+        self.0.get(start..).unwrap_or_default().iter()
+    }
+}
+
+impl<K, V> IntoIterator for Sorted<K, V> {
+    type Item = (K, V);
+    type IntoIter = std::vec::IntoIter<(K, V)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_kept_sorted_and_once() {
+        let mut map = Sorted::default();
+        for n in [5, 1, 3, 1] {
+            map.insert(n, n * 10);
+        }
+        map.insert(3, 0);
+        assert_eq!(map.iter().copied().collect::<Vec<_>>(), [(1, 10), (3, 0), (5, 50)]);
+        assert_eq!(map.starting(|key| *key < 2).map(|(key, _)| *key).collect::<Vec<_>>(), [3, 5]);
+        assert_eq!(
+            (map.remove(&3), map.remove(&3), map.pop_first(), map.len()),
+            (Some(0), None, Some((1, 10)), 1)
+        );
+        assert!(map.contains(&5) && !map.contains(&1) && !map.is_empty());
+    }
+}
