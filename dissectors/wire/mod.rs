@@ -7,6 +7,7 @@ pub use location::{address_of_family, civic_address, coordinates};
 pub use software::system_description;
 
 use crate::Malformed;
+use std::net::Ipv4Addr;
 
 /// Reads a byte slice front to back. Every read is checked; a failed read moves nothing.
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +120,11 @@ pub fn dns_name(bytes: &[u8]) -> String {
     labels.join(".")
 }
 
+/// Whether one host can hold the address and others can see it: not unspecified, loopback, a group or broadcast.
+pub const fn is_host(ip: Ipv4Addr) -> bool {
+    !(ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || ip.is_broadcast())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +146,16 @@ mod tests {
         assert_eq!(dns_name(b"\x02ct\x01x\x03org\0junk"), "ct.x.org");
         assert_eq!(dns_name(b"\x02ct\x09x"), "ct");
         assert_eq!(dns_name(b""), "");
+    }
+
+    #[test]
+    fn hosts_are_told_from_addresses_for_many_or_none() {
+        for ip in [[0; 4], [127, 0, 0, 1], [224, 0, 0, 1], [255; 4]] {
+            assert!(!is_host(ip.into()), "{ip:?}");
+        }
+        for ip in [[10, 0, 0, 1], [169, 254, 1, 1], [203, 0, 113, 255]] {
+            assert!(is_host(ip.into()), "{ip:?}");
+        }
     }
 
     #[test]
