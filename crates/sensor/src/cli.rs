@@ -252,13 +252,16 @@ mod tests {
         let mut examples = 0;
         let all = Cli::command();
         let texts = all.get_subcommands().map(|c| c.get_after_help()).chain([all.get_after_help()]);
-        for line in texts.flatten().flat_map(|text| text.to_string().lines().map(str::to_owned).collect::<Vec<_>>()) {
+        for line in
+            texts.flatten().flat_map(|text| text.to_string().lines().map(str::to_owned).collect::<Vec<_>>())
+        {
             let Some(at) = line.find("wardwatch ") else { continue };
             if !line.starts_with("  ") {
                 continue;
             }
             let line = line[at..].split("   ").next().unwrap().split(" | ").next().unwrap();
-            let words = line.split(" > ").next().unwrap().split_whitespace().map(|word| word.trim_matches('\''));
+            let words =
+                line.split(" > ").next().unwrap().split_whitespace().map(|word| word.trim_matches('\''));
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");
             examples += 1;
         }

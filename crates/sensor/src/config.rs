@@ -170,7 +170,11 @@ impl Config {
     /// What types cannot say.
     fn check(self) -> Result<Self, (&'static str, String)> {
         let at_least = |field, value: usize, least: usize| {
-            if value < least { Err((field, format!("{value} is too small, expected at least {least}"))) } else { Ok(()) }
+            if value < least {
+                Err((field, format!("{value} is too small, expected at least {least}")))
+            } else {
+                Ok(())
+            }
         };
         at_least("flow.max_flows", self.flow.max_flows, 1_024)?;
         at_least("flow.max_fragment_bytes", self.flow.max_fragment_bytes, 65_536)?;
@@ -196,7 +200,12 @@ impl Config {
         inventory::Config {
             max_devices: self.inventory.max_devices,
             max_evidence_per_device: self.inventory.max_evidence_per_device,
-            internal_prefixes: self.site.internal_prefixes.iter().map(|prefix| (prefix.0, prefix.1)).collect(),
+            internal_prefixes: self
+                .site
+                .internal_prefixes
+                .iter()
+                .map(|prefix| (prefix.0, prefix.1))
+                .collect(),
             ..inventory::Config::default()
         }
     }
@@ -209,7 +218,8 @@ mod tests {
     #[test]
     fn the_default_file_is_the_default_and_names_every_field() {
         assert_eq!(Config::parse(DEFAULT, "default.toml").unwrap(), Config::default());
-        let bare: String = DEFAULT.lines().map(|line| format!("{}\n", line.trim_start_matches("#= "))).collect();
+        let bare: String =
+            DEFAULT.lines().map(|line| format!("{}\n", line.trim_start_matches("#= "))).collect();
         let every = Config::parse(&bare, "default.toml").unwrap();
         let shown = format!("{every:?}");
         for field in shown.split([' ', '{', ',']).filter_map(|word| word.strip_suffix(':')) {
@@ -221,8 +231,14 @@ mod tests {
     fn a_mistake_is_named_with_its_line_and_field() {
         for (text, says) in [
             ("[flow]\nmax_flow = 5\n", "c.toml:2:1: flow.max_flow: unknown field `max_flow`"),
-            ("[flow]\nvlan_scope = \"yes\"\n", "c.toml:2:14: flow.vlan_scope: invalid type: string \"yes\", expected a boolean"),
-            ("\n\n[site]\ninternal_prefixes = [\"10.0.0.0/8\", \"192.0.2.0/33\"]\n", "c.toml:4:37: site.internal_prefixes[1]: \"192.0.2.0/33\" is not an address prefix"),
+            (
+                "[flow]\nvlan_scope = \"yes\"\n",
+                "c.toml:2:14: flow.vlan_scope: invalid type: string \"yes\", expected a boolean",
+            ),
+            (
+                "\n\n[site]\ninternal_prefixes = [\"10.0.0.0/8\", \"192.0.2.0/33\"]\n",
+                "c.toml:4:37: site.internal_prefixes[1]: \"192.0.2.0/33\" is not an address prefix",
+            ),
             ("[flow\n", "c.toml:1:"),
             ("[wires]\n", "c.toml:1:2: wires: unknown field `wires`"),
             ("[flow]\nmax_flows = 3\n", "c.toml: flow.max_flows: 3 is too small"),

@@ -1,0 +1,69 @@
+//! The program: command line, configuration, threads and the only clock of Wardwatch.
+#![warn(clippy::unwrap_used, clippy::expect_used)]
+
+pub mod cli;
+mod config;
+mod docs;
+mod find;
+mod pipeline;
+mod replay;
+mod show;
+mod text;
+
+pub use config::{Config, ConfigError, Prefix};
+pub use pipeline::{Outcome, run as run_pipeline};
+
+use cli::{Cli, Command, ConfigCommand};
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What ends the program with exit code 2: one sentence that names the file, field or option.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An input cannot be read.
+    #[error(transparent)]
+    Capture(#[from] capture::CaptureError),
+    /// A database cannot be used.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    /// A configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file cannot be read or written.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// An option's value is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// Standard output cannot be written.
+    #[error("standard output: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// Does what the command line says.
+pub fn run(cli: Cli) -> Result<ExitCode, Error> {
+    match cli.command {
+        Command::Replay(args) => replay::replay(&args)?,
+        Command::Devices(args) => show::devices(&args)?,
+        Command::Device(args) => show::device(&args)?,
+        Command::Flows(args) => show::flows(&args)?,
+        Command::Export(args) => show::export(&args)?,
+        Command::Protocols(args) => docs::protocols(args.format)?,
+        Command::Config(config) => match config.command {
+            ConfigCommand::Check { file } => {
+                Config::read(&file)?;
+                text::line(&format!("{}: fine", file.display()))?;
+            }
+            ConfigCommand::Default => text::raw(config::DEFAULT)?,
+        },
+        Command::Man => docs::man()?,
+        Command::Completions { shell } => docs::completions(shell)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

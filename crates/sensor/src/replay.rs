@@ -1,0 +1,209 @@
+//! `wardwatch replay`: files in, a summary, the devices and the capture's own quality out.
+
+use crate::cli::{Replay, TableOrJson};
+use crate::pipeline::{self, Outcome};
+use crate::show::device_table;
+use crate::text::{self, bytes, count, duration, line, nanos, plural, span};
+use crate::{Config, Error};
+use capture::{Input, Report, Timeline};
+use indicatif::{ProgressBar, ProgressStyle};
+use inventory::Vendors;
+use serde_json::{Value, json};
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use store::{Run, Store};
+
+pub(crate) fn replay(args: &Replay) -> Result<(), Error> {
+    let began = Instant::now();
+    let config = args.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+    let vendors = vendors(&config)?;
+    let inputs: Vec<_> = args.paths.iter().map(|path| Input::from_arg(path)).collect();
+    let mut timeline = Timeline::open(&inputs)?;
+    let mut store = args.db.as_deref().map_or_else(Store::in_memory, Store::open)?;
+    let bar = progress_bar(&timeline);
+    let shards = args.shards.map_or(0, usize::from);
+    let outcome = pipeline::run(&mut timeline, &mut store, &config, vendors, shards, |timeline| {
+        bar.set_position(timeline.position().bytes_read);
+    })?;
+    bar.finish_and_clear();
+    let report = timeline.report();
+    let summary = summary(&report, &outcome);
+    store.end_run(&Run {
+        first: outcome.first,
+        last: outcome.last,
+        frames: outcome.flow.frames,
+        report: summary.to_string(),
+    })?;
+    match args.format {
+        TableOrJson::Json => {
+            let devices: Vec<Value> = store
+                .reader()
+                .inventory()?
+                .iter()
+                .map(|known| {
+                    serde_json::to_value(export::record(&known.device, &known.evidence, &known.services))
+                })
+                .collect::<Result<_, _>>()
+                .map_err(std::io::Error::from)?;
+            line(&json!({ "summary": summary, "devices": devices }).to_string())
+        }
+        TableOrJson::Table => print(&report, &outcome, &store, began.elapsed()),
+    }
+}
+
+/// The vendor table: the configured one, else the built-in one.
+fn vendors(config: &Config) -> Result<Arc<Vendors>, Error> {
+    let Some(path) = &config.site.vendors else { return Ok(Arc::new(Vendors::builtin())) };
+    let text = std::fs::read_to_string(path).map_err(|error| Error::File { path: path.clone(), error })?;
+    let table =
+        Vendors::from_csv(&text).map_err(|error| Error::Usage(format!("{}: {error}", path.display())))?;
+    Ok(Arc::new(table))
+}
+
+/// On a terminal, for what takes longer than a moment; elsewhere nothing is drawn.
+fn progress_bar(timeline: &Timeline) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match timeline.position().bytes_total {
+        Some(total) => {
+            (ProgressBar::new(total), "{bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left")
+        }
+        None => (ProgressBar::no_length(), "{spinner} {bytes}  {bytes_per_sec}  {elapsed}"),
+    };
+    // The template is a constant that parses; with the default style the numbers would only look different.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// What the run was like, for machines. Nothing in it depends on when or how fast it ran.
+fn summary(report: &Report, outcome: &Outcome) -> Value {
+    let flow = &outcome.flow;
+    let files: Vec<_> = report
+        .files
+        .iter()
+        .map(|file| {
+            let links: serde_json::Map<_, _> = file.links.iter().map(|(link, n)| (link.to_string(), json!(n))).collect();
+            json!({
+                "name": file.name, "format": file.format.to_string(), "compression": file.compression.to_string(),
+                "packets": file.frames, "bytes": file.bytes_captured, "link_types": links,
+                "warnings": file.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    let skipped: serde_json::Map<_, _> =
+        flow.skipped.iter().map(|(link, n)| (link.to_string(), json!(n))).collect();
+    let vlans: serde_json::Map<_, _> = flow
+        .vlans
+        .iter()
+        .map(|(vlan, n)| {
+            (if vlan.inner().is_none() { "untagged".into() } else { vlan.to_string() }, json!(n))
+        })
+        .collect();
+    json!({
+        "files": files,
+        "warnings": report.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "packets": flow.frames,
+        "bytes": flow.bytes,
+        "first": outcome.first.map(|t| t.to_string()),
+        "last": outcome.last.map(|t| t.to_string()),
+        "protocols": flow.pdus,
+        "vlans": vlans,
+        "flows": flow.flows,
+        "quality": {
+            "one_sided_flows": flow.one_sided, "gaps": flow.gaps, "lost_bytes": flow.lost_bytes,
+            "truncated": flow.truncated, "malformed": flow.malformed, "duplicates": flow.duplicates,
+            "time_backwards": flow.backwards, "largest_step_back_ns": flow.largest_step_back,
+            "skipped": skipped, "fragments_reassembled": flow.reassembled, "fragments_lost": flow.fragments_lost,
+            "dissector_panics": flow.panics,
+        },
+        "evictions": {
+            "flows": flow.flows_evicted, "devices": outcome.inventory.devices_evicted,
+            "devices_refused": outcome.inventory.devices_refused, "evidence": outcome.inventory.evidence_evicted,
+            "addresses": outcome.inventory.addresses_evicted, "leases": outcome.inventory.leases_evicted,
+            "edges": outcome.baseline.edges_evicted, "edges_refused": outcome.baseline.edges_refused,
+        },
+    })
+}
+
+fn print(report: &Report, outcome: &Outcome, store: &Store, elapsed: Duration) -> Result<(), Error> {
+    let flow = &outcome.flow;
+    let name = match report.files.as_slice() {
+        [one] => one.name.clone(),
+        files => plural(files.len() as u64, "file", "files"),
+    };
+    let when = match (outcome.first, outcome.last) {
+        (Some(first), Some(last)) => span(first, last),
+        _ => "no packets".into(),
+    };
+    let size = bytes(flow.bytes);
+    let packets = plural(flow.frames, "packet", "packets");
+    line(&text::strong(&format!("{name}   {packets}   {size}   {when}   read in {}", duration(elapsed))))?;
+    for (file, warning) in
+        report.files.iter().flat_map(|file| file.warnings.iter().map(move |w| (&file.name, w)))
+    {
+        line(&text::warn(&format!("Warning: {file}: {warning}")))?;
+    }
+    for warning in &report.warnings {
+        line(&text::warn(&format!("Left out: {warning}")))?;
+    }
+    line("")?;
+    let known = store.reader().inventory()?;
+    device_table(&known)?;
+    line("")?;
+    let protocols: Vec<_> = flow.pdus.keys().map(|name| name.to_uppercase()).collect();
+    if !protocols.is_empty() {
+        line(&format!(
+            "Protocols read: {}.   {}.",
+            protocols.join(", "),
+            plural(flow.flows, "flow", "flows")
+        ))?;
+    }
+    line(&quality(outcome))?;
+    if outcome.flow.pdus.contains_key("lldp") || outcome.flow.pdus.contains_key("cdp") {
+        let from = known
+            .iter()
+            .filter(|k| k.evidence.iter().any(|e| matches!(e.key.source.as_ref(), "lldp" | "cdp")));
+        line(&format!("LLDP/CDP heard from {}.", plural(from.count() as u64, "device", "devices")))?;
+    }
+    Ok(())
+}
+
+/// One or two sentences on what the capture lacks; every count that is not zero.
+fn quality(outcome: &Outcome) -> String {
+    let flow = &outcome.flow;
+    let mut said = Vec::new();
+    let mut say = |n: u64, one: &str, many: &str| {
+        if n > 0 {
+            said.push(format!("{} {}", count(n), if n == 1 { one } else { many }));
+        }
+    };
+    say(flow.one_sided, "flow one-sided", "flows one-sided");
+    say(flow.gaps, "gap in a stream", "gaps in streams");
+    say(flow.truncated, "packet cut short", "packets cut short");
+    say(flow.duplicates, "duplicate", "duplicates");
+    say(flow.malformed, "malformed header", "malformed headers");
+    say(flow.fragments_lost, "packet lost a fragment", "packets lost a fragment");
+    say(flow.skipped.values().sum(), "frame of a link that is not read", "frames of links that are not read");
+    say(flow.flows_evicted, "flow dropped, table full", "flows dropped, table full");
+    say(outcome.inventory.devices_evicted, "device dropped, table full", "devices dropped, table full");
+    say(
+        outcome.inventory.evidence_evicted,
+        "piece of evidence dropped, table full",
+        "pieces of evidence dropped, table full",
+    );
+    say(flow.panics, "internal error, its session dropped", "internal errors, their sessions dropped");
+    if flow.backwards > 0 {
+        let step = nanos(flow.largest_step_back.unsigned_abs());
+        said.push(format!("time went back {} (by {step} at most)", plural(flow.backwards, "time", "times")));
+    }
+    if said.is_empty() {
+        "Capture quality: nothing missing that could be noticed.".into()
+    } else {
+        format!("Capture quality: {}.", said.join(", "))
+    }
+}

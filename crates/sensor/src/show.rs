@@ -1,0 +1,548 @@
+//! What a database holds, for people and for machines.
+
+use crate::Error;
+use crate::cli::{Device, Devices, Export, Flows, Format, Machine, TableOrJson};
+use crate::find;
+use crate::text::{self, bytes, count, line, moment, plural, table};
+use hdrhistogram::serialization::Deserializer;
+use model::{Attribute, Edge, Evidence, Flow, FlowState, IpProto, LeaseMessage};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use store::{Known, Reader, Store};
+
+pub(crate) fn devices(args: &Devices) -> Result<(), Error> {
+    let store = Store::open_read_only(&args.db.db)?;
+    let known = find::devices(&store.reader(), &args.conditions)?;
+    match args.format {
+        Format::Table => device_table(&known),
+        Format::Json => Ok(write_jsonl(&known, &mut std::io::stdout().lock())?),
+        Format::Csv => Ok(write_csv(&known, &mut std::io::stdout().lock())?),
+    }
+}
+
+pub(crate) fn export(args: &Export) -> Result<(), Error> {
+    let store = Store::open_read_only(&args.db.db)?;
+    let known = store.reader().inventory()?;
+    let write = |out: &mut dyn Write| match args.format {
+        Machine::Jsonl => write_jsonl(&known, out),
+        Machine::Csv => write_csv(&known, out),
+    };
+    let Some(path) = &args.output else {
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        write(&mut out)?;
+        return Ok(out.flush()?);
+    };
+    // Written beside it and then put in its place: who reads it sees the old one or the new one, never a half.
+    let fail = |error| Error::File { path: path.clone(), error };
+    let mut beside = path.clone().into_os_string();
+    beside.push(".part");
+    let file = File::create(&beside).map_err(fail)?;
+    let mut out = BufWriter::new(file);
+    let written = write(&mut out).and_then(|()| out.into_inner().map_err(|e| e.into_error())?.sync_all());
+    let result = written.and_then(|()| std::fs::rename(&beside, path)).map_err(fail);
+    if result.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    result
+}
+
+fn record(known: &Known) -> export::Record {
+    export::record(&known.device, &known.evidence, &known.services)
+}
+
+fn write_jsonl(known: &[Known], out: &mut (impl Write + ?Sized)) -> std::io::Result<()> {
+    for device in known {
+        serde_json::to_writer(&mut *out, &record(device))?;
+        out.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+fn write_csv(known: &[Known], mut out: &mut (impl Write + ?Sized)) -> std::io::Result<()> {
+    export::csv(export::CSV_COLUMNS, known.iter().map(|device| export::csv_row(&record(device))), &mut out)
+}
+
+/// The devices as a table, known ones first.
+pub(crate) fn device_table(known: &[Known]) -> Result<(), Error> {
+    line(&format!(
+        "{}   {}",
+        text::strong(&plural(known.len() as u64, "device", "devices")),
+        text::faint("wardwatch device NAME explains one")
+    ))?;
+    let mut order: Vec<_> = known.iter().collect();
+    order.sort_by_key(|k| (k.device.class, k.device.addresses.first().map(|(_, ip)| *ip), k.device.id));
+    let rows = order.iter().map(|k| {
+        vec![
+            k.device.class.to_string(),
+            make_and_model(k),
+            address(k),
+            k.device
+                .attribute(&Attribute::HOSTNAME)
+                .map(|name| name.to_string())
+                .unwrap_or_else(|| k.device.id.to_string()),
+            k.device
+                .vlans
+                .iter()
+                .filter_map(|vlan| vlan.inner())
+                .map(|id| id.to_string())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect::<Vec<_>>()
+                .join(" "),
+            known_from(k),
+        ]
+    });
+    line(&table(&["CLASS", "MAKE AND MODEL", "ADDRESS", "NAME", "VLAN", "KNOWN FROM"], rows.collect()))
+}
+
+/// `Canon Medical Aquilion ONE  #4DB1042`.
+fn make_and_model(k: &Known) -> String {
+    let of = |attribute| k.device.attribute(&attribute).map(|text| text.to_string());
+    let (make, model) = (of(Attribute::MANUFACTURER), of(Attribute::MODEL));
+    let mut parts: Vec<String> = match (make, model) {
+        (Some(make), Some(model)) if model.starts_with(&make) => vec![model],
+        (Some(make), Some(model)) => vec![format!("{make} {model}")],
+        (Some(make), None) => vec![format!("{make} (model unknown)")],
+        (None, Some(model)) => vec![model],
+        (None, None) => vec!["–".into()],
+    };
+    if let Some(serial) = of(Attribute::SERIAL) {
+        parts.push(format!("#{serial}"));
+    }
+    parts.join(" ")
+}
+
+/// The address people would use, IPv4 before IPv6, link-local last; how many more there are.
+fn address(k: &Known) -> String {
+    let mut ips: Vec<_> = k.device.addresses.iter().map(|(_, ip)| *ip).collect();
+    let local = |ip: &std::net::IpAddr| matches!(ip, std::net::IpAddr::V6(v6) if v6.is_unicast_link_local());
+    ips.sort_by_key(|ip| (local(ip), *ip));
+    ips.dedup();
+    match ips.as_slice() {
+        [] => k.device.macs.first().map(|mac| mac.to_string()).unwrap_or_else(|| "–".into()),
+        [one] => one.to_string(),
+        [one, more @ ..] => format!("{one} +{}", more.len()),
+    }
+}
+
+/// The sources, those with most to say first: `DICOM, ARP, OUI`.
+fn known_from(k: &Known) -> String {
+    let name = |source: &str| match source {
+        "IEEE registry" => "OUI".to_owned(),
+        "hl7" | "dicom" | "arp" | "dhcp" | "lldp" | "cdp" | "nd" | "ip" | "tcp" => source.to_uppercase(),
+        other => other.to_owned(),
+    };
+    let mut counts: Vec<(String, u8)> = Vec::new();
+    for e in &k.evidence {
+        let name = name(&e.key.source);
+        match counts.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, best)) => *best = (*best).max(e.confidence),
+            None => counts.push((name, e.confidence)),
+        }
+    }
+    counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let names: Vec<_> = counts.into_iter().map(|(name, _)| name).collect();
+    let via = k.device.behind.map(|id| format!(" via {id}")).unwrap_or_default();
+    format!("{}{via}", names.join(", "))
+}
+
+pub(crate) fn device(args: &Device) -> Result<(), Error> {
+    let store = Store::open_read_only(&args.db.db)?;
+    let reader = store.reader();
+    let all = reader.inventory()?;
+    let known = find::device(&all, &args.name)?;
+    match args.format {
+        TableOrJson::Json => Ok(write_jsonl(std::slice::from_ref(known), &mut std::io::stdout().lock())?),
+        TableOrJson::Table => page(known, &all, &reader),
+    }
+}
+
+fn heading(text: &str) -> Result<(), Error> {
+    line("")?;
+    line(&text::strong(text))
+}
+
+/// One page on one device.
+fn page(known: &Known, all: &[Known], reader: &Reader<'_>) -> Result<(), Error> {
+    let device = &known.device;
+    let title = |k: &Known| {
+        k.device
+            .attribute(&Attribute::HOSTNAME)
+            .map(|t| t.to_string())
+            .unwrap_or_else(|| k.device.id.to_string())
+    };
+    line(&text::strong(&format!(
+        "{}   {}   {}   {}",
+        title(known),
+        device.class,
+        make_and_model(known),
+        device.id
+    )))?;
+    let list = |values: Vec<String>| values.join(", ");
+    let of = |attribute: Attribute| list(device.attributes_of(&attribute).map(|t| t.to_string()).collect());
+    let mut facts =
+        vec![
+            (
+                "MAC",
+                list(
+                    device
+                        .macs
+                        .iter()
+                        .map(|mac| {
+                            if mac.is_local() {
+                                format!("{mac} (random or virtual)")
+                            } else {
+                                mac.to_string()
+                            }
+                        })
+                        .collect(),
+                ),
+            ),
+            (
+                "address",
+                list(
+                    device
+                        .addresses
+                        .iter()
+                        .map(|(vlan, ip)| {
+                            if vlan.inner().is_some() {
+                                format!("{ip} in VLAN {vlan}")
+                            } else {
+                                ip.to_string()
+                            }
+                        })
+                        .collect(),
+                ),
+            ),
+            ("names", of(Attribute::HOSTNAME)),
+            ("domain", of(Attribute::DOMAIN)),
+            ("serial", of(Attribute::SERIAL)),
+            ("hardware", of(Attribute::HARDWARE)),
+            ("firmware", of(Attribute::FIRMWARE)),
+            ("software", of(Attribute::SOFTWARE)),
+            ("system", of(Attribute::OS)),
+            ("asset", of(Attribute::ASSET)),
+            ("UDI", of(Attribute::UDI)),
+            ("location", of(Attribute::LOCATION)),
+            ("AE titles", of(Attribute::AE_TITLE)),
+            ("HL7", of(Attribute::HL7_APPLICATION)),
+            ("DHCP", of(Attribute::DHCP_VENDOR_CLASS)),
+            ("roles", list(device.roles.iter().map(|role| role.to_string()).collect())),
+        ];
+    if let Some(at) = &device.attachment {
+        let part = |name: &str, text: &Option<model::Text>| text.as_ref().map(|t| format!("{name} {t}"));
+        facts.push((
+            "plugged in",
+            list([part("switch", &at.switch), part("port", &at.port)].into_iter().flatten().collect()),
+        ));
+    }
+    if device.router {
+        facts.push(("router", "forwards packets of others".into()));
+    }
+    if let Some(through) = device.behind.and_then(|id| all.iter().find(|k| k.device.id == id)) {
+        facts.push(("heard via", format!("{} ({})", title(through), through.device.id)));
+    }
+    facts.push(("seen", format!("{} – {} UTC", moment(device.first), moment(device.last))));
+    for (name, value) in facts.into_iter().filter(|(_, value)| !value.is_empty()) {
+        line(&format!("  {:<11} {value}", name))?;
+    }
+    class_vote(known)?;
+    evidence(known)?;
+    if !known.addresses.is_empty() {
+        heading("Addresses over time")?;
+        let rows = known.addresses.iter().map(|a| {
+            let until = a.until.map(|t| format!("ended {}", moment(t))).unwrap_or_else(|| "holds".into());
+            vec![
+                a.ip.to_string(),
+                find::vlan(a.vlan),
+                moment(a.first),
+                moment(a.last),
+                until,
+                a.how.to_string(),
+            ]
+        });
+        line(&table(&["ADDRESS", "VLAN", "FROM", "LAST CONFIRMED", "STATE", "KNOWN BY"], rows.collect()))?;
+    }
+    leases(known)?;
+    if !known.services.is_empty() {
+        heading("Services")?;
+        let rows = known.services.iter().map(|s| {
+            let app = s.application.as_deref().unwrap_or("–").to_owned();
+            vec![
+                format!("{}/{}", s.port, s.transport),
+                app,
+                plural(s.count, "flow", "flows"),
+                moment(s.first),
+                moment(s.last),
+            ]
+        });
+        line(&table(&["PORT", "APPLICATION", "USED", "FIRST", "LAST"], rows.collect()))?;
+    }
+    peers(known, all, reader, title)?;
+    let merges: Vec<_> =
+        reader.merges()?.into_iter().filter(|m| m.into == device.id || m.from == device.id).collect();
+    if !merges.is_empty() {
+        heading("Merges")?;
+        for m in merges {
+            let undone =
+                m.undone.map(|(at, why)| format!("; taken back {} ({why})", moment(at))).unwrap_or_default();
+            line(&format!("  {} went up in {} on {}: {}{undone}", m.from, m.into, moment(m.at), m.why))?;
+        }
+    }
+    Ok(())
+}
+
+/// How the vote on the class went.
+fn class_vote(known: &Known) -> Result<(), Error> {
+    let device = &known.device;
+    if device.votes.is_empty() {
+        return Ok(());
+    }
+    heading(&format!("Why {}", device.class))?;
+    let rows = device.votes.iter().map(|vote| {
+        let reasons: Vec<_> = vote.reasons.iter().map(|reason| reason.to_string()).collect();
+        vec![vote.class.to_string(), vote.weight.to_string(), reasons.join("; ")]
+    });
+    line(&table(&["CLASS", "WEIGHT", "REASONS"], rows.collect()))
+}
+
+/// The evidence, by attribute; values that contradict the best one are marked.
+fn evidence(known: &Known) -> Result<(), Error> {
+    let single = [
+        Attribute::MANUFACTURER,
+        Attribute::MODEL,
+        Attribute::SERIAL,
+        Attribute::HARDWARE,
+        Attribute::FIRMWARE,
+        Attribute::OS,
+    ];
+    let conflicts = |e: &Evidence| {
+        single.contains(&e.key.attribute)
+            && known
+                .device
+                .attribute(&e.key.attribute)
+                .is_some_and(|best| !best.as_str().eq_ignore_ascii_case(e.key.value.as_str()))
+    };
+    heading("Evidence")?;
+    let rows = known.evidence.iter().map(|e| {
+        let mark = if conflicts(e) { " (differs)" } else { "" };
+        vec![
+            e.key.attribute.to_string(),
+            format!("{}{mark}", e.key.value),
+            format!("{} {}", e.key.source, e.key.field).trim_end().to_owned(),
+            format!("{}%", e.confidence),
+            count(e.count),
+            moment(e.last),
+        ]
+    });
+    line(&table(&["ATTRIBUTE", "VALUE", "SOURCE", "TRUST", "TIMES", "LAST"], rows.collect()))
+}
+
+fn leases(known: &Known) -> Result<(), Error> {
+    if known.leases.is_empty() {
+        return Ok(());
+    }
+    heading("DHCP history")?;
+    let rows = known.leases.iter().map(|entry| {
+        let l = &entry.lease;
+        let ip = |ip: Option<std::net::IpAddr>| ip.map(|ip| ip.to_string()).unwrap_or_else(|| "–".into());
+        let time = match (l.message, l.seconds) {
+            (LeaseMessage::Ack | LeaseMessage::Offer, Some(u32::MAX)) => "for ever".into(),
+            (LeaseMessage::Ack | LeaseMessage::Offer, Some(s)) => format!("{} s", count(s.into())),
+            _ => "–".into(),
+        };
+        vec![moment(entry.ts), l.message.as_str().to_owned(), ip(l.ip), ip(l.server), ip(l.relay), time]
+    });
+    line(&table(&["WHEN", "MESSAGE", "ADDRESS", "SERVER", "RELAY", "LEASE"], rows.collect()))
+}
+
+fn peers(
+    known: &Known,
+    all: &[Known],
+    reader: &Reader<'_>,
+    title: impl Fn(&Known) -> String,
+) -> Result<(), Error> {
+    let me = known.device.id;
+    let edges: Vec<Edge> =
+        reader.edges()?.into_iter().filter(|e| e.key.client == me || e.key.server == Some(me)).collect();
+    if edges.is_empty() {
+        return Ok(());
+    }
+    heading("Peers")?;
+    let name = |id| all.iter().find(|k| k.device.id == id).map_or_else(|| format!("{id}"), &title);
+    let rows = edges.iter().map(|e| {
+        let asks = e.key.client == me;
+        let peer = match (asks, e.key.server, e.key.peer) {
+            (false, ..) => name(e.key.client),
+            (true, Some(server), _) => name(server),
+            (true, None, peer) => peer.map(|ip| ip.to_string()).unwrap_or_else(|| "–".into()),
+        };
+        let port = if e.key.port == 0 {
+            e.key.transport.to_string()
+        } else {
+            format!("{}/{}", e.key.port, e.key.transport)
+        };
+        let asked: Vec<_> = e
+            .exchanges
+            .iter()
+            .map(|(kind, outcome, n)| {
+                format!("{kind} {} ×{n}", outcome.as_ref().map_or("unanswered", |o| o.as_str()))
+            })
+            .collect();
+        vec![
+            if asks { "asks" } else { "serves" }.to_owned(),
+            peer,
+            port,
+            e.key.application.as_deref().unwrap_or("–").to_owned(),
+            count(e.flows),
+            format!("{} / {}", bytes(e.bytes[0]), bytes(e.bytes[1])),
+            asked.join(", "),
+            latency(e),
+        ]
+    });
+    line(&table(
+        &["", "PEER", "PORT", "APPLICATION", "FLOWS", "BYTES OUT / BACK", "ASKED", "ANSWER TIME"],
+        rows.collect(),
+    ))
+}
+
+/// Median and 99th percentile of the answers.
+fn latency(edge: &Edge) -> String {
+    let histogram: Option<hdrhistogram::Histogram<u64>> =
+        Deserializer::new().deserialize(&mut edge.latency.as_slice()).ok();
+    match histogram.filter(|h| !h.is_empty()) {
+        Some(h) => {
+            let at = |q| text::nanos(h.value_at_quantile(q).saturating_mul(1_000));
+            format!("{} (99%: {})", at(0.5), at(0.99))
+        }
+        None => String::new(),
+    }
+}
+
+pub(crate) fn flows(args: &Flows) -> Result<(), Error> {
+    let store = Store::open_read_only(&args.db.db)?;
+    let reader = store.reader();
+    let filter = find::flows(&reader, &args.conditions, args.limit)?;
+    let flows = reader.flows(&filter)?;
+    match args.format {
+        Format::Table => {
+            line(&text::strong(&plural(flows.len() as u64, "flow", "flows")))?;
+            let rows = flows.iter().map(flow_row).collect();
+            line(&table(
+                &[
+                    "BEGAN",
+                    "ORIGINATOR",
+                    "",
+                    "RESPONDER",
+                    "PROTOCOL",
+                    "STATE",
+                    "PACKETS",
+                    "BYTES",
+                    "VLAN",
+                    "NOTE",
+                ],
+                rows,
+            ))
+        }
+        Format::Json => flows.iter().try_for_each(|flow| line(&flow_json(flow).to_string())),
+        Format::Csv => {
+            let columns = [
+                "first_seen",
+                "last_seen",
+                "vlan",
+                "transport",
+                "originator_ip",
+                "originator_port",
+                "originator_device",
+                "responder_ip",
+                "responder_port",
+                "responder_device",
+                "originator_by",
+                "application",
+                "application_by_content",
+                "state",
+                "packets_out",
+                "packets_back",
+                "bytes_out",
+                "bytes_back",
+                "gaps",
+            ];
+            let rows = flows.iter().map(|flow| {
+                let json = flow_json(flow);
+                let cell = |name: &&str| match json.get(*name) {
+                    None | Some(Value::Null) => String::new(),
+                    Some(Value::String(text)) => text.clone(),
+                    Some(other) => other.to_string(),
+                };
+                columns.iter().map(cell).collect()
+            });
+            Ok(export::csv(&columns, rows, &mut std::io::stdout().lock())?)
+        }
+    }
+}
+
+fn flow_row(flow: &Flow) -> Vec<String> {
+    let r = &flow.record;
+    let [from, to] = r.ends();
+    let end = |(ip, port): (std::net::IpAddr, u16), id: Option<model::DeviceId>| {
+        let place = match (r.key.proto, ip) {
+            (IpProto::TCP | IpProto::UDP | IpProto::SCTP, ip) if ip.is_ipv6() => format!("[{ip}]:{port}"),
+            (IpProto::TCP | IpProto::UDP | IpProto::SCTP, ip) => format!("{ip}:{port}"),
+            (_, ip) => ip.to_string(),
+        };
+        id.map_or(place.clone(), |id| format!("{place} {id}"))
+    };
+    let app = match (r.app, r.app_by_content) {
+        (Some(app), true) => format!("{} {app}", r.key.proto),
+        (Some(app), false) => format!("{} {app}?", r.key.proto),
+        (None, _) => r.key.proto.to_string(),
+    };
+    let mut notes = Vec::new();
+    if r.originator_by == model::OriginatorBy::FirstPacket && r.state != FlowState::Attempt {
+        notes.push("direction uncertain".to_owned());
+    }
+    if r.is_one_sided() && r.state != FlowState::Attempt {
+        notes.push("one-sided".to_owned());
+    }
+    if r.gaps > 0 {
+        notes.push(plural(r.gaps.into(), "gap", "gaps"));
+    }
+    vec![
+        moment(r.first),
+        end(from, flow.devices[0]),
+        "→".into(),
+        end(to, flow.devices[1]),
+        app,
+        r.state.to_string(),
+        format!("{} / {}", count(r.packets[0]), count(r.packets[1])),
+        format!("{} / {}", bytes(r.bytes[0]), bytes(r.bytes[1])),
+        find::vlan(r.key.vlan),
+        notes.join(", "),
+    ]
+}
+
+/// A flow for machines: stable names, absent when unknown.
+fn flow_json(flow: &Flow) -> Value {
+    let r = &flow.record;
+    let [from, to] = r.ends();
+    let mut out = json!({
+        "first_seen": r.first.to_string(), "last_seen": r.last.to_string(), "transport": r.key.proto.to_string(),
+        "originator_ip": from.0.to_string(), "originator_port": from.1, "responder_ip": to.0.to_string(),
+        "responder_port": to.1, "originator_by": r.originator_by.as_str(), "state": r.state.as_str(),
+        "packets_out": r.packets[0], "packets_back": r.packets[1], "bytes_out": r.bytes[0], "bytes_back": r.bytes[1],
+        "gaps": r.gaps,
+    });
+    let known = [
+        ("vlan", r.key.vlan.inner().map(|_| json!(r.key.vlan.to_string()))),
+        ("application", r.app.map(|app| json!(app))),
+        ("application_by_content", r.app.map(|_| json!(r.app_by_content))),
+        ("originator_device", flow.devices[0].map(|id| json!(id.to_string()))),
+        ("responder_device", flow.devices[1].map(|id| json!(id.to_string()))),
+    ];
+    if let Value::Object(fields) = &mut out {
+        fields.extend(known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    }
+    out
+}
