@@ -29,10 +29,11 @@ pub(crate) struct State {
 pub(crate) fn key_of_flow(flow: &Flow) -> Option<EdgeKey> {
     let record = &flow.record;
     let [client, server] = flow.devices;
-    let (ip, port) = record.ends()[1];
+    let [(_, client_port), (ip, port)] = record.ends();
     let by_content = record.app_by_content && record.app.is_some();
-    let negotiated = port >= DYNAMIC_PORTS && !by_content
-        || record.originator_by == OriginatorBy::FirstPacket && !by_content && port >= 1024;
+    // Of two ports of which neither is known, the lower one is the service's; what was heard first may be the answer.
+    let reversed = record.originator_by == OriginatorBy::FirstPacket && port > client_port.max(1023);
+    let negotiated = !by_content && (port >= DYNAMIC_PORTS || reversed);
     Some(EdgeKey {
         client: client?,
         server,

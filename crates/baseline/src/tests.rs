@@ -117,6 +117,22 @@ fn conversations_and_requests_add_up_to_habits() {
 }
 
 #[test]
+fn of_two_unknown_ports_the_lower_one_is_the_services() {
+    let first_packet = |port, client_port| {
+        let Resolved::Flow(mut flow) = flow(0, Some(1), Some(2), port, None) else { unreachable!() };
+        let ends = [("10.0.0.1".parse().unwrap(), client_port), ("10.0.0.2".parse().unwrap(), port)];
+        (flow.record.key, flow.record.originator) = FlowKey::new(Vlan::NONE, IpProto::UDP, ends[0], ends[1]);
+        flow.record.originator_by = OriginatorBy::FirstPacket;
+        learn(Config::default(), &[Resolved::Flow(flow)]).edges().next().map(|edge| edge.key.port)
+    };
+    for (port, client_port, expected) in
+        [(5353, 5353, 5353), (5560, 40_000, 5560), (6000, 5560, 0), (161, 100, 161)]
+    {
+        assert_eq!(first_packet(port, client_port), Some(expected), "{client_port} to {port}");
+    }
+}
+
+#[test]
 fn a_merged_device_keeps_its_habits() {
     let mut baseline = learn(
         Config::default(),

@@ -7,7 +7,8 @@
 //!
 //! How it is made:
 //! - `graph`: nodes, one for each identity that was heard, and the devices they add up to;
-//! - `keys`: what a node's evidence says about identity; `identity`: from MACs and addresses to nodes; routers, shared MACs, virtual MACs;
+//! - `keys`: what a node's evidence says about identity;
+//! - `identity`: from MACs and addresses to nodes; routers, shared MACs, virtual MACs;
 //! - `addresses`: who held which address when; `merge`: nodes that are one device; `equipment`: whose identity a message
 //!   carries; `evidence`: the ledger and the order of values;
 //! - `classify`: the vote on what a device is for; `project`: the device as it is shown;

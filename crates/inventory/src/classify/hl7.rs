@@ -3,12 +3,14 @@
 use super::Case;
 use crate::evidence::attr;
 use model::{Attribute, DeviceClass};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Distinct partners from which on a receiver and a sender is an interface engine.
 const ENGINE_SENDERS: usize = 3;
 const ENGINE_RECEIVERS: usize = 2;
 
+/// Messages from which on a sender is taken to send them as a habit. A few may come from a test or a tool.
+const OFTEN: u64 = 3;
 /// The topic of votes on message types: the dissector votes on the same field, and it must not count twice.
 const MESSAGE_TYPE: &str = "hl7 MSH-9";
 
@@ -18,7 +20,12 @@ impl Case<'_> {
         let values = |attribute: &Attribute| -> BTreeSet<String> {
             self.inventory.claims(self.tree, attribute).map(|(claim, _)| claim.value.to_string()).collect()
         };
-        let (sends, receives) = (values(&Attribute::HL7_SENDS), values(&Attribute::HL7_RECEIVES));
+        let receives = values(&Attribute::HL7_RECEIVES);
+        let mut sends: BTreeMap<String, u64> = BTreeMap::new();
+        for (claim, weight) in self.claims(&Attribute::HL7_SENDS) {
+            let count = sends.entry(claim.value.to_string()).or_default();
+            *count = count.saturating_add(weight.count);
+        }
         let (to, from) = (values(&attr::HL7_SENDS_TO), values(&attr::HL7_RECEIVES_FROM));
         let behind: BTreeSet<String> = self
             .claims(&attr::EQUIPMENT_BEHIND)
@@ -34,14 +41,16 @@ impl Case<'_> {
             let reason = format!("HL7 for {} pieces of equipment behind it", behind.len());
             self.vote(MonitorGateway, 60, "HL7 equipment", reason);
         }
-        for message in &sends {
+        for (message, count) in &sends {
             self.role(format!("HL7 sender {message}"));
             // An engine passes on what others say; that tells nothing of itself.
             if is_engine {
                 continue;
             }
             match message.get(..3) {
-                Some("ADT") => self.vote(Ehr, 45, MESSAGE_TYPE, format!("sends {message}")),
+                Some("ADT") if *count >= OFTEN => {
+                    self.vote(Ehr, 45, MESSAGE_TYPE, format!("sends {message}"))
+                }
                 Some("ORM" | "OMG" | "OML") => self.vote(Ehr, 25, MESSAGE_TYPE, format!("sends {message}")),
                 Some("SIU") => self.vote(Ehr, 15, MESSAGE_TYPE, format!("sends {message}")),
                 _ => {}

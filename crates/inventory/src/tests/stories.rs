@@ -382,6 +382,15 @@ fn an_archive_and_an_interface_engine_are_known_by_what_they_do() {
 }
 
 #[test]
+fn a_pump_that_sent_one_adt_is_no_record_system() {
+    check(
+        "0 00:03:b1:00:00:01 claims 10.0.0.5
+         1 10.0.0.5 is hl7.sends ADT^A01 by hl7",
+        "d1 00:03:b1:00:00:01 10.0.0.5 maker=ICU Medical, Inc. unknown",
+    );
+}
+
+#[test]
 fn one_host_seen_on_both_sides_of_a_router_is_one_device() {
     check(
         "0 00:00:0c:00:00:01 forwards
