@@ -54,7 +54,7 @@ impl Out<'_, '_> {
             0x03 => self.is("port ID", stated, Attribute::other("cdp.port"), r.rest()),
             0x04 => self.capabilities(r.u32("capabilities")?),
             0x05 => {
-                self.is("software version", stated, Attribute::other("cdp.software_version"), r.rest());
+                self.is("software version", stated, Attribute::SOFTWARE, r.rest());
                 for (attribute, value) in system_description(r.rest()) {
                     self.is("software version", stated, attribute, value.as_bytes());
                 }
@@ -313,7 +313,7 @@ mod tests {
                 "[capabilities] cdp.capabilities = \"router, switch, IGMP\" (90%)",
                 "[capabilities] looks like switch (weight 50) (90%)",
                 "[capabilities] looks like router (weight 20) (90%)",
-                "[software version] cdp.software_version = \"Cisco IOS Software, C2960X Software (X), Version 15.2(7)E, RELEASE\" (90%)",
+                "[software version] software = \"Cisco IOS Software, C2960X Software (X), Version 15.2(7)E, RELEASE\" (90%)",
                 "[software version] os = \"Cisco IOS 15.2(7)E\" (90%)",
                 "[platform] manufacturer = \"Cisco\" (90%)",
                 "[platform] model = \"WS-C2960X-48FPS-L\" (90%)",

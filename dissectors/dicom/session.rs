@@ -278,7 +278,8 @@ impl Association {
             let Some(uid) = offered.abstract_syntax else { continue };
             let fact =
                 Fact::SopClass { uid: uid.clone(), role: role(&rq.roles, &uid), stage: DicomStage::Offered };
-            sink.learn(pdu.sender(), "presentation context", Confidence::STATED, fact);
+            // What a program could do; what it does is what it is.
+            sink.learn(pdu.sender(), "presentation context", Confidence::HEARSAY, fact);
             self.contexts.insert(offered.id, Context { abstract_syntax: Some(uid), encoding: None });
         }
         (self.calling, self.called, self.roles) = (rq.calling, rq.called, rq.roles);

@@ -242,7 +242,7 @@ fn an_association_and_an_echo() {
         "[calling AE title] dicom.ae_title = \"CT3\" (90%)",
         "[implementation class UID] implementation 1.2.276.0.7230010.3.0.3.6.7 \"OFFIS_DCMTK_367\" (70%)",
         "[maximum length] dicom.max_pdu_length = \"16384\" (90%)",
-        "[presentation context] Scu of 1.2.840.10008.5.1.4.1.1.2, Offered (90%)",
+        "[presentation context] Scu of 1.2.840.10008.5.1.4.1.1.2, Offered (50%)",
         "[presentation context] Scu of 1.2.840.10008.1.1, Accepted (90%)",
         "[A-ASSOCIATE] asked 10.20.2.9:104 dicom A-ASSOCIATE answered accepted",
         "[(0000,0002)] Scu of 1.2.840.10008.1.1, Used (90%)",
@@ -395,7 +395,7 @@ fn queries_moves_reports_and_roles() {
         (Client, command(5, 0x8100, commit, &status(0))),
         (Client, command(1, 0x0030, find, &[])),
     ]);
-    has(&facts, &format!("{CT} [presentation context] Scp of {CT_STORAGE}, Offered (90%)"));
+    has(&facts, &format!("{CT} [presentation context] Scp of {CT_STORAGE}, Offered (50%)"));
     has(&facts, &format!("{CT} [(0000,0900)] asked 10.20.2.9:104 dicom C-FIND answered 0000H"));
     has(&facts, &format!("{CT} [(0000,0600)] dicom.move_destination = \"WS7\" (90%)"));
     has(&facts, &format!("{CT} [(0000,0900)] asked 10.20.2.9:104 dicom C-MOVE answered A801H"));

@@ -163,11 +163,14 @@ impl Conversation {
         sink: &mut Sink<'_>,
     ) {
         let segment = Segment::header(separators, raw);
-        let (stated, heard) = (Confidence::STATED, Confidence::HEARSAY);
+        // An answer is signed by who answers; a message by its author, and an engine may pass it on as it is.
+        let own =
+            if segment.field(9).component(1) == b"ACK" { Confidence::STATED } else { Confidence::NAMED };
+        let heard = Confidence::HEARSAY;
         let (sender, receiver) = (pdu.sender(), pdu.receiver());
         for (n, field, subject, confidence, attribute) in [
-            (3, "MSH-3", sender, stated, Attribute::HL7_APPLICATION),
-            (4, "MSH-4", sender, stated, Attribute::HL7_FACILITY),
+            (3, "MSH-3", sender, own, Attribute::HL7_APPLICATION),
+            (4, "MSH-4", sender, own, Attribute::HL7_FACILITY),
             (5, "MSH-5", receiver, heard, Attribute::HL7_APPLICATION),
             (6, "MSH-6", receiver, heard, Attribute::HL7_FACILITY),
         ] {
@@ -180,7 +183,7 @@ impl Conversation {
             sink,
             sender,
             "MSH-3",
-            stated,
+            own,
             Attribute::other("hl7.application_id"),
             segment.field(3).text(2),
         );
@@ -302,8 +305,17 @@ impl Conversation {
             _ => product.or(version),
         };
         self.is(pdu, sink, sender, "SFT-3", stated, Attribute::SOFTWARE, both);
+        // The maker of the software is the best that is said of who made the system.
+        self.is(
+            pdu,
+            sink,
+            sender,
+            "SFT-1",
+            Confidence::HINT,
+            Attribute::MANUFACTURER,
+            segment.field(1).text(1),
+        );
         for (n, field, attribute) in [
-            (1, "SFT-1", Attribute::other("hl7.software_vendor")),
             (4, "SFT-4", Attribute::other("hl7.software_binary")),
             (6, "SFT-6", Attribute::other("hl7.software_installed")),
         ] {

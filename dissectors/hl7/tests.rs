@@ -40,9 +40,9 @@ fn a_message_and_its_answer() {
     let seen = seen(&[(Client, framed(FULL)), (Server, ack("AA", "CANARYID1"))]);
     let (monitor, engine) = ("hl7 10.20.4.17@20", "hl7 10.20.2.9@20");
     for says in [
-        "[MSH-3] hl7.application = \"MONITOR\" (90%)",
-        "[MSH-4] hl7.facility = \"WARD\" (90%)",
-        "[MSH-3] hl7.application_id = \"1.2.3\" (90%)",
+        "[MSH-3] hl7.application = \"MONITOR\" (80%)",
+        "[MSH-4] hl7.facility = \"WARD\" (80%)",
+        "[MSH-3] hl7.application_id = \"1.2.3\" (80%)",
         "[MSH-9] hl7.sends = \"ORU^R01\" (90%)",
         "[MSH-11] hl7.processing_id = \"P\" (90%)",
         "[MSH-12] hl7.version = \"2.6\" (90%)",
@@ -50,7 +50,7 @@ fn a_message_and_its_answer() {
         "[MSH-18] hl7.charset = \"8859/1\" (90%)",
         "[MSH-21] hl7.profile = \"IHE_PCD_001\" (90%)",
         "[SFT-3] software = \"BedLink 7.2\" (90%)",
-        "[SFT-1] hl7.software_vendor = \"Acme Medical\" (90%)",
+        "[SFT-1] manufacturer = \"Acme Medical\" (70%)",
         "[OBR-24] looks like LIS (weight 15) (70%)",
         "[OBX-3] looks like monitor gateway (weight 15) (70%)",
         "[OBX-18] equipment Undecided eui64 \"080019fffeaabbcc\" patient monitor hl7.equipment_namespace=\"B40_GE\"[OBX-18] (90%)",
@@ -71,7 +71,7 @@ fn every_line_end_and_separator() {
         assert_eq!(facts, seen(&[(Client, framed(FULL)), (Server, ack("AA", "CANARYID1"))]), "{end:?}");
     }
     let odd = seen(&[(Client, framed("MSH$%*!@$APP%x$FAC$$$$$ADT%A01$1$P$2.3\rPID$1$$CANARY\r"))]);
-    has(&odd, "hl7 10.20.4.17@20 [MSH-3] hl7.application = \"APP\" (90%)");
+    has(&odd, "hl7 10.20.4.17@20 [MSH-3] hl7.application = \"APP\" (80%)");
     has(&odd, "hl7 10.20.4.17@20 [MSH-9] hl7.sends = \"ADT^A01\" (90%)");
     has(&odd, "hl7 10.20.4.17@20 [MSH-9] looks like EHR (weight 30) (70%)");
     has(&odd, "hl7 10.20.4.17@20 [MSH-10] asked 10.20.2.9:104 hl7 ADT^A01 (90%)");
@@ -192,7 +192,7 @@ fn a_hole_is_never_bridged() {
     driver.data(Client, &framed("MSH|^~\\&|AFTER|F|B|G|||ADT^A01|2|P|2.3\r"));
     let out = driver.close();
     clean(&out);
-    has(&lines(&out), "hl7 10.20.4.17@20 [MSH-3] hl7.application = \"AFTER\" (90%)");
+    has(&lines(&out), "hl7 10.20.4.17@20 [MSH-3] hl7.application = \"AFTER\" (80%)");
 }
 
 #[test]

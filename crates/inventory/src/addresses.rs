@@ -50,6 +50,9 @@ const EARLY: i64 = 300 * 1_000_000_000;
 /// An acknowledgement within this time of a discovery or an offer is a new lease, not a renewal.
 const FRESH: i64 = 120 * 1_000_000_000;
 
+/// Packets of a holder may still be on their way through routers this long after it gave its address back.
+const LAST_WORDS: i64 = 2 * 1_000_000_000;
+
 impl Inventory {
     fn open_spans(&self, vlan: Vlan, ip: IpAddr) -> impl Iterator<Item = (DeviceId, Span)> {
         self.spans(vlan, ip).filter(|(_, span)| span.until.is_none())
@@ -358,6 +361,15 @@ impl Inventory {
         open.all(|(other, _)| self.root(other) == root).then_some(id)
     }
 
+    /// Who gave an address up in some other scope a moment ago.
+    fn left_elsewhere(&self, vlan: Vlan, ip: IpAddr, ts: Timestamp) -> Option<DeviceId> {
+        let scopes = self.scopes.get(&ip)?.iter().filter(|scope| **scope != vlan);
+        let ended =
+            scopes.flat_map(|scope| self.spans(*scope, ip)).filter_map(|(id, span)| Some((span.until?, id)));
+        let (_, id) = ended.filter(|(until, _)| (0..=LAST_WORDS).contains(&ts.since(*until))).max()?;
+        Some(id)
+    }
+
     /// Somebody behind a router, or somebody without a MAC, sent from an address: the node to credit, new if need be.
     /// `None` for what is outside the site.
     pub(crate) fn sender_behind(
@@ -382,7 +394,11 @@ impl Inventory {
         let elsewhere = if is_link_local(ip) { None } else { self.holder_elsewhere(vlan, ip, ts) };
         let id = match elsewhere {
             Some(id) => id,
-            None => self.create_for_address(vlan, ip, ts, keep)?,
+            None => match self.left_elsewhere(vlan, ip, ts) {
+                // Its last words, still on their way when it gave the address back. It holds nothing here.
+                Some(id) => return Some(id),
+                None => self.create_for_address(vlan, ip, ts, keep)?,
+            },
         };
         self.hold(id, vlan, ip, How::Sent, ts);
         Some(id)
@@ -421,7 +437,8 @@ impl Inventory {
         self.mark(root);
         let Some(ip) = lease.ip.filter(|ip| is_host(*ip)) else { return };
         match lease.message {
-            LeaseMessage::Ack if lease.seconds.is_some() => {
+            // Between relay and server the VLAN is not the client's: there the client-facing copy says where it lives.
+            LeaseMessage::Ack if lease.seconds.is_some() && lease.relay.is_none() => {
                 self.hold(id, lease.vlan, ip, How::Lease, ts);
                 self.join_elsewhere(id, lease.vlan, ip, ts);
             }

@@ -27,7 +27,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_devices: 100_000,
-            max_evidence_per_device: 512,
+            max_evidence_per_device: 2_048,
             max_addresses_per_device: 256,
             max_leases_per_device: 256,
             max_services_per_device: 256,

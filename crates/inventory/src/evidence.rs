@@ -30,6 +30,7 @@ pub(crate) mod attr {
     pub(crate) const IMPLEMENTATION: Attribute = Attribute::other("dicom.implementation");
     pub(crate) const HL7_SENDS_TO: Attribute = Attribute::other("hl7.sends.to");
     pub(crate) const HL7_RECEIVES_FROM: Attribute = Attribute::other("hl7.receives.from");
+    pub(crate) const HL7_SECTION: Attribute = Attribute::other("hl7.section");
 
     /// What keeps a device recognisable, or records a decision that must outlive a restart: goes last at a cap.
     pub(crate) fn is_kept(attribute: &str) -> bool {

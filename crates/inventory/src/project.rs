@@ -1,9 +1,11 @@
 //! A device as it is shown: what its evidence adds up to.
 
 use crate::Inventory;
+use crate::addresses::How;
 use crate::evidence::{attr, ranked};
-use model::{Attachment, Attribute, Device, DeviceId, Text, Timestamp, Vlan};
+use model::{Attachment, Attribute, Device, DeviceClass, DeviceId, Text, Timestamp, Vlan};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 /// Attributes of which a device may have several values.
 const MANY_VALUED: [Attribute; 9] = [
@@ -17,6 +19,9 @@ const MANY_VALUED: [Attribute; 9] = [
     Attribute::HL7_SENDS,
     Attribute::HL7_RECEIVES,
 ];
+
+/// Attributes of which only the best trusted values are shown.
+const NAMES: [Attribute; 3] = [Attribute::AE_TITLE, Attribute::HL7_APPLICATION, Attribute::HL7_FACILITY];
 
 impl Inventory {
     /// Every device as the evidence stands, by number.
@@ -35,6 +40,13 @@ impl Inventory {
         keys.dedup();
         let macs: BTreeSet<_> = nodes().flat_map(|node| node.known.macs.iter().copied()).collect();
         let spans = || nodes().flat_map(|node| node.spans.iter());
+        // A packet on its way through routers shows its sender's address in every VLAN that it crosses. Where the sender
+        // itself claimed the address or leased it is where it lives.
+        let strong = |how: How| matches!(how, How::Lease | How::Claim);
+        let homes: BTreeSet<_> =
+            spans().filter(|(_, span)| strong(span.how)).map(|((_, ip, _), _)| *ip).collect();
+        let at_home = |ip: &IpAddr, how: How| strong(how) || !homes.contains(ip);
+        let spans = || spans().filter(|((_, ip, _), span)| at_home(ip, span.how));
         let held = spans().filter(|(_, span)| span.until.is_none());
         let addresses: BTreeSet<_> = held.map(|((vlan, ip, _), _)| (*vlan, *ip)).collect();
         let members = self.claims(&tree, &attr::VLAN);
@@ -51,7 +63,7 @@ impl Inventory {
             keys,
             macs: macs.into_iter().collect(),
             addresses: addresses.into_iter().collect(),
-            attributes: self.attributes(&tree),
+            attributes: self.attributes(&tree, verdict.class),
             class: verdict.class,
             votes: verdict.votes,
             roles: verdict.roles,
@@ -66,13 +78,22 @@ impl Inventory {
         }
     }
 
-    fn attributes(&self, tree: &[DeviceId]) -> Vec<(Attribute, Text)> {
+    fn attributes(&self, tree: &[DeviceId], class: DeviceClass) -> Vec<(Attribute, Text)> {
         let mut names: Vec<&'static str> = Attribute::KNOWN.to_vec();
         names.sort_unstable();
         let mut all = Vec::new();
         for name in names {
             let attribute = Attribute::other(name);
-            let claims: Vec<_> = self.claims(tree, &attribute).collect();
+            let mut claims: Vec<_> = self.claims(tree, &attribute).collect();
+            // What an interface engine passes on names the software of those it speaks for.
+            if class == DeviceClass::InterfaceEngine {
+                claims.retain(|(claim, _)| claim.source != "hl7" || !claim.field.starts_with("SFT"));
+            }
+            // Names that others call it by, or that it passes on, count only while it has not given its own.
+            if NAMES.contains(&attribute) {
+                let best = claims.iter().map(|(_, weight)| weight.confidence).max();
+                claims.retain(|(_, weight)| Some(weight.confidence) == best);
+            }
             if claims.is_empty() {
                 continue;
             }

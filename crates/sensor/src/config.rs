@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 /// The default configuration, each field with its meaning. Reading it gives [`Config::default`].
-pub const DEFAULT: &str = include_str!("default.toml");
+pub(crate) const DEFAULT: &str = include_str!("default.toml");
 
 /// What a configuration file may say.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -237,7 +237,7 @@ mod tests {
             ),
             (
                 "\n\n[site]\ninternal_prefixes = [\"10.0.0.0/8\", \"192.0.2.0/33\"]\n",
-                "c.toml:4:37: site.internal_prefixes[1]: \"192.0.2.0/33\" is not an address prefix",
+                "c.toml:4:21: site.internal_prefixes[1]: \"192.0.2.0/33\" is not an address prefix",
             ),
             ("[flow\n", "c.toml:1:"),
             ("[wires]\n", "c.toml:1:2: wires: unknown field `wires`"),

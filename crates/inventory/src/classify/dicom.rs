@@ -146,6 +146,10 @@ impl Case<'_> {
             let reason = format!("DICOM storage SCU of {} kinds of modality", families.len());
             self.vote(Pacs, weight.min(45), "DICOM storage SCU", reason);
         }
+        let query = |side: &BTreeMap<String, (u16, &'static str, u64)>| {
+            side.iter().any(|(uid, seen)| seen.1 != "offered" && matches!(purpose(uid), Some(Purpose::Query)))
+        };
+        let (asks, answers) = (query(&scu), query(&scp));
         if takes > 0 {
             self.role("DICOM storage SCP");
             let best =
@@ -153,7 +157,12 @@ impl Case<'_> {
             let reason = format!("DICOM storage SCP of {takes} SOP classes");
             self.vote(
                 Pacs,
-                if takes >= 3 { best.max(45) } else { best.min(30) },
+                // Who retrieves stores what comes; an archive also answers queries.
+                match takes {
+                    _ if asks && !answers => 15,
+                    3.. => best.max(45),
+                    _ => best.min(30),
+                },
                 "DICOM storage SCP",
                 reason,
             );

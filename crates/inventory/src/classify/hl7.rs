@@ -35,11 +35,22 @@ impl Case<'_> {
         let is_engine = from.len() >= ENGINE_SENDERS && to.len() >= ENGINE_RECEIVERS;
         if is_engine {
             let reason = format!("HL7 from {} senders passed on to {} receivers", from.len(), to.len());
-            self.vote(InterfaceEngine, 60, "HL7 partners", reason);
+            self.vote(InterfaceEngine, 80, "HL7 partners", reason);
         }
-        if behind.len() >= 2 {
+        if behind.len() >= 2 && !is_engine {
             let reason = format!("HL7 for {} pieces of equipment behind it", behind.len());
             self.vote(MonitorGateway, 60, "HL7 equipment", reason);
+        }
+        let sends_any =
+            |kinds: &[&str]| sends.keys().any(|m| m.get(..3).is_some_and(|kind| kinds.contains(&kind)));
+        let orders = ["ORM", "OMG", "OML"];
+        // Registration of several kinds, or with orders of its own, is no test message.
+        let registers = sends.keys().filter(|m| m.starts_with("ADT")).count() >= 2
+            || (sends_any(&["ADT"]) && sends_any(&orders));
+        let is_ordered_from = receives.iter().any(|m| m.get(..3).is_some_and(|kind| orders.contains(&kind)));
+        let from_laboratory = self.claims(&attr::HL7_SECTION).any(|(claim, _)| claim.value.as_str() != "RAD");
+        if sends_any(&["ORU", "OUL"]) && is_ordered_from && from_laboratory && !is_engine {
+            self.vote(Lis, 45, "HL7 results", "takes orders and sends laboratory results");
         }
         for (message, count) in &sends {
             self.role(format!("HL7 sender {message}"));
@@ -48,7 +59,7 @@ impl Case<'_> {
                 continue;
             }
             match message.get(..3) {
-                Some("ADT") if *count >= OFTEN => {
+                Some("ADT") if *count >= OFTEN || registers => {
                     self.vote(Ehr, 45, MESSAGE_TYPE, format!("sends {message}"))
                 }
                 Some("ORM" | "OMG" | "OML") => self.vote(Ehr, 25, MESSAGE_TYPE, format!("sends {message}")),

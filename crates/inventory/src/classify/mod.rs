@@ -98,7 +98,10 @@ impl<'a> Case<'a> {
             let name = match application {
                 Some("dns") => "DNS server",
                 Some("ntp") => "NTP server",
-                Some("dhcp") if *port == 67 => "DHCP server",
+                Some("dhcp") if *port == 67 => {
+                    self.vote(DeviceClass::Server, 40, "DHCP", "serves DHCP");
+                    "DHCP server"
+                }
                 Some("dicom") => "DICOM server",
                 Some("hl7") => "HL7 receiver",
                 Some(other) => {

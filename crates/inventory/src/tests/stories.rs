@@ -399,7 +399,7 @@ fn one_host_seen_on_both_sides_of_a_router_is_one_device() {
          3 00:1b:21:00:00:05 claims 10.1.0.5 vlan 10
          4 00:00:0c:00:00:01 sends 10.1.0.5 ttl 62 vlan 30",
         "d1 00:00:0c:00:00:01 maker=Cisco Systems, Inc router (router)
-         d2 00:1b:21:00:00:05 10.1.0.5@10 10.1.0.5@20 10.1.0.5@30 name=far-a maker=Intel Corporate unknown",
+         d2 00:1b:21:00:00:05 10.1.0.5@10 name=far-a maker=Intel Corporate unknown",
     );
 }
 
