@@ -25,6 +25,7 @@ type Said = (Mac, Option<(Vlan, Addr)>, u8, Timestamp);
 const SENT: u8 = 0;
 const SENT_TO: u8 = 1;
 const FORWARDS: u8 = 2;
+const HEARD: u8 = 3;
 
 impl Notice {
     pub(crate) fn new() -> Self {
@@ -47,6 +48,22 @@ impl Notice {
             *place = Some((mac, address, kind, ts));
         }
         !said
+    }
+
+    /// A station that sent something, although no address of the network layer came with it.
+    pub(crate) fn heard(
+        &mut self,
+        no: u64,
+        ts: Timestamp,
+        vlan: Vlan,
+        mac: Option<Mac>,
+        out: &mut Vec<Observation>,
+    ) {
+        if let Some(mac) = mac.filter(|mac| mac.is_device())
+            && self.fresh(mac, None, HEARD, ts)
+        {
+            out.push(say(no, ts, "ethernet", "source address", mac, Confidence::STATED, Fact::Member(vlan)));
+        }
     }
 
     /// The addresses of a flow's first packet in a direction, or of one whose MAC differs from the last.

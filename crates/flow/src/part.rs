@@ -72,6 +72,16 @@ impl Part {
     pub(crate) fn frame(&mut self, cx: &mut Context<'_>, frame: &Frame<'_>, decoded: &Decoded<'_>) {
         let macs = [decoded.src_mac, decoded.dst_mac];
         let truncated = (frame.bytes.len() as u64) < u64::from(frame.orig_len);
+        // Frames that bridges keep to themselves (IEEE 802.1Q table 8-1) come from ports, not from stations.
+        let between_bridges = decoded.dst_mac.is_some_and(|mac| mac.0.starts_with(&[0x01, 0x80, 0xc2, 0, 0]));
+        let nameless = match decoded.net {
+            Net::Ip(ip) => !ip.src.is_host(),
+            Net::Ether(..) | Net::Snap(..) => !between_bridges,
+            Net::Llc | Net::Skipped | Net::Malformed => false,
+        };
+        if nameless {
+            self.notice.heard(cx.no, cx.ts, decoded.vlan, decoded.src_mac, &mut self.learned);
+        }
         match decoded.net {
             Net::Ip(ip) => self.ip(cx, decoded, &ip, truncated),
             Net::Ether(kind, bytes) => {

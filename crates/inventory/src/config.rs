@@ -38,13 +38,16 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Whether an address belongs to the site: RFC 1918, RFC 6598 (CGNAT), link-local, ULA (RFC 4193), or configured.
+    /// Whether an address belongs to the site: RFC 1918, RFC 6598 (CGNAT), link-local, ULA (RFC 4193), loopback, or configured.
     pub(crate) fn is_internal(&self, ip: IpAddr) -> bool {
         let private = match ip {
             IpAddr::V4(v4) => {
-                v4.is_private() || v4.is_link_local() || matches!(v4.octets(), [100, 64..=127, ..])
+                v4.is_private()
+                    || v4.is_link_local()
+                    || v4.is_loopback()
+                    || matches!(v4.octets(), [100, 64..=127, ..])
             }
-            IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
+            IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_loopback(),
         };
         private || self.internal_prefixes.iter().any(|(net, len)| in_prefix(ip, *net, *len))
     }
@@ -62,10 +65,11 @@ fn in_prefix(ip: IpAddr, net: IpAddr, len: u8) -> bool {
     }
 }
 
-/// Whether an address can belong to one host: not a group, a broadcast, unspecified or loopback.
+/// Whether an address can belong to one host: not a group, a broadcast or unspecified. Loopback can: what is recorded
+/// inside a host is that host talking to itself.
 pub(crate) fn is_host(ip: IpAddr) -> bool {
     let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast() || v4.octets()[0] == 0);
-    !(broadcast || ip.is_multicast() || ip.is_unspecified() || ip.is_loopback())
+    !(broadcast || ip.is_multicast() || ip.is_unspecified())
 }
 
 /// Whether an address is never forwarded, so that whoever sends it owns it.
@@ -141,7 +145,7 @@ mod tests {
 
     #[test]
     fn groups_are_no_hosts() {
-        for no in ["0.0.0.0", "255.255.255.255", "224.0.0.1", "127.0.0.1", "::", "::1", "ff02::1"] {
+        for no in ["0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "ff02::1"] {
             assert!(!is_host(no.parse().unwrap()), "{no}");
         }
         assert!(is_host("10.0.0.255".parse().unwrap()));

@@ -63,7 +63,9 @@ fn a_capture_is_replayed_and_its_devices_explained() {
     {
         assert!(page.contains(says), "{says:?} is not in\n{page}");
     }
-    for name in ["d2", "88:4b:39:12:34:21", "CT_SOM_01", "WLB-CT-75021"] {
+    let ct = fine(&["devices", "--db", db, "--where", "class=CT", "--format", "json"]);
+    let ct: serde_json::Value = serde_json::from_str(&ct).unwrap();
+    for name in [ct["id"].as_str().unwrap(), "88:4b:39:12:34:21", "CT_SOM_01", "WLB-CT-75021"] {
         assert_eq!(fine(&["device", name, "--db", db]), page, "{name}");
     }
     let pump = fine(&["device", "space-4711", "--db", db]);
