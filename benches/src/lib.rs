@@ -27,6 +27,9 @@ impl Traffic {
     }
 }
 
+/// Hosts that open connections, as many as a hospital's wards have devices.
+const HOSTS: u32 = 2_000;
+
 /// Numbers that look random and are the same in every run.
 struct Dice(u64);
 
@@ -98,9 +101,10 @@ fn packet(
     payload: &[u8],
 ) -> io::Result<()> {
     let back = step % 2 == 1;
-    let (client, server) = ([10, 20, (id >> 8) as u8, id as u8], [10, 30, 0, (id % 40) as u8 + 1]);
+    let (host, turn) = (id % HOSTS, id / HOSTS);
+    let (client, server) = ([10, 20, (host >> 8) as u8, host as u8], [10, 30, 0, (id % 40) as u8 + 1]);
     let (src, dst) = if back { (server, client) } else { (client, server) };
-    let (client_port, server_port) = (20_000 + (id % 40_000) as u16, 6_661);
+    let (client_port, server_port) = (20_000 + (turn % 40_000) as u16, 6_661);
     let (sport, dport) = if back { (server_port, client_port) } else { (client_port, server_port) };
     let mac = |ip: [u8; 4]| [0, 0x1b, ip[0], ip[1], ip[2], ip[3]];
     let flags = match step {
