@@ -1,8 +1,8 @@
 //! One device as one record.
 
-use model::{Attribute, Device, Evidence, Service};
+use model::{Attribute, Device, Evidence, EvidenceKey, Service};
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The record of one device: one JSON object a line. See the README's reference section for each field.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -131,6 +131,26 @@ fn known<T: Default + PartialEq>(value: T) -> Option<T> {
     (value != T::default()).then_some(value)
 }
 
+/// Evidence as a reader wants it. The inventory keeps apart what was said of a device under each of its names (`MSH-3
+/// [via 10.20.4.17@20]`), so that it can take any of it back; here the same value from the same field is one piece.
+pub fn plain_evidence(evidence: &[Evidence]) -> Vec<Evidence> {
+    let mut plain: BTreeMap<EvidenceKey, Evidence> = BTreeMap::new();
+    for e in evidence {
+        let field = e.key.field.split(" [").next().unwrap_or_default().to_owned();
+        let key = EvidenceKey { field: field.into(), ..e.key.clone() };
+        match plain.get_mut(&key) {
+            Some(known) => {
+                known.confidence = known.confidence.max(e.confidence);
+                known.first = known.first.min(e.first);
+                known.last = known.last.max(e.last);
+                known.count = known.count.saturating_add(e.count);
+            }
+            None => drop(plain.insert(key.clone(), Evidence { key, ..e.clone() })),
+        }
+    }
+    plain.into_values().collect()
+}
+
 /// Makes the record of one device from its rows.
 pub fn record(device: &Device, evidence: &[Evidence], services: &[Service]) -> Record {
     let one = |attribute| device.attribute(&attribute).map(|text| text.to_string());
@@ -203,7 +223,7 @@ pub fn record(device: &Device, evidence: &[Evidence], services: &[Service]) -> R
         behind: device.behind.map(|id| id.to_string()),
         first_seen: device.first.to_string(),
         last_seen: device.last.to_string(),
-        evidence: evidence
+        evidence: plain_evidence(evidence)
             .iter()
             .map(|e| EvidenceRecord {
                 attribute: e.key.attribute.to_string(),
@@ -412,6 +432,33 @@ mod tests {
         let row = csv_row(&record);
         assert_eq!(row.len(), CSV_COLUMNS.len());
         assert_eq!(row[CSV_COLUMNS.iter().position(|c| *c == "services").unwrap()], "104/tcp dicom");
+    }
+
+    #[test]
+    fn what_was_said_under_several_names_is_one_piece_of_evidence() {
+        let said = |field: &str, count| Evidence {
+            key: EvidenceKey {
+                device: DeviceId(7),
+                attribute: Attribute::SERIAL,
+                value: t("S1"),
+                source: "dicom".into(),
+                field: field.to_owned().into(),
+            },
+            confidence: 90 + count as u8,
+            first: Timestamp(-(count as i64)),
+            last: Timestamp(count as i64),
+            count,
+        };
+        let plain = plain_evidence(&[
+            said("(0018,1000)", 1),
+            said("(0018,1000) [via 10.0.0.1@20] [d3]", 2),
+            said("option 60", 3),
+        ]);
+        let seen: Vec<_> = plain
+            .iter()
+            .map(|e| (e.key.field.as_ref(), e.confidence, e.first.0, e.last.0, e.count))
+            .collect();
+        assert_eq!(seen, [("(0018,1000)", 92, -2, 2, 3), ("option 60", 93, -3, 3, 3)]);
     }
 
     #[test]

@@ -191,13 +191,20 @@ impl Inventory {
             return None;
         }
         let own = tree.first().map(|id| self.root(*id));
-        let latest =
-            self.claims(tree, &attr::BEHIND).max_by_key(|(claim, weight)| (weight.last, claim.value.clone()));
-        let id = DeviceId::parse(latest?.0.value.as_str())?;
+        // Who passes a message on speaks after who sent it: of those that still speak for it, the first to do so is next
+        // to it. One that fell silent has lost it to another.
+        let claims = || self.claims(tree, &attr::BEHIND);
+        let latest = claims().map(|(_, weight)| weight.last).max()?;
+        let speaking = claims().filter(|(_, weight)| latest.since(weight.last) <= STILL_SPEAKING);
+        let nearest = speaking.min_by_key(|(claim, weight)| (weight.first, claim.value.clone()));
+        let id = DeviceId::parse(nearest?.0.value.as_str())?;
         let root = self.root(id);
         (self.nodes.contains_key(&root) && Some(root) != own).then_some(root)
     }
 }
+
+/// Gateways that spoke for a device within this time of each other do so at once: nanoseconds.
+const STILL_SPEAKING: i64 = 600 * 1_000_000_000;
 
 fn address(
     device: DeviceId,

@@ -78,10 +78,7 @@ pub(crate) fn device_table(known: &[Known]) -> Result<(), Error> {
             k.device.class.to_string(),
             make_and_model(k),
             address(k),
-            k.device
-                .attribute(&Attribute::HOSTNAME)
-                .map(|name| name.to_string())
-                .unwrap_or_else(|| k.device.id.to_string()),
+            name(k),
             k.device
                 .vlans
                 .iter()
@@ -114,6 +111,13 @@ fn make_and_model(k: &Known) -> String {
     parts.join(" ")
 }
 
+/// What people call it: its host name, else the name it has in its application, else its number.
+fn name(k: &Known) -> String {
+    let names = [Attribute::HOSTNAME, Attribute::AE_TITLE, Attribute::HL7_APPLICATION];
+    let found = names.iter().find_map(|attribute| k.device.attribute(attribute));
+    found.map_or_else(|| k.device.id.to_string(), |name| name.to_string())
+}
+
 /// The address people would use, IPv4 before IPv6, link-local last; how many more there are.
 fn address(k: &Known) -> String {
     let mut ips: Vec<_> = k.device.addresses.iter().map(|(_, ip)| *ip).collect();
@@ -142,6 +146,10 @@ fn known_from(k: &Known) -> String {
             None => counts.push((name, e.confidence)),
         }
     }
+    // That its frames were seen says little beside anything else.
+    if counts.len() > 1 {
+        counts.retain(|(name, _)| !matches!(name.as_str(), "ethernet" | "IP"));
+    }
     counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     let names: Vec<_> = counts.into_iter().map(|(name, _)| name).collect();
     let via = k.device.behind.map(|id| format!(" via {id}")).unwrap_or_default();
@@ -167,15 +175,9 @@ fn heading(text: &str) -> Result<(), Error> {
 /// One page on one device.
 fn page(known: &Known, all: &[Known], reader: &Reader<'_>) -> Result<(), Error> {
     let device = &known.device;
-    let title = |k: &Known| {
-        k.device
-            .attribute(&Attribute::HOSTNAME)
-            .map(|t| t.to_string())
-            .unwrap_or_else(|| k.device.id.to_string())
-    };
     line(&text::strong(&format!(
         "{}   {}   {}   {}",
-        title(known),
+        name(known),
         device.class,
         make_and_model(known),
         device.id
@@ -242,7 +244,7 @@ fn page(known: &Known, all: &[Known], reader: &Reader<'_>) -> Result<(), Error> 
         facts.push(("router", "forwards packets of others".into()));
     }
     if let Some(through) = device.behind.and_then(|id| all.iter().find(|k| k.device.id == id)) {
-        facts.push(("heard via", format!("{} ({})", title(through), through.device.id)));
+        facts.push(("heard via", format!("{} ({})", name(through), through.device.id)));
     }
     facts.push(("seen", format!("{} – {} UTC", moment(device.first), moment(device.last))));
     for (name, value) in facts.into_iter().filter(|(_, value)| !value.is_empty()) {
@@ -280,7 +282,7 @@ fn page(known: &Known, all: &[Known], reader: &Reader<'_>) -> Result<(), Error> 
         });
         line(&table(&["PORT", "APPLICATION", "USED", "FIRST", "LAST"], rows.collect()))?;
     }
-    peers(known, all, reader, title)?;
+    peers(known, all, reader)?;
     let merges: Vec<_> =
         reader.merges()?.into_iter().filter(|m| m.into == device.id || m.from == device.id).collect();
     if !merges.is_empty() {
@@ -308,6 +310,9 @@ fn class_vote(known: &Known) -> Result<(), Error> {
     line(&table(&["CLASS", "WEIGHT", "REASONS"], rows.collect()))
 }
 
+/// More values than this of one field are shown as the first and a count.
+const LIST: usize = 6;
+
 /// The evidence, by attribute; values that contradict the best one are marked.
 fn evidence(known: &Known) -> Result<(), Error> {
     let single = [
@@ -326,16 +331,32 @@ fn evidence(known: &Known) -> Result<(), Error> {
                 .is_some_and(|best| !best.as_str().eq_ignore_ascii_case(e.key.value.as_str()))
     };
     heading("Evidence")?;
-    let rows = known.evidence.iter().map(|e| {
-        let mark = if conflicts(e) { " (differs)" } else { "" };
-        vec![
-            e.key.attribute.to_string(),
-            format!("{}{mark}", e.key.value),
-            format!("{} {}", e.key.source, e.key.field).trim_end().to_owned(),
-            format!("{}%", e.confidence),
-            count(e.count),
-            moment(e.last),
-        ]
+    let plain = export::plain_evidence(&known.evidence);
+    let same = |a: &Evidence, b: &Evidence| {
+        (&a.key.attribute, &a.key.source, &a.key.field, a.confidence)
+            == (&b.key.attribute, &b.key.source, &b.key.field, b.confidence)
+    };
+    let mut sorted: Vec<_> = plain.iter().collect();
+    sorted.sort_by(|a, b| {
+        let place =
+            |e: &Evidence| (e.key.attribute.clone(), e.key.source.clone(), e.key.field.clone(), e.confidence);
+        place(a).cmp(&place(b)).then_with(|| a.key.value.cmp(&b.key.value))
+    });
+    let rows = sorted.chunk_by(|a, b| same(a, b)).flat_map(|group| {
+        // A list (SOP classes offered by the hundred) is one row.
+        let (shown, rest) = if group.len() > LIST { (&group[..1], group.len() - 1) } else { (group, 0) };
+        shown.iter().map(move |e| {
+            let mark = if conflicts(e) { " (differs)" } else { "" };
+            let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+            vec![
+                e.key.attribute.to_string(),
+                format!("{}{mark}{more}", e.key.value),
+                format!("{} {}", e.key.source, e.key.field).trim_end().to_owned(),
+                format!("{}%", e.confidence),
+                count(e.count),
+                moment(e.last),
+            ]
+        })
     });
     line(&table(&["ATTRIBUTE", "VALUE", "SOURCE", "TRUST", "TIMES", "LAST"], rows.collect()))
 }
@@ -358,12 +379,7 @@ fn leases(known: &Known) -> Result<(), Error> {
     line(&table(&["WHEN", "MESSAGE", "ADDRESS", "SERVER", "RELAY", "LEASE"], rows.collect()))
 }
 
-fn peers(
-    known: &Known,
-    all: &[Known],
-    reader: &Reader<'_>,
-    title: impl Fn(&Known) -> String,
-) -> Result<(), Error> {
+fn peers(known: &Known, all: &[Known], reader: &Reader<'_>) -> Result<(), Error> {
     let me = known.device.id;
     let edges: Vec<Edge> =
         reader.edges()?.into_iter().filter(|e| e.key.client == me || e.key.server == Some(me)).collect();
@@ -371,12 +387,12 @@ fn peers(
         return Ok(());
     }
     heading("Peers")?;
-    let name = |id| all.iter().find(|k| k.device.id == id).map_or_else(|| format!("{id}"), &title);
+    let called = |id| all.iter().find(|k| k.device.id == id).map_or_else(|| id.to_string(), name);
     let rows = edges.iter().map(|e| {
         let asks = e.key.client == me;
         let peer = match (asks, e.key.server, e.key.peer) {
-            (false, ..) => name(e.key.client),
-            (true, Some(server), _) => name(server),
+            (false, ..) => called(e.key.client),
+            (true, Some(server), _) => called(server),
             (true, None, peer) => peer.map(|ip| ip.to_string()).unwrap_or_else(|| "–".into()),
         };
         let port = if e.key.port == 0 {
