@@ -76,38 +76,27 @@ impl Shard {
 
     /// Closes what has been idle too long, in the order in which it began.
     fn tick(&mut self, no: u64, now: Timestamp, out: &mut Vec<Event>) {
-        let from = out.len();
-        let mut context = Context {
-            no,
-            ts: now,
-            now,
-            registry: &self.registry,
-            config: &self.config,
-            counters: &mut self.counters,
-            out,
-        };
-        for part in self.parts.iter_mut().flatten() {
-            part.expire(&mut context);
-        }
-        sort(out, from);
+        self.close(no, now, out, Part::expire);
     }
 
     /// The end of the capture: closes every open flow, in the order in which they began.
     pub fn finish(&mut self, out: &mut Vec<Event>) {
-        let from = out.len();
         let now = self.now.unwrap_or_default();
-        let no = self.last_no.saturating_add(1);
-        let mut context = Context {
-            no,
-            ts: now,
-            now,
-            registry: &self.registry,
-            config: &self.config,
-            counters: &mut self.counters,
-            out,
-        };
-        for part in self.parts.iter_mut().flatten() {
-            part.finish(&mut context);
+        self.close(self.last_no.saturating_add(1), now, out, Part::finish);
+    }
+
+    fn close(
+        &mut self,
+        no: u64,
+        now: Timestamp,
+        out: &mut Vec<Event>,
+        which: fn(&mut Part, &mut Context<'_>),
+    ) {
+        let from = out.len();
+        let Self { registry, config, counters, parts, .. } = self;
+        let mut context = Context { no, ts: now, now, registry, config, counters, out };
+        for part in parts.iter_mut().flatten() {
+            which(part, &mut context);
         }
         sort(out, from);
     }

@@ -67,10 +67,11 @@ fn progress_bar(timeline: &Timeline) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let (bar, template) = match timeline.position().bytes_total {
-        Some(total) => {
-            (ProgressBar::new(total), "{bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left")
-        }
-        None => (ProgressBar::no_length(), "{spinner} {bytes}  {bytes_per_sec}  {elapsed}"),
+        Some(total) => (
+            ProgressBar::new(total),
+            "{bar:30} {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left",
+        ),
+        None => (ProgressBar::no_length(), "{spinner} {decimal_bytes}  {decimal_bytes_per_sec}  {elapsed}"),
     };
     // The template is a constant that parses; with the default style the numbers would only look different.
     if let Ok(style) = ProgressStyle::with_template(template) {
