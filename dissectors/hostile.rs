@@ -106,7 +106,8 @@ impl Driver {
         let i = side.index();
         let skip = self.ahead[i].min(lost);
         self.ahead[i] -= skip;
-        if !self.done && lost > skip {
+        // 0 is a hole of unknown size: picked up in the middle.
+        if !self.done && (lost > skip || lost == 0) {
             self.waiting[i].clear();
             self.session.gap(side, lost - skip);
         }

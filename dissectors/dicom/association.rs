@@ -28,8 +28,10 @@ pub(super) struct Context {
     /// Of an answer: 0 is accepted.
     pub(super) result: u8,
     pub(super) abstract_syntax: Option<Text>,
-    /// Of an answer: the one that was chosen.
+    /// Of an answer: the one that was chosen. Of an offer: the last.
     pub(super) transfer_syntax: Option<Text>,
+    /// How many there are.
+    pub(super) transfer_syntaxes: usize,
 }
 
 /// Which roles the requestor takes for a SOP class.
@@ -48,7 +50,7 @@ pub(super) fn read(body: &[u8], request: bool) -> (Associate, Result<(), Malform
 }
 
 /// A UID: padded with a zero by some, with a space by none that are right.
-fn uid(raw: &[u8]) -> Option<Text> {
+pub(super) fn uid(raw: &[u8]) -> Option<Text> {
     let sound = raw.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b' ' | 0)) && raw.len() <= 65;
     if sound { Text::new(raw) } else { None }
 }
@@ -85,11 +87,15 @@ fn context(r: &mut Reader<'_>) -> Result<Context, Malformed> {
     r.u8("presentation context")?;
     let result = r.u8("presentation context result")?;
     r.u8("presentation context")?;
-    let mut context = Context { id, result, abstract_syntax: None, transfer_syntax: None };
+    let mut context =
+        Context { id, result, abstract_syntax: None, transfer_syntax: None, transfer_syntaxes: 0 };
     while !r.is_empty() {
         match item(r)? {
             (0x30, name) => context.abstract_syntax = uid(name.rest()),
-            (0x40, name) => context.transfer_syntax = uid(name.rest()),
+            (0x40, name) => {
+                context.transfer_syntax = uid(name.rest());
+                context.transfer_syntaxes = context.transfer_syntaxes.saturating_add(1);
+            }
             _ => {}
         }
     }

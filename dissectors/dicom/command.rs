@@ -1,5 +1,6 @@
 //! A command set (PS3.7 §E.1): group 0000, always implicit VR little endian.
 
+use super::association::uid;
 use crate::wire::Reader;
 use model::Text;
 
@@ -36,7 +37,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Command> {
         let Ok(value) = r.take(usize::try_from(length).unwrap_or(usize::MAX), "") else { break };
         let number = value.first_chunk::<2>().map_or(0, |raw| u16::from_le_bytes(*raw));
         match (group, element) {
-            (0, 0x0002 | 0x0003) if command.sop_class.is_none() => command.sop_class = Text::new(value),
+            (0, 0x0002 | 0x0003) if command.sop_class.is_none() => command.sop_class = uid(value),
             (0, 0x0100) => {
                 command.field = number;
                 found = true;

@@ -23,7 +23,8 @@ impl Encoding {
             // The second is GE's: implicit, with pixels big endian.
             "1.2.840.10008.1.2" | "1.2.840.113619.5.2" => Self::ImplicitLittle,
             "1.2.840.10008.1.2.2" => Self::ExplicitBig,
-            "1.2.840.10008.1.2.1.99" => Self::Deflated,
+            // The last two are JPIP references to pixels, in a deflated data set.
+            "1.2.840.10008.1.2.1.99" | "1.2.840.10008.1.2.4.95" | "1.2.840.10008.1.2.4.205" => Self::Deflated,
             _ => Self::ExplicitLittle,
         }
     }
@@ -32,7 +33,6 @@ impl Encoding {
 /// What the module says.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Module {
-    pub(super) sop_class: Option<Text>,
     pub(super) station_ae: Option<Text>,
     pub(super) modality: Option<Text>,
     pub(super) station_name: Option<Text>,
@@ -44,8 +44,11 @@ pub(super) struct Module {
 /// Longest value read. The longest wanted (LO) has 64 characters, several of them some hundred bytes.
 const MAX_VALUE: u32 = 1_024;
 
-/// Nested sequences and items followed.
+/// Open sequences and items followed: eight sequences, one within an item of the other.
 const MAX_DEPTH: usize = 16;
+
+/// Most values kept. A module has a dozen; one that repeats itself is no reason to grow.
+const MAX_KEPT: usize = 32;
 
 /// Bytes inflated of a deflated data set.
 const MAX_INFLATED: usize = 64 * 1024;
@@ -59,6 +62,24 @@ const ITEM_END: u32 = 0xfffe_e00d;
 const SEQUENCE_END: u32 = 0xfffe_e0dd;
 const UDI_SEQUENCE: u32 = 0x0018_100a;
 
+/// A sequence or item whose elements are gone through.
+#[derive(Clone, Copy)]
+struct Open {
+    /// Where it ends, if it says.
+    end: Option<u64>,
+    /// Whether it may hold something that is read.
+    read: bool,
+    encoding: Encoding,
+}
+
+struct Header {
+    tag: u32,
+    length: u32,
+    /// Bytes of the header itself.
+    size: usize,
+    is_unknown: bool,
+}
+
 /// Reads one data set.
 pub(super) struct Dataset {
     encoding: Encoding,
@@ -70,10 +91,10 @@ pub(super) struct Dataset {
     skip: u64,
     /// Bytes read so far.
     at: u64,
-    /// Open sequences and items: where each ends, if it says, and whether it is one that is read.
-    open: Vec<(Option<u64>, bool)>,
+    open: Vec<Open>,
     elements: u32,
     done: bool,
+    fault: Option<&'static str>,
     pub(super) module: Module,
 }
 
@@ -89,6 +110,7 @@ impl Dataset {
             open: Vec::new(),
             elements: 0,
             done: false,
+            fault: None,
             module: Module::default(),
         }
     }
@@ -96,6 +118,37 @@ impl Dataset {
     /// Whether everything wanted has come, or nothing more can be read.
     pub(super) const fn is_done(&self) -> bool {
         self.done
+    }
+
+    /// What is wrong with it, if that was why reading ended.
+    pub(super) const fn fault(&self) -> Option<&'static str> {
+        self.fault
+    }
+
+    /// Bytes read and stepped over so far.
+    pub(super) const fn offset(&self) -> u64 {
+        self.at
+    }
+
+    /// Steps over as much of an unwanted value as there is, at most `most` bytes, without seeing it.
+    pub(super) fn step_over(&mut self, most: u64) -> u64 {
+        // How long a deflated value is on the wire is not known.
+        let n = if self.inflate.is_some() { 0 } else { self.skip.min(most) };
+        self.skip = self.skip.saturating_sub(n);
+        self.at = self.at.saturating_add(n);
+        n
+    }
+
+    fn fail(&mut self, what: &'static str) {
+        self.done = true;
+        self.fault = Some(what);
+    }
+
+    /// An element, or its header, has been taken.
+    fn took(&mut self, bytes: usize) {
+        self.at = self.at.saturating_add(bytes as u64);
+        self.elements = self.elements.saturating_add(1);
+        self.done |= self.elements > MAX_ELEMENTS;
     }
 
     /// Takes the next bytes of the data set.
@@ -128,6 +181,7 @@ impl Dataset {
                 Ok(Status::Ok | Status::BufError) if self.inflated < MAX_INFLATED && bytes.is_empty() => {
                     return;
                 }
+                Err(_) => self.fail("deflated DICOM data set does not inflate"),
                 _ => self.done = true,
             }
         }
@@ -145,7 +199,7 @@ impl Dataset {
             if self.held.is_empty() {
                 match self.element(bytes) {
                     Some(used) => {
-                        self.at = self.at.saturating_add(used as u64);
+                        self.took(used);
                         bytes = bytes.get(used..).unwrap_or_default();
                     }
                     None => {
@@ -163,7 +217,7 @@ impl Dataset {
             let held = std::mem::take(&mut self.held);
             match self.element(&held) {
                 Some(used) => {
-                    self.at = self.at.saturating_add(used as u64);
+                    self.took(used);
                     // What it did not need goes back to where it came from.
                     let back = used.saturating_sub(before);
                     bytes = bytes.get(back..).unwrap_or_default();
@@ -179,45 +233,55 @@ impl Dataset {
     /// Reads the element that `bytes` begins with; how many bytes that took. What is to be stepped over of it is left in
     /// `skip`. `None`: more is needed.
     fn element(&mut self, bytes: &[u8]) -> Option<usize> {
-        while self.open.last().is_some_and(|(end, _)| end.is_some_and(|end| self.at >= end)) {
+        while self.open.last().is_some_and(|open| open.end.is_some_and(|end| self.at >= end)) {
             self.open.pop();
         }
-        let (tag, length, header) = self.header(bytes)?;
-        self.elements = self.elements.saturating_add(1);
-        if self.elements > MAX_ELEMENTS || (self.open.is_empty() && (tag >> 16) > 0x0018) {
+        let Header { tag, length, size, is_unknown } = self.header(bytes)?;
+        if self.open.is_empty() && (tag >> 16) > 0x0018 {
             self.done = true;
-            return Some(header);
+            return Some(size);
         }
-        let end = self.at.saturating_add(header as u64).saturating_add(u64::from(length));
-        let reading = self.open.last().is_none_or(|(_, read)| *read);
+        let end = self.at.saturating_add(size as u64).saturating_add(u64::from(length));
+        let outer = self.open.last().copied();
+        let read = outer.is_none_or(|open| open.read);
+        let encoding = outer.map_or(self.encoding, |open| open.encoding);
         match tag {
             ITEM_END | SEQUENCE_END => drop(self.open.pop()),
             ITEM | UDI_SEQUENCE if length != UNDEFINED => {
                 // Items of sequences that are not read have been stepped over with them, unless those had no length.
-                if reading { self.enter(Some(end), true) } else { self.skip = u64::from(length) }
+                if read {
+                    self.enter(Open { end: Some(end), read, encoding });
+                } else {
+                    self.skip = u64::from(length);
+                }
             }
-            _ if length == UNDEFINED => self.enter(None, reading && matches!(tag, ITEM | UDI_SEQUENCE)),
-            _ if reading && wanted(tag, self.open.is_empty()) && length <= MAX_VALUE => {
-                let value = bytes.get(header..)?.get(..length as usize)?;
+            _ if length == UNDEFINED => {
+                let read = read && matches!(tag, ITEM | UDI_SEQUENCE);
+                // What a writer did not know it left as it had come: implicit little endian (PS3.5 §6.2.2).
+                let encoding = if is_unknown { Encoding::ImplicitLittle } else { encoding };
+                self.enter(Open { end: None, read, encoding });
+            }
+            _ if read && wanted(tag, self.open.is_empty()) && length <= MAX_VALUE => {
+                let value = bytes.get(size..)?.get(..length as usize)?;
                 self.keep(tag, value);
-                return header.checked_add(length as usize);
+                return size.checked_add(length as usize);
             }
             _ => self.skip = u64::from(length),
         }
-        Some(header)
+        Some(size)
     }
 
-    fn enter(&mut self, end: Option<u64>, read: bool) {
+    fn enter(&mut self, open: Open) {
         if self.open.len() == MAX_DEPTH {
-            self.done = true;
+            self.fail("sequences of a DICOM data set nested too deep");
         } else {
-            self.open.push((end, read));
+            self.open.push(open);
         }
     }
 
-    /// Tag, length and size of an element's header.
-    fn header(&mut self, bytes: &[u8]) -> Option<(u32, u32, usize)> {
-        let big = self.encoding == Encoding::ExplicitBig;
+    fn header(&mut self, bytes: &[u8]) -> Option<Header> {
+        let encoding = self.open.last().map_or(self.encoding, |open| open.encoding);
+        let big = encoding == Encoding::ExplicitBig;
         let u16_at = |at: usize| {
             let raw = bytes.get(at..)?.first_chunk::<2>()?;
             Some(if big { u16::from_be_bytes(*raw) } else { u16::from_le_bytes(*raw) })
@@ -228,27 +292,30 @@ impl Dataset {
         };
         let tag = u32::from(u16_at(0)?) << 16 | u32::from(u16_at(2)?);
         // Items and delimiters have no VR in any encoding (PS3.5 §7.5).
-        if self.encoding == Encoding::ImplicitLittle || tag >> 16 == 0xfffe {
-            return Some((tag, u32_at(4)?, 8));
+        if encoding == Encoding::ImplicitLittle || tag >> 16 == 0xfffe {
+            return Some(Header { tag, length: u32_at(4)?, size: 8, is_unknown: false });
         }
         let vr = bytes.get(4..)?.first_chunk::<2>()?;
         if !vr.iter().all(u8::is_ascii_uppercase) {
-            // Not what the transfer syntax says: nothing after this can be trusted.
-            self.done = true;
-            return Some((tag, 0, 8));
+            // Nothing after this can be trusted.
+            self.fail("DICOM data set not in its transfer syntax");
+            return Some(Header { tag, length: 0, size: 8, is_unknown: false });
         }
         // PS3.5 table 7.1-1.
         let long =
             [b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"];
-        if long.contains(&vr) { Some((tag, u32_at(8)?, 12)) } else { Some((tag, u32::from(u16_at(6)?), 8)) }
+        let (length, size) = if long.contains(&vr) { (u32_at(8)?, 12) } else { (u32::from(u16_at(6)?), 8) };
+        Some(Header { tag, length, size, is_unknown: vr == b"UN" })
     }
 
     fn keep(&mut self, tag: u32, value: &[u8]) {
         let Some(text) = Text::new(value) else { return };
         let module = &mut self.module;
+        if module.attributes.len() >= MAX_KEPT {
+            return;
+        }
         let mut add = |attribute, field, text| module.attributes.push((attribute, field, text));
         match tag {
-            0x0008_0016 => module.sop_class = Some(text),
             0x0008_0055 => module.station_ae = Some(text),
             0x0008_0060 => module.modality = Some(text),
             0x0008_0070 => add(Attribute::MANUFACTURER, "(0008,0070)", text),
@@ -278,8 +345,7 @@ const fn wanted(tag: u32, top: bool) -> bool {
     if top {
         matches!(
             tag,
-            0x0008_0016
-                | 0x0008_0055
+            0x0008_0055
                 | 0x0008_0060
                 | 0x0008_0070
                 | 0x0008_0080

@@ -1,219 +1,14 @@
+mod build;
+mod holes;
+
+use super::DISSECTOR;
 use super::dataset::{Dataset, Encoding};
-use super::{DISSECTOR, probe};
+use super::pdu::{probe, seek};
 use crate::Probe;
-use crate::hostile::{Driver, Turns, clean, conversation, lines, streams_are_total};
+use crate::hostile::{Dice, Driver, Turns, clean, conversation, lines, streams_are_total};
+use build::*;
 use model::Side::{self, High as Client, Low as Server};
 use std::io::Write;
-
-const CT_STORAGE: &str = "1.2.840.10008.5.1.4.1.1.2";
-const VERIFICATION: &str = "1.2.840.10008.1.1";
-const IMPLICIT: &str = "1.2.840.10008.1.2";
-const EXPLICIT: &str = "1.2.840.10008.1.2.1";
-const BIG: &str = "1.2.840.10008.1.2.2";
-const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
-
-fn item(kind: u8, body: &[u8]) -> Vec<u8> {
-    [&[kind, 0][..], &(body.len() as u16).to_be_bytes(), body].concat()
-}
-
-fn pdu(kind: u8, body: &[u8]) -> Vec<u8> {
-    [&[kind, 0][..], &(body.len() as u32).to_be_bytes(), body].concat()
-}
-
-fn title(text: &str) -> Vec<u8> {
-    format!("{text:16}").into_bytes()
-}
-
-fn user(extra: &[u8]) -> Vec<u8> {
-    let items = [
-        item(0x51, &16_384u32.to_be_bytes()),
-        item(0x52, b"1.2.276.0.7230010.3.0.3.6.7"),
-        item(0x55, b"OFFIS_DCMTK_367"),
-    ];
-    item(0x50, &[&items.concat()[..], extra].concat())
-}
-
-fn request(contexts: &[(u8, &str, &str)], extra: &[u8]) -> Vec<u8> {
-    let head =
-        [&[0, 1, 0, 0][..], &title("PACS"), &title("CT3"), &[0; 32], &item(0x10, b"1.2.840.10008.3.1.1.1")]
-            .concat();
-    let context = |(id, uid, syntax): &(u8, &str, &str)| {
-        item(
-            0x20,
-            &[&[*id, 0, 0, 0][..], &item(0x30, uid.as_bytes()), &item(0x40, syntax.as_bytes())].concat(),
-        )
-    };
-    pdu(1, &[head, contexts.iter().flat_map(context).collect(), user(extra)].concat())
-}
-
-fn accept(contexts: &[(u8, u8, &str)]) -> Vec<u8> {
-    let head = [&[0, 1, 0, 0][..], &[b'?'; 64], &item(0x10, b"1.2.840.10008.3.1.1.1")].concat();
-    let context = |(id, result, syntax): &(u8, u8, &str)| {
-        item(0x21, &[&[*id, 0, *result, 0][..], &item(0x40, syntax.as_bytes())].concat())
-    };
-    pdu(2, &[head, contexts.iter().flat_map(context).collect(), user(&[])].concat())
-}
-
-fn fragment(id: u8, control: u8, value: &[u8]) -> Vec<u8> {
-    [&(value.len() as u32 + 2).to_be_bytes()[..], &[id, control], value].concat()
-}
-
-fn element(group: u16, number: u16, value: &[u8]) -> Vec<u8> {
-    let padded = value.len().next_multiple_of(2);
-    let mut raw =
-        [&group.to_le_bytes()[..], &number.to_le_bytes(), &(padded as u32).to_le_bytes(), value].concat();
-    raw.resize(8 + padded, 0);
-    raw
-}
-
-fn command(id: u8, field: u16, uid: &str, more: &[u8]) -> Vec<u8> {
-    let key = if field & 0x8000 == 0 { 0x0110 } else { 0x0120 };
-    let body = [
-        element(0, 2, uid.as_bytes()),
-        element(0, 0x0100, &field.to_le_bytes()),
-        element(0, key, &7u16.to_le_bytes()),
-        more.to_vec(),
-        element(0, 0x0902, b"CANARY comment"),
-    ];
-    let body = body.concat();
-    let whole = [element(0, 0, &(body.len() as u32).to_le_bytes()), body].concat();
-    pdu(4, &fragment(id, 3, &whole))
-}
-
-fn status(code: u16) -> Vec<u8> {
-    element(0, 0x0900, &code.to_le_bytes())
-}
-
-/// An element in any encoding; `vr` SQ gets the long form.
-fn coded(encoding: Encoding, tag: u32, vr: &str, value: &[u8]) -> Vec<u8> {
-    let mut value = value.to_vec();
-    if value.len() % 2 == 1 {
-        value.push(b' ');
-    }
-    let (group, number, length) = ((tag >> 16) as u16, tag as u16, value.len());
-    let long = matches!(vr, "SQ" | "OB" | "OW");
-    let head = match encoding {
-        Encoding::ImplicitLittle => {
-            [&group.to_le_bytes()[..], &number.to_le_bytes(), &(length as u32).to_le_bytes()].concat()
-        }
-        Encoding::ExplicitBig => {
-            let size = if long {
-                [&[0, 0][..], &(length as u32).to_be_bytes()].concat()
-            } else {
-                (length as u16).to_be_bytes().to_vec()
-            };
-            [&group.to_be_bytes()[..], &number.to_be_bytes(), vr.as_bytes(), &size].concat()
-        }
-        _ => {
-            let size = if long {
-                [&[0, 0][..], &(length as u32).to_le_bytes()].concat()
-            } else {
-                (length as u16).to_le_bytes().to_vec()
-            };
-            [&group.to_le_bytes()[..], &number.to_le_bytes(), vr.as_bytes(), &size].concat()
-        }
-    };
-    [head, value].concat()
-}
-
-/// An instance with its patient, nested sequences of both kinds, and pixels.
-fn instance(encoding: Encoding, pixels: usize) -> Vec<u8> {
-    let e = |tag, vr, value: &[u8]| coded(encoding, tag, vr, value);
-    let big = encoding == Encoding::ExplicitBig;
-    let bare = |tag: u32, length: u32| {
-        let (group, number) = ((tag >> 16) as u16, tag as u16);
-        if big {
-            [&group.to_be_bytes()[..], &number.to_be_bytes(), &length.to_be_bytes()].concat()
-        } else {
-            [&group.to_le_bytes()[..], &number.to_le_bytes(), &length.to_le_bytes()].concat()
-        }
-    };
-    let open = |tag| {
-        let mut raw = e(tag, "SQ", b"");
-        let at = raw.len() - 4;
-        raw[at..].fill(0xff);
-        raw
-    };
-    let inner = e(0x0008_1090, "LO", b"CANARY inner model");
-    let person = e(0x0008_0070, "LO", b"CANARY inner maker");
-    let udi = e(0x0018_1009, "UT", b"");
-    let udi = if encoding == Encoding::ImplicitLittle {
-        e(0x0018_1009, "", b"(01)00884838")
-    } else {
-        // UT has the long form.
-        let short = coded(encoding, 0x0018_1009, "OB", b"(01)00884838");
-        let _ = udi;
-        [&short[..4], b"UT", &short[6..]].concat()
-    };
-    [
-        e(0x0008_0016, "UI", CT_STORAGE.as_bytes()),
-        e(0x0008_0018, "UI", b"1.2.3.CANARY"),
-        e(0x0008_0020, "DA", b"19010203"),
-        e(0x0008_0050, "SH", b"CANARYACC"),
-        e(0x0008_0055, "AE", b"CT3"),
-        e(0x0008_0060, "CS", b"CT"),
-        e(0x0008_0070, "LO", b"Canon Medical"),
-        e(0x0008_0080, "LO", b"St. Elsewhere"),
-        e(0x0008_0090, "PN", b"CANARY^DOCTOR"),
-        e(0x0008_1010, "SH", b"CT-RM3"),
-        e(0x0008_1030, "LO", b"CANARY study"),
-        e(0x0008_1040, "LO", b"Radiology"),
-        e(0x0008_1090, "LO", b"Aquilion ONE"),
-        // Undefined lengths, nested.
-        [
-            open(0x0008_1110),
-            bare(0xfffe_e000, u32::MAX),
-            inner.clone(),
-            open(0x0008_1111),
-            bare(0xfffe_e000, person.len() as u32),
-            person.clone(),
-            bare(0xfffe_e0dd, 0),
-            inner.clone(),
-            bare(0xfffe_e00d, 0),
-            bare(0xfffe_e0dd, 0),
-        ]
-        .concat(),
-        // A defined length.
-        e(0x0008_1140, "SQ", &[bare(0xfffe_e000, person.len() as u32), person].concat()),
-        e(0x0009_0010, "LO", b"CANARY private"),
-        e(0x0010_0010, "PN", b"CANARY^ALICE"),
-        e(0x0010_0020, "LO", b"CANARYMRN"),
-        e(0x0010_0030, "DA", b"19010203"),
-        e(0x0018_1000, "LO", b"4DB1042"),
-        e(0x0018_1002, "UI", b"1.2.392.7"),
-        [open(0x0018_100a), bare(0xfffe_e000, u32::MAX), udi, bare(0xfffe_e00d, 0), bare(0xfffe_e0dd, 0)]
-            .concat(),
-        e(0x0018_1020, "LO", b"V7.2\\V1.0 "),
-        e(0x0020_0010, "SH", b"CANARYSTUDY"),
-        e(0x0020_4000, "LT", b"CANARY text"),
-        coded(encoding, 0x7fe0_0010, "OW", &vec![b'C'; pixels]),
-    ]
-    .concat()
-}
-
-fn store(encoding: Encoding, syntax: &str, piece: usize, pixels: usize) -> Vec<(Side, Vec<u8>)> {
-    let mut data = instance(encoding, pixels);
-    if encoding == Encoding::Deflated {
-        let mut deflate = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
-        deflate.write_all(&data).unwrap();
-        data = deflate.finish().unwrap();
-    }
-    let pieces: Vec<_> = data.chunks(piece).collect();
-    let last = pieces.len() - 1;
-    let transfer: Vec<u8> = pieces
-        .iter()
-        .enumerate()
-        .flat_map(|(n, piece)| pdu(4, &fragment(1, if n == last { 2 } else { 0 }, piece)))
-        .collect();
-    vec![
-        (Client, request(&[(1, CT_STORAGE, syntax)], &[])),
-        (Server, accept(&[(1, 0, syntax)])),
-        (Client, [command(1, 0x0001, CT_STORAGE, &element(0, 0x0800, &[1, 0])), transfer].concat()),
-        (Server, command(1, 0x8001, CT_STORAGE, &status(0))),
-        (Client, pdu(5, &[0; 4])),
-        (Server, pdu(6, &[0; 4])),
-    ]
-}
 
 fn seen(turns: &[(Side, Vec<u8>)]) -> Vec<String> {
     let turns: Vec<_> = turns.iter().map(|(side, bytes)| (*side, bytes.as_slice())).collect();
@@ -341,6 +136,52 @@ fn a_forwarder_is_not_taken_for_the_modality() {
 }
 
 #[test]
+fn a_station_of_several_titles_is_the_sender_under_any() {
+    let mut turns = store(Encoding::ImplicitLittle, IMPLICIT, 16_000, 10);
+    let mut replace = |turn: usize, from: &[u8], to: &[u8]| {
+        let bytes = &mut turns[turn].1;
+        let at = bytes.windows(from.len()).position(|w| w == from).unwrap();
+        bytes[at..at + to.len()].copy_from_slice(to);
+    };
+    replace(0, b"CT3", b"T9 ");
+    replace(2, b"CT3 ", b"X\\T9");
+    let facts = seen(&turns);
+    assert!(
+        facts.iter().any(|fact| fact.contains("equipment Sender") && fact.contains("AE \"T9\"")),
+        "{facts:#?}"
+    );
+}
+
+#[test]
+fn storage_commitment_is_asked_by_the_user_and_reported_by_the_provider() {
+    let commit = "1.2.840.10008.1.20.1";
+    let action = |field: u16, more: &[u8]| {
+        let body = [
+            element(0, 0x0003, commit.as_bytes()),
+            element(0, 0x0100, &field.to_le_bytes()),
+            element(0, if field & 0x8000 == 0 { 0x0110 } else { 0x0120 }, &3u16.to_le_bytes()),
+            more.to_vec(),
+            element(0, 0x1001, b"1.2.3.CANARY"),
+        ];
+        pdu(4, &fragment(1, 3, &body.concat()))
+    };
+    let facts = seen(&[
+        (Client, request(&[(1, commit, IMPLICIT)], &[])),
+        (Server, accept(&[(1, 0, IMPLICIT)])),
+        (Client, action(0x0130, &element(0, 0x1008, &1u16.to_le_bytes()))),
+        (Client, pdu(4, &fragment(1, 2, &element(0x0008, 0x1195, b"1.2.CANARY")))),
+        (Server, action(0x8130, &status(0))),
+        (Server, command(1, 0x0100, commit, &[])),
+        (Client, command(1, 0x8100, commit, &status(0x0110))),
+    ]);
+    has(&facts, &format!("{CT} [(0000,0002)] Scu of {commit}, Used (90%)"));
+    has(&facts, &format!("{PACS} [(0000,0002)] Scp of {commit}, Used (90%)"));
+    has(&facts, &format!("{CT} [(0000,0900)] asked 10.20.2.9:104 dicom N-ACTION answered 0000H"));
+    has(&facts, &format!("{PACS} [(0000,0900)] asked 10.20.4.17:40000 dicom N-EVENT-REPORT answered 0110H"));
+    assert_eq!(facts.iter().filter(|fact| fact.contains("Used")).count(), 2, "{facts:#?}");
+}
+
+#[test]
 fn identities_refusals_and_aborts() {
     for (kind, says) in [
         (1, "username)"),
@@ -354,9 +195,13 @@ fn identities_refusals_and_aborts() {
         has(&facts, &format!("{CT} [user identity] credential in clear: DICOM user identity ({says} (90%)"));
     }
     for (source, reason, says) in [
+        (1, 2, "application context not supported"),
         (1, 3, "calling AE title not recognized"),
         (1, 7, "called AE title not recognized"),
+        (2, 2, "protocol version not supported"),
         (3, 1, "temporary congestion"),
+        (3, 2, "local limit exceeded"),
+        (1, 1, "no reason given"),
     ] {
         let facts = seen(&[
             (Client, request(&[(1, VERIFICATION, IMPLICIT)], &[])),
@@ -366,7 +211,8 @@ fn identities_refusals_and_aborts() {
             &facts,
             &format!("{CT} [A-ASSOCIATE] asked 10.20.2.9:104 dicom A-ASSOCIATE answered rejected: {says}"),
         );
-        assert!(!facts.iter().any(|fact| fact.contains("\"PACS\"")), "a refused title is nobody's");
+        let called = facts.iter().any(|fact| fact.contains("dicom.ae_title = \"PACS\" (50%)"));
+        assert_eq!(called, says != "called AE title not recognized", "a refused title is nobody's");
     }
     let facts = seen(&[(Client, request(&[], &[])), (Server, accept(&[])), (Client, pdu(7, &[0, 0, 2, 0]))]);
     has(&facts, &format!("{CT} [A-ABORT] dicom.abort = \"by the provider\" (90%)"));
@@ -405,36 +251,131 @@ fn queries_moves_reports_and_roles() {
 }
 
 #[test]
-fn picked_up_in_the_middle_and_one_sided() {
-    let turns = store(Encoding::ExplicitLittle, EXPLICIT, 16_000, 1_000);
-    let mut driver = Driver::new(&DISSECTOR);
-    driver.gap(Client, 0);
-    driver.data(Client, &turns[2].1);
-    let facts = lines(&driver.close());
-    has(&facts, &format!("{CT} [(0000,0002)] Scu of {CT_STORAGE}, Used (90%)"));
-    assert!(
-        !facts.iter().any(|fact| fact.contains("quipment")),
-        "without the association nothing is guessed"
-    );
-    let one_sided: Vec<_> = turns.into_iter().filter(|(side, _)| *side == Client).collect();
-    let facts = seen(&one_sided);
-    has(&facts, &format!("{PACS} [called AE title] dicom.ae_title = \"PACS\" (50%)"));
-    has(&facts, &format!("{CT} [(0000,0100)] asked 10.20.2.9:104 dicom C-STORE (90%)"));
-    let mut lost = Driver::new(&DISSECTOR);
-    lost.data(Client, &one_sided[0].1);
-    lost.gap(Client, 500);
-    lost.data(Client, b"in the middle of something");
-    lost.data(Client, &command(1, 0x0030, VERIFICATION, &[]));
-    has(&lines(&lost.close()), &format!("{CT} [(0000,0002)] Scu of 1.2.840.10008.1.1, Used (90%)"));
-}
-
-#[test]
 fn every_context_of_a_long_request_is_read() {
     let uids: Vec<_> = (0..123).map(|n| format!("1.2.840.10008.5.1.4.1.1.{n}")).collect();
     let contexts: Vec<_> =
         uids.iter().enumerate().map(|(n, uid)| (n as u8 * 2 + 1, uid.as_str(), EXPLICIT)).collect();
     let facts = seen(&[(Client, request(&contexts, &[]))]);
     assert_eq!(facts.iter().filter(|fact| fact.contains("Offered")).count(), 123);
+}
+
+#[test]
+fn a_request_too_long_to_wait_for_is_read_as_far_as_it_goes() {
+    let syntaxes = item(0x40, EXPLICIT.as_bytes()).repeat(30);
+    let contexts: Vec<_> = (0..128u8)
+        .map(|n| {
+            let offered = item(0x30, format!("1.2.840.10008.5.1.4.1.1.{n}").as_bytes());
+            item(0x20, &[&[n.wrapping_mul(2) | 1, 0, 0, 0][..], &offered, &syntaxes].concat())
+        })
+        .collect();
+    let mut rq = request(&[], &[]);
+    rq.truncate(6 + 68 + 25);
+    rq.extend(contexts.concat());
+    let length = (rq.len() - 6) as u32;
+    rq[2..6].copy_from_slice(&length.to_be_bytes());
+    assert!(length > 90_000);
+    let facts = seen(&[(Client, rq), (Client, command(1, 0x0030, VERIFICATION, &[]))]);
+    has(&facts, &format!("{CT} [calling AE title] dicom.ae_title = \"CT3\" (90%)"));
+    has(&facts, &format!("{CT} [(0000,0002)] Scu of {VERIFICATION}, Used (90%)"));
+    assert!(facts.iter().filter(|fact| fact.contains("Offered")).count() > 80);
+    assert!(!facts.iter().any(|fact| fact.contains("weird")), "where we stop is no fault of the sender's");
+}
+
+#[test]
+fn selected_roles_are_those_that_were_answered() {
+    let select = |scu: u8, scp: u8| {
+        let uid = CT_STORAGE.as_bytes();
+        item(0x54, &[&[0, uid.len() as u8][..], uid, &[scu, scp]].concat())
+    };
+    let contexts = [(1, CT_STORAGE, EXPLICIT)];
+    for (offered, answered, of_client) in [
+        (None, None, &["Scu"][..]),
+        (Some((0, 1)), Some((0, 1)), &["Scp"]),
+        (Some((1, 1)), Some((1, 1)), &["Scu", "Scp"]),
+        (Some((1, 1)), Some((0, 1)), &["Scp"]),
+        (Some((1, 1)), None, &["Scu"]),
+        (Some((0, 1)), Some((0, 0)), &[]),
+    ] {
+        let offered: Vec<u8> = offered.map(|(scu, scp)| select(scu, scp)).unwrap_or_default();
+        let answered: Vec<u8> = answered.map(|(scu, scp)| select(scu, scp)).unwrap_or_default();
+        let mut ac = accept(&[(1, 0, EXPLICIT)]);
+        ac.extend(item(0x50, &answered));
+        let length = (ac.len() - 6) as u32;
+        ac[2..6].copy_from_slice(&length.to_be_bytes());
+        let facts = seen(&[(Client, request(&contexts, &offered)), (Server, ac)]);
+        for role in ["Scu", "Scp"] {
+            let other = if role == "Scu" { "Scp" } else { "Scu" };
+            let says = |who, role| {
+                let line = format!("{who} [presentation context] {role} of {CT_STORAGE}, Accepted (90%)");
+                facts.contains(&line)
+            };
+            assert_eq!(says(CT, role), of_client.contains(&role), "{of_client:?} {facts:#?}");
+            assert_eq!(says(PACS, other), of_client.contains(&role), "{of_client:?} {facts:#?}");
+        }
+    }
+}
+
+#[test]
+fn violations_are_told_once() {
+    let huge = pdu(4, &fragment(3, 0, &[0; 17_000]));
+    let facts = seen(&[
+        (Client, request(&[(1, CT_STORAGE, EXPLICIT), (3, VERIFICATION, IMPLICIT)], &[])),
+        (Server, accept(&[(1, 0, EXPLICIT), (3, 3, "")])),
+        (Client, [command(3, 0x0030, VERIFICATION, &[]).repeat(3), huge.repeat(3)].concat()),
+        (Client, pdu(4, &[0, 0, 0, 99, 1, 3])),
+        (Client, b"\xffnonsense, and more of it".to_vec()),
+    ]);
+    for what in [
+        "weird at 10: DICOM command on a presentation context that was not accepted",
+        "weird at 2: DICOM data transfer longer than its receiver takes",
+        "weird at 6: DICOM fragment longer than its PDU",
+        "weird at 0: not a DICOM PDU",
+    ] {
+        assert_eq!(facts.iter().filter(|fact| fact.contains(what)).count(), 1, "{what}: {facts:#?}");
+    }
+    assert_eq!(facts.iter().filter(|fact| fact.contains("weird")).count(), 4, "{facts:#?}");
+}
+
+#[test]
+fn a_private_sequence_of_unknown_vr_is_left_as_it_had_come() {
+    // Explicit outside, implicit little endian within (PS3.5 §6.2.2).
+    let within = coded(Encoding::ImplicitLittle, 0x0009_1001, "", b"CANARY");
+    let private = [
+        &[9, 0, 0, 0x10, b'U', b'N', 0, 0, 0xff, 0xff, 0xff, 0xff][..],
+        &[0xfe, 0xff, 0, 0xe0, 0xff, 0xff, 0xff, 0xff],
+        &within,
+        &[0xfe, 0xff, 0x0d, 0xe0, 0, 0, 0, 0],
+        &[0xfe, 0xff, 0xdd, 0xe0, 0, 0, 0, 0],
+    ]
+    .concat();
+    let serial = coded(Encoding::ExplicitLittle, 0x0018_1000, "LO", b"4DB1042");
+    let after = coded(Encoding::ExplicitLittle, 0x0020_0010, "SH", b"CANARY");
+    let mut dataset = Dataset::new(Encoding::ExplicitLittle);
+    dataset.feed(&[private, serial, after].concat());
+    assert!(dataset.is_done() && dataset.fault().is_none());
+    assert_eq!(dataset.module.serial.as_ref().map(|text| text.as_str()), Some("4DB1042"));
+}
+
+#[test]
+fn a_data_set_reads_the_same_however_it_is_cut() {
+    // As many and as long values as are read, byte by byte.
+    let long = vec![b'V'; 1_000];
+    let tags = [0x0008_0070, 0x0008_0080, 0x0008_1040, 0x0008_1090, 0x0018_1000, 0x0018_1020];
+    let bytes: Vec<u8> =
+        tags.iter().flat_map(|tag| element((tag >> 16) as u16, *tag as u16, &long)).collect();
+    let mut whole = Dataset::new(Encoding::ImplicitLittle);
+    whole.feed(&bytes);
+    let mut cut = Dataset::new(Encoding::ImplicitLittle);
+    bytes.iter().for_each(|byte| cut.feed(&[*byte]));
+    assert_eq!(whole.module, cut.module);
+    assert!(whole.module.serial.is_some() && !cut.is_done());
+}
+
+#[test]
+fn a_module_that_repeats_itself_is_bounded() {
+    let mut dataset = Dataset::new(Encoding::ImplicitLittle);
+    dataset.feed(&element(0x0008, 0x0070, b"Canon").repeat(1_000));
+    assert!(dataset.module.attributes.len() <= 40);
 }
 
 #[test]
@@ -461,6 +402,22 @@ fn content_decides() {
     ] {
         assert_eq!(probe(bytes), answer, "{bytes:?}");
     }
+}
+
+#[test]
+fn chance_is_not_taken_for_dicom() {
+    let mut dice = Dice(0xd1c0);
+    for n in 0..200_000 {
+        let mut bytes: Vec<u8> = (0..160).map(|_| dice.roll(256) as u8).collect();
+        bytes[..2].copy_from_slice(&[1 + n as u8 % 4, 0]);
+        assert_eq!(probe(&bytes), Probe::No, "{bytes:?}");
+    }
+    // Pixels of twelve bits: half of the bytes are small.
+    let pixels: Vec<u8> = (0..2_000_000).flat_map(|_| (dice.roll(4_096) as u16).to_le_bytes()).collect();
+    assert_eq!(seek(&pixels), (pixels.len(), false));
+    let head = command(1, 0x0030, VERIFICATION, &[]);
+    assert_eq!(seek(&[&pixels, &head[..]].concat()), (pixels.len(), true));
+    assert_eq!(seek(&[&pixels, &head[..12]].concat()), (pixels.len(), false));
 }
 
 #[test]
