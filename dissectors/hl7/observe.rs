@@ -96,6 +96,8 @@ struct Talk {
     piece: Option<Piece>,
     equipment: BTreeSet<Text>,
     class: Option<DeviceClass>,
+    /// Code of the device that the observations at hand are of.
+    device: Option<Text>,
 }
 
 /// What is known of one connection.
@@ -328,6 +330,10 @@ impl Conversation {
         let code = segment.field(3);
         let name = code.component(2);
         if name.starts_with(b"MDC_") {
+            // Of the places MDS.VMD.channel.metric (OBX-4, IHE PCD TF-2 §B.8.4) the first alone is a device.
+            if segment.field(4).component(1).ends_with(b".0.0.0") {
+                self.talk(pdu.side).device = code.text(2);
+            }
             let found = DEVICES.iter().find(|(part, _)| name.starts_with(part.as_bytes()));
             if let Some((_, class)) = found {
                 // The device stands before what it measures (IHE PCD TF-2 §B.8).
@@ -460,9 +466,17 @@ impl Conversation {
             None if talk.equipment.len() > 1 => Relation::Behind,
             None => Relation::Undecided,
         };
+        let attribute = Attribute::other("hl7.device");
+        let code = talk.device.clone().map(|value| EquipmentAttribute { attribute, field: "OBX-3", value });
         let class = talk.class;
-        let equipment =
-            Equipment { relation, scheme, id: Some(id), ae_title: None, class, attributes: Vec::new() };
+        let equipment = Equipment {
+            relation,
+            scheme,
+            id: Some(id),
+            ae_title: None,
+            class,
+            attributes: code.into_iter().collect(),
+        };
         talk.piece = Some(Piece { equipment, field });
     }
 
@@ -494,6 +508,7 @@ impl Conversation {
         self.flush(pdu, sink);
         let talk = self.talk(pdu.side);
         talk.class = None;
+        talk.device = None;
         talk.is_answer = false;
     }
 
@@ -502,6 +517,7 @@ impl Conversation {
         let talk = self.talk(side);
         talk.piece = None;
         talk.class = None;
+        talk.device = None;
         talk.in_batch = false;
         talk.is_answer = false;
     }

@@ -53,7 +53,7 @@ fn a_message_and_its_answer() {
         "[SFT-1] manufacturer = \"Acme Medical\" (70%)",
         "[OBR-24] looks like LIS (weight 15) (70%)",
         "[OBX-3] looks like monitor gateway (weight 15) (70%)",
-        "[OBX-18] equipment Undecided eui64 \"080019fffeaabbcc\" patient monitor hl7.equipment_namespace=\"B40_GE\"[OBX-18] (90%)",
+        "[OBX-18] equipment Undecided eui64 \"080019fffeaabbcc\" patient monitor hl7.device=\"MDC_DEV_MON_PHYSIO_MULTI_PARAM_MDS\"[OBX-3] hl7.equipment_namespace=\"B40_GE\"[OBX-18] (90%)",
         "[MSA-1] asked 10.20.2.9:104 hl7 ORU^R01 answered AA",
     ] {
         has(&seen, &format!("{monitor} {says}"));
@@ -139,11 +139,11 @@ fn equipment_behind_a_gateway_and_by_other_names() {
         seen(&[(Client, framed(&[msh.into(), pump("0012210000AA0001"), pump("0012210000AA0002")].concat()))]);
     has(
         &facts,
-        "hl7 10.20.4.17@20 [OBX-18] equipment Behind eui64 \"0012210000aa0001\" infusion pump hl7.equipment_namespace=\"PUMP\"[OBX-18] (90%)",
+        "hl7 10.20.4.17@20 [OBX-18] equipment Behind eui64 \"0012210000aa0001\" infusion pump hl7.device=\"MDC_DEV_PUMP_INFUS_MDS\"[OBX-3] hl7.equipment_namespace=\"PUMP\"[OBX-18] (90%)",
     );
     has(
         &facts,
-        "hl7 10.20.4.17@20 [OBX-18] equipment Behind eui64 \"0012210000aa0002\" infusion pump hl7.equipment_namespace=\"PUMP\"[OBX-18] (90%)",
+        "hl7 10.20.4.17@20 [OBX-18] equipment Behind eui64 \"0012210000aa0002\" infusion pump hl7.device=\"MDC_DEV_PUMP_INFUS_MDS\"[OBX-3] hl7.equipment_namespace=\"PUMP\"[OBX-18] (90%)",
     );
     has(&facts, "hl7 10.20.4.17@20 [OBX-18] looks like monitor gateway (weight 30) (70%)");
     let own = seen(&[(Client, framed(&format!("{msh}{}", pump("0011AAFFFE000001"))))]);
