@@ -11,6 +11,7 @@
 mod message;
 mod mllp;
 mod observe;
+mod tables;
 
 use crate::{Claim, Dissector, Parse, Probe};
 
