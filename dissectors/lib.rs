@@ -20,6 +20,7 @@
     )
 )]
 
+mod about;
 pub mod arp;
 pub mod cdp;
 pub mod dhcp;

@@ -3,11 +3,11 @@
 mod location;
 mod software;
 
-pub use location::{address_of_family, civic_address, coordinates};
-pub use software::system_description;
+pub use location::{Civic, address_of_family, civic_address, coordinates};
+pub use software::{system_description, version_lines};
 
 use crate::Malformed;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Reads a byte slice front to back. Every read is checked; a failed read moves nothing.
 #[derive(Clone, Copy, Debug)]
@@ -125,6 +125,48 @@ pub const fn is_host(ip: Ipv4Addr) -> bool {
     !(ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || ip.is_broadcast())
 }
 
+/// [`is_host`] for either family. An IPv6 link-local address is a host's, in its scope.
+pub const fn is_host_ip(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => is_host(ip),
+        IpAddr::V6(ip) => !(ip.is_unspecified() || ip.is_loopback() || ip.is_multicast()),
+    }
+}
+
+/// Bytes as words when they are nothing else: UTF-8 without control characters, maybe ended by zeroes.
+pub fn words(bytes: &[u8]) -> Option<&str> {
+    let words = std::str::from_utf8(bytes).ok()?.trim_end_matches('\0');
+    (!words.trim().is_empty() && !words.chars().any(char::is_control)).then_some(words)
+}
+
+/// The names of the bits that are set, lowest first, as a list.
+pub fn names_of_bits(bits: u32, names: &[&str]) -> String {
+    let set =
+        names.iter().enumerate().filter(|(bit, _)| bits.checked_shr(*bit as u32).is_some_and(|b| b & 1 != 0));
+    set.map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
+}
+
+/// The contents of a BER object identifier (X.690 §8.19), dotted. `None` when it is cut, an arc exceeds 32 bits, or there
+/// are more than 128 (SMIv2's most, RFC 2578 §3.5).
+pub fn object_identifier(bytes: &[u8]) -> Option<String> {
+    let (mut arcs, mut arc) = (Vec::new(), 0u32);
+    for byte in bytes.iter().take(129 * 5) {
+        arc = arc.checked_mul(128)?.checked_add(u32::from(byte & 0x7f))?;
+        if byte & 0x80 == 0 {
+            if arcs.is_empty() {
+                // The first two arcs are one number: 40 times the first, which is at most 2, and the second.
+                let first = (arc / 40).min(2);
+                arcs.push(first);
+                arc = arc.saturating_sub(first.saturating_mul(40));
+            }
+            arcs.push(std::mem::take(&mut arc));
+        }
+    }
+    let ended = bytes.last().is_some_and(|byte| byte & 0x80 == 0);
+    let arcs: Vec<_> = arcs.iter().map(u32::to_string).collect();
+    (ended && arcs.len() <= 128).then(|| arcs.join("."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +197,47 @@ mod tests {
         }
         for ip in [[10, 0, 0, 1], [169, 254, 1, 1], [203, 0, 113, 255]] {
             assert!(is_host(ip.into()), "{ip:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_of_either_family() {
+        for (ip, is) in [
+            ("10.0.0.1", true),
+            ("0.0.0.0", false),
+            ("fe80::1", true),
+            ("::", false),
+            ("::1", false),
+            ("ff02::1", false),
+        ] {
+            assert_eq!(is_host_ip(ip.parse().unwrap()), is, "{ip}");
+        }
+    }
+
+    #[test]
+    fn words_are_told_from_other_bytes() {
+        assert_eq!(words(b"Gi1/0/7\0\0"), Some("Gi1/0/7"));
+        assert_eq!(words("Öffnung 3".as_bytes()), Some("Öffnung 3"));
+        for other in [&b"\x00\x1b\x2c"[..], b"a\nb", b"\xff\xfe", b"", b"\0"] {
+            assert_eq!(words(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn bits_have_names() {
+        assert_eq!(names_of_bits(0b1101, &["a", "b", "c"]), "a, c");
+        assert_eq!(names_of_bits(u32::MAX, &["x"; 40]).matches('x').count(), 32);
+    }
+
+    #[test]
+    fn object_identifiers_are_dotted() {
+        assert_eq!(
+            object_identifier(&[0x2b, 6, 1, 4, 1, 9, 1, 0x8a, 0x67]).as_deref(),
+            Some("1.3.6.1.4.1.9.1.1383")
+        );
+        assert_eq!(object_identifier(&[0x88, 0x37]).as_deref(), Some("2.999"));
+        for bad in [&[][..], &[0x2b, 0x86], &[0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], &[1; 200], &[1; 5_000]] {
+            assert_eq!(object_identifier(bad), None, "{bad:?}");
         }
     }
 
