@@ -167,9 +167,11 @@ fn platform(raw: &[u8], about: &mut About<'_, '_>) {
     let field = "platform";
     let text = String::from_utf8_lossy(raw);
     let text = text.trim();
-    // A kernel's name is no model: lldpd and Cisco's own simulators put `Linux` here.
-    if text.eq_ignore_ascii_case("linux") || text.eq_ignore_ascii_case("linux unix") {
-        return about.is(field, Confidence::HINT, Attribute::OS, "Linux");
+    // A kernel's name is no model. lldpd puts its own here, Cisco's simulators that of the machine below them.
+    match text.to_ascii_lowercase().as_str() {
+        "linux" => return about.is(field, Confidence::HINT, Attribute::OS, "Linux"),
+        "linux unix" => return,
+        _ => {}
     }
     let stripped = text.split_once(' ').filter(|(word, _)| word.eq_ignore_ascii_case("cisco"));
     // Product numbers that are Cisco's alone.

@@ -7,7 +7,13 @@ use crate::wire::{Reader, hex};
 /// 802.1: VLANs, and the protocols of the port.
 pub(super) fn dot1(subtype: u8, mut r: Reader<'_>, about: &mut About<'_, '_>) -> Result<(), Malformed> {
     match subtype {
-        1 => about.note("port VLAN ID", "lldp.pvid", r.u16("port VLAN ID")?.to_string()),
+        1 => {
+            let id = r.u16("port VLAN ID")?;
+            // 0: not known, or not supported.
+            if id != 0 {
+                about.note("port VLAN ID", "lldp.pvid", id.to_string());
+            }
+        }
         2 => {
             let (flags, id) = (r.u8("port and protocol VLAN flags")?, r.u16("port and protocol VLAN ID")?);
             let is_enabled = flags & 4 != 0;

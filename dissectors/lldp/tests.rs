@@ -177,6 +177,11 @@ fn vlans_and_protocols_of_the_port() {
 }
 
 #[test]
+fn no_port_vlan_is_none() {
+    check(&[org(DOT1, 1, &[0, 0])], &[]);
+}
+
+#[test]
 fn the_link() {
     check(
         &[

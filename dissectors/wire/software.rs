@@ -5,7 +5,8 @@ use model::Attribute;
 /// What a system description says in a form that is known: operating system, model, software. Nothing for the others.
 pub fn system_description(raw: &[u8]) -> Vec<(Attribute, String)> {
     let text = String::from_utf8_lossy(raw);
-    let known = [cisco, juniper, arista, procurve, linux].iter().find_map(|shape| shape(&text));
+    let known =
+        [cisco, cisco_phone, juniper, arista, procurve, comware, linux].iter().find_map(|shape| shape(&text));
     known.unwrap_or_default()
 }
 
@@ -50,6 +51,14 @@ fn cisco(text: &str) -> Known {
     Some(vec![(Attribute::OS, os)])
 }
 
+/// `Cisco IP Phone CP-7911G,V2, SCCP11.8-4-3S`: model, hardware version, load.
+fn cisco_phone(text: &str) -> Known {
+    let mut fields =
+        text.strip_prefix("Cisco IP Phone ")?.splitn(3, ',').map(|field| field.trim().to_owned());
+    let attributes = [Attribute::MODEL, Attribute::HARDWARE, Attribute::SOFTWARE];
+    Some(attributes.into_iter().zip(&mut fields).collect())
+}
+
 /// `Juniper Networks, Inc. ex2200-48t-4g Ethernet Switch, kernel JUNOS 12.3R12.4, Build date: …`.
 fn juniper(text: &str) -> Known {
     let rest = text.strip_prefix("Juniper Networks, Inc. ")?;
@@ -78,6 +87,16 @@ fn procurve(text: &str) -> Known {
     }
     let version = version.split(',').next().unwrap_or_default();
     Some(vec![(Attribute::MODEL, model.to_owned()), (Attribute::SOFTWARE, version.to_owned())])
+}
+
+/// `H3C Comware Platform Software, Software Version 5.20, Release 1808P08`, and a line with the maker and the model.
+fn comware(text: &str) -> Known {
+    let version = word_after(text, "Comware Platform Software, Software Version ")?;
+    let mut known = vec![(Attribute::OS, format!("Comware {version}"))];
+    known.extend(word_after(text, "Release ").map(|release| (Attribute::SOFTWARE, release.to_owned())));
+    let model = text.lines().nth(1).and_then(|line| line.trim().split_once(' '));
+    known.extend(model.map(|(_, model)| (Attribute::MODEL, model.to_owned())));
+    Some(known)
 }
 
 /// `Debian GNU/Linux 12 (bookworm) Linux 6.1.0-13-amd64 #1 SMP PREEMPT_DYNAMIC … x86_64`: the distribution's own name,
@@ -157,25 +176,36 @@ mod tests {
     #[test]
     fn known_shapes_give_the_model_too() {
         let (os, model, software) = (Attribute::OS, Attribute::MODEL, Attribute::SOFTWARE);
-        for (text, [(a, first), (b, second)]) in [
+        for (text, says) in [
             (
                 "Juniper Networks, Inc. ex2200-48t-4g Ethernet Switch, kernel JUNOS 12.3R12.4, Build date: 2016",
-                [(&os, "JUNOS 12.3R12.4"), (&model, "ex2200-48t-4g")],
+                vec![(&os, "JUNOS 12.3R12.4"), (&model, "ex2200-48t-4g")],
             ),
             (
                 "Arista Networks EOS version 4.22.1F running on an Arista Networks DCS-7050TX-64",
-                [(&os, "Arista EOS 4.22.1F"), (&model, "DCS-7050TX-64")],
+                vec![(&os, "Arista EOS 4.22.1F"), (&model, "DCS-7050TX-64")],
             ),
             (
                 "ProCurve J8762A Switch 2600-8-PWR, revision H.08.89, ROM H.08.5X (/sw/code/build/fish(ts_08_5))",
-                [(&model, "J8762A Switch 2600-8-PWR"), (&software, "H.08.89")],
+                vec![(&model, "J8762A Switch 2600-8-PWR"), (&software, "H.08.89")],
             ),
             (
                 "Aruba JL255A 2930F-24G-PoE+-4SFP+ Switch, revision WC.16.10.0009, ROM WC.16.01.0006",
-                [(&model, "JL255A 2930F-24G-PoE+-4SFP+ Switch"), (&software, "WC.16.10.0009")],
+                vec![(&model, "JL255A 2930F-24G-PoE+-4SFP+ Switch"), (&software, "WC.16.10.0009")],
             ),
+            (
+                "Cisco IP Phone CP-7911G,V2, SCCP11.8-4-3S",
+                vec![(&model, "CP-7911G"), (&Attribute::HARDWARE, "V2"), (&software, "SCCP11.8-4-3S")],
+            ),
+            ("Cisco IP Phone CP-8845", vec![(&model, "CP-8845")]),
+            (
+                "H3C Comware Platform Software, Software Version 5.20, Release 1808P08 \r\nH3C S5800-56C-PWR \r\nCopyright",
+                vec![(&os, "Comware 5.20"), (&software, "1808P08"), (&model, "S5800-56C-PWR")],
+            ),
+            ("HPE Comware Platform Software, Software Version 7.1.045", vec![(&os, "Comware 7.1.045")]),
         ] {
-            let says = [(a.clone(), first.to_owned()), (b.clone(), second.to_owned())];
+            let says: Vec<_> =
+                says.iter().map(|(key, value)| ((*key).clone(), (*value).to_owned())).collect();
             assert_eq!(system_description(text.as_bytes()), says, "{text}");
         }
     }
