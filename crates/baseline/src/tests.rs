@@ -36,6 +36,7 @@ fn flow(
         app_by_content: app.is_some(),
         state: FlowState::Closed,
         gaps: 0,
+        tunnel: None,
     };
     Resolved::Flow(Flow { record, devices: [client.map(DeviceId), server.map(DeviceId)] })
 }

@@ -13,6 +13,8 @@ pub struct Config {
     pub max_fragment_bytes: usize,
     /// Bytes of TCP that wait for what came before them; beyond, the hole is given up and counted.
     pub max_reassembly_bytes: usize,
+    /// TCP connections read at once; beyond, the one idle longest of a few is only counted from there on.
+    pub max_sessions: usize,
     /// Whether the same address in two VLANs is two addresses.
     pub vlan_scope: bool,
     /// Nanoseconds after which an idle TCP connection is closed.
@@ -31,6 +33,7 @@ impl Default for Config {
             max_flows: 2_000_000,
             max_fragment_bytes: 16 * 1024 * 1024,
             max_reassembly_bytes: 64 * 1024 * 1024,
+            max_sessions: 32_768,
             vlan_scope: true,
             tcp_idle: 3_600_000_000_000,
             tcp_brief: 30_000_000_000,

@@ -21,6 +21,7 @@ pub(crate) struct Decoded<'a> {
     pub(crate) src_mac: Option<Mac>,
     pub(crate) dst_mac: Option<Mac>,
     pub(crate) vlan: Vlan,
+    pub(crate) tunnel: Option<model::Tunnel>,
     pub(crate) net: Net<'a>,
 }
 
@@ -93,32 +94,40 @@ impl Addr {
 
     /// Whether it can be one host's: not unspecified, loopback, multicast or broadcast.
     pub(crate) fn is_host(self) -> bool {
-        match self.ip() {
-            IpAddr::V4(ip) => {
-                !(ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || ip.is_broadcast())
-            }
-            IpAddr::V6(ip) => !(ip.is_unspecified() || ip.is_loopback() || ip.is_multicast()),
+        is_host(self.ip())
+    }
+}
+
+/// As [`Addr::is_host`].
+pub(crate) fn is_host(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            !(ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || ip.is_broadcast())
         }
+        IpAddr::V6(ip) => !(ip.is_unspecified() || ip.is_loopback() || ip.is_multicast()),
     }
 }
 
 /// Decodes as far as the bytes go.
+#[inline(always)]
 pub(crate) fn frame(link: LinkType, bytes: &[u8]) -> Decoded<'_> {
     link_layer(link, bytes).unwrap_or(Decoded {
         src_mac: None,
         dst_mac: None,
         vlan: Vlan::NONE,
+        tunnel: None,
         net: Net::Malformed,
     })
 }
 
+#[inline(always)]
 fn link_layer(link: LinkType, bytes: &[u8]) -> Option<Decoded<'_>> {
-    let bare = |net| Decoded { src_mac: None, dst_mac: None, vlan: Vlan::NONE, net };
+    let bare = |net| Decoded { src_mac: None, dst_mac: None, vlan: Vlan::NONE, tunnel: None, net };
     Some(match link {
         LinkType::ETHERNET => {
             let (src, dst) = (mac_at(bytes, 6)?, mac_at(bytes, 0)?);
             let (vlan, net) = ether_type(u16_at(bytes, 12)?, bytes.get(14..)?)?;
-            Decoded { src_mac: Some(src), dst_mac: Some(dst), vlan, net }
+            Decoded { src_mac: Some(src), dst_mac: Some(dst), vlan, tunnel: None, net }
         }
         LinkType::RAW | LinkType::IPV4 | LinkType::IPV6 | LinkType(12 | 14) => bare(ip(bytes)),
         // An address family in either byte order: 2 is IPv4 everywhere, IPv6 is 10, 24, 28 or 30. The packet says it too.
@@ -126,12 +135,12 @@ fn link_layer(link: LinkType, bytes: &[u8]) -> Option<Decoded<'_>> {
         LinkType::LINUX_SLL => {
             let src = (u16_at(bytes, 4)? == 6).then(|| mac_at(bytes, 6)).flatten();
             let (vlan, net) = ether_type(u16_at(bytes, 14)?, bytes.get(16..)?)?;
-            Decoded { src_mac: src, dst_mac: None, vlan, net }
+            Decoded { src_mac: src, dst_mac: None, vlan, tunnel: None, net }
         }
         LinkType::LINUX_SLL2 => {
             let src = (*bytes.get(11)? == 6).then(|| mac_at(bytes, 12)).flatten();
             let (vlan, net) = ether_type(u16_at(bytes, 0)?, bytes.get(20..)?)?;
-            Decoded { src_mac: src, dst_mac: None, vlan, net }
+            Decoded { src_mac: src, dst_mac: None, vlan, tunnel: None, net }
         }
         LinkType::IEEE802_11 => wlan(bytes)?,
         LinkType::IEEE802_11_RADIOTAP => {
@@ -143,6 +152,7 @@ fn link_layer(link: LinkType, bytes: &[u8]) -> Option<Decoded<'_>> {
 }
 
 /// From an EtherType or 802.3 length on, through VLAN tags.
+#[inline(always)]
 fn ether_type(mut kind: u16, mut rest: &[u8]) -> Option<(Vlan, Net<'_>)> {
     let mut vlan = Vlan::NONE;
     let mut tags = 0;
@@ -181,7 +191,7 @@ fn llc(rest: &[u8]) -> Net<'_> {
 /// An 802.11 data frame (IEEE 802.11-2020 §9.2): LLC follows the MAC header.
 fn wlan(bytes: &[u8]) -> Option<Decoded<'_>> {
     let (&kind, &flags) = (bytes.first()?, bytes.get(1)?);
-    let skipped = Decoded { src_mac: None, dst_mac: None, vlan: Vlan::NONE, net: Net::Skipped };
+    let skipped = Decoded { src_mac: None, dst_mac: None, vlan: Vlan::NONE, tunnel: None, net: Net::Skipped };
     let (is_data, has_data, is_qos) = (kind & 0x0c == 0x08, kind & 0x40 == 0, kind & 0x80 != 0);
     let (to_ds, from_ds, protected, order) =
         (flags & 1 != 0, flags & 2 != 0, flags & 0x40 != 0, flags & 0x80 != 0);
@@ -210,10 +220,12 @@ fn wlan(bytes: &[u8]) -> Option<Decoded<'_>> {
         src_mac: mac_at(bytes, src),
         dst_mac: mac_at(bytes, dst),
         vlan: Vlan::NONE,
+        tunnel: None,
         net: llc(body),
     })
 }
 
+#[inline(always)]
 pub(crate) fn ip(bytes: &[u8]) -> Net<'_> {
     let packet = match bytes.first().map(|first| first >> 4) {
         Some(4) => ipv4(bytes),
@@ -224,6 +236,7 @@ pub(crate) fn ip(bytes: &[u8]) -> Net<'_> {
 }
 
 /// RFC 791 §3.1.
+#[inline(always)]
 fn ipv4(bytes: &[u8]) -> Option<Ip<'_>> {
     let head = bytes.first_chunk::<20>()?;
     let [first, _, l0, l1, i0, i1, f0, f1, ttl, proto, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *head;
@@ -308,6 +321,7 @@ pub(crate) const SYN: u8 = 2;
 pub(crate) const RST: u8 = 4;
 pub(crate) const ACK: u8 = 16;
 
+#[inline(always)]
 pub(crate) fn tcp(bytes: &[u8]) -> Option<Tcp<'_>> {
     let head = bytes.first_chunk::<14>()?;
     let [s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, length, flags] = *head;
@@ -323,6 +337,7 @@ pub(crate) fn tcp(bytes: &[u8]) -> Option<Tcp<'_>> {
 }
 
 /// A UDP header's ports and what it carries; a length of 0 (offload) or one too large is not believed.
+#[inline(always)]
 pub(crate) fn udp(bytes: &[u8]) -> Option<(u16, u16, &[u8])> {
     let (src, dst) = (u16_at(bytes, 0)?, u16_at(bytes, 2)?);
     let length = usize::from(u16_at(bytes, 4)?);

@@ -1,7 +1,6 @@
 //! The one place where dissectors are called: what they do wrong stays here.
 
-use crate::counters::{Counters, add};
-use crate::decode::Addr;
+use crate::counters::{Tally, add};
 use crate::stream::{Outcome, Reader, Stream};
 use crate::table::pick_mut;
 use dissectors::{Claim, Dissector, Malformed, Parse, Pdu, Probe, Progress, Session, Sink};
@@ -57,8 +56,9 @@ impl Registry {
     }
 
     /// Who claims a link-layer place.
-    pub(crate) fn link(&self, claim: Claim) -> Option<&'static Dissector> {
-        self.all.iter().find(|dissector| dissector.claims.contains(&claim)).copied()
+    pub(crate) fn link(&self, claim: Claim) -> Option<u8> {
+        let found = self.all.iter().position(|dissector| dissector.claims.contains(&claim))?;
+        u8::try_from(found).ok()
     }
 
     /// Asks the probes. `Ok(place)`, or whether more bytes may help.
@@ -132,13 +132,13 @@ fn weird(origin: &Origin, by: &'static str, what: &'static str, at: usize, out: 
 fn guard<T>(
     dissector: &Dissector,
     origin: &Origin,
-    counters: &mut Counters,
+    counters: &mut Tally,
     out: &mut Vec<Observation>,
     call: impl FnOnce(&mut Vec<Observation>) -> T,
 ) -> Option<T> {
     let result = catch_unwind(AssertUnwindSafe(|| call(out)));
     if result.is_err() {
-        add(&mut counters.panics, 1);
+        add(&mut counters.sum.panics, 1);
         weird(origin, dissector.name, "dissector panicked", 0, out);
     }
     result.ok()
@@ -146,14 +146,16 @@ fn guard<T>(
 
 /// Hands over one datagram.
 pub(crate) fn datagram(
-    dissector: &'static Dissector,
+    registry: &Registry,
+    place: u8,
     origin: &Origin,
     bytes: &[u8],
-    counters: &mut Counters,
+    counters: &mut Tally,
     out: &mut Vec<Observation>,
 ) {
+    let Some(dissector) = registry.get(place) else { return };
     let Parse::Datagram(parse) = dissector.parse else { return };
-    add(counters.pdus.entry(dissector.name).or_default(), 1);
+    counters.pdu(place);
     let result = guard(dissector, origin, counters, out, |out| {
         parse(&origin.pdu(bytes), &mut Sink::new(out, dissector.name, origin.no, origin.ts))
     });
@@ -182,7 +184,7 @@ struct Feed<'a> {
     session: &'a mut Option<(u8, Box<dyn Session>)>,
     registry: &'a Registry,
     origin: &'a Origin,
-    counters: &'a mut Counters,
+    counters: &'a mut Tally,
     out: &'a mut Vec<Observation>,
     hopeless: bool,
     panicked: bool,
@@ -206,7 +208,7 @@ impl Reader for Feed<'_> {
         let Some((place, session)) = self.session.as_mut() else { return Progress::Done };
         let Some(dissector) = self.registry.get(*place) else { return Progress::Done };
         let (counters, out, origin) = (&mut *self.counters, &mut *self.out, self.origin);
-        add(counters.pdus.entry(dissector.name).or_default(), 1);
+        counters.pdu(*place);
         let progress = guard(dissector, origin, counters, out, |out| {
             session.data(&origin.pdu(bytes), &mut Sink::new(out, dissector.name, origin.no, origin.ts))
         });
@@ -251,7 +253,7 @@ impl Conversation {
         seq: u32,
         ack: Option<u32>,
         bytes: &[u8],
-        counters: &mut Counters,
+        counters: &mut Tally,
         out: &mut Vec<Observation>,
     ) -> (Next, u32) {
         let from = out.len();
@@ -274,8 +276,8 @@ impl Conversation {
             dead |= feed.panicked;
         }
         self.limit_weird(out, from);
-        add(&mut counters.gaps, u64::from(total.gaps));
-        add(&mut counters.lost_bytes, total.lost);
+        add(&mut counters.sum.gaps, u64::from(total.gaps));
+        add(&mut counters.sum.lost_bytes, total.lost);
         let next =
             if total.done || dead || (hopeless && self.session.is_none()) { Next::Drop } else { Next::Keep };
         (next, total.gaps)
@@ -286,7 +288,7 @@ impl Conversation {
         &mut self,
         registry: &Registry,
         origin: &Origin,
-        counters: &mut Counters,
+        counters: &mut Tally,
         out: &mut Vec<Observation>,
     ) -> u32 {
         let mut gaps = 0u32;
@@ -296,8 +298,8 @@ impl Conversation {
                 Feed { session, registry, origin: &origin, counters, out, hopeless: false, panicked: false };
             let outcome = pick_mut(streams, origin.side).finish(&mut feed);
             gaps = gaps.saturating_add(outcome.gaps);
-            add(&mut counters.gaps, u64::from(outcome.gaps));
-            add(&mut counters.lost_bytes, outcome.lost);
+            add(&mut counters.sum.gaps, u64::from(outcome.gaps));
+            add(&mut counters.sum.lost_bytes, outcome.lost);
         }
         gaps
     }
@@ -307,7 +309,7 @@ impl Conversation {
         &mut self,
         registry: &Registry,
         origin: &Origin,
-        counters: &mut Counters,
+        counters: &mut Tally,
         out: &mut Vec<Observation>,
     ) -> u32 {
         let from = out.len();
@@ -325,8 +327,8 @@ impl Conversation {
                 break;
             }
             gaps = gaps.saturating_add(outcome.gaps);
-            add(&mut counters.gaps, u64::from(outcome.gaps));
-            add(&mut counters.lost_bytes, outcome.lost);
+            add(&mut counters.sum.gaps, u64::from(outcome.gaps));
+            add(&mut counters.sum.lost_bytes, outcome.lost);
             if let Some((place, session)) = session.as_mut()
                 && let Some(dissector) = registry.get(*place)
             {
@@ -377,9 +379,4 @@ fn reversed(origin: &Origin) -> Origin {
 /// Whether first bytes are worth a conversation: some probe says yes or may yet.
 pub(crate) fn interesting(registry: &Registry, bytes: &[u8]) -> bool {
     !matches!(registry.probe(bytes), Err(false))
-}
-
-/// Where a packet comes from, from its flow's addresses.
-pub(crate) fn ends(src: (Addr, u16), dst: (Addr, u16)) -> ((IpAddr, u16), (IpAddr, u16)) {
-    ((src.0.ip(), src.1), (dst.0.ip(), dst.1))
 }

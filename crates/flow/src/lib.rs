@@ -22,18 +22,24 @@
 )]
 
 mod bytes;
+mod clock;
 mod config;
+mod copies;
 mod counters;
 mod decode;
 mod dispatch;
 mod fragments;
 mod notice;
+mod numbers;
+mod packet;
 mod part;
 mod pieces;
+mod sessions;
 mod shard;
 mod stream;
 mod table;
+mod timers;
 
 pub use config::Config;
-pub use counters::Counters;
+pub use counters::{Counters, Heard, Quality};
 pub use shard::Shard;

@@ -13,13 +13,12 @@ const AGAIN: i64 = 60_000_000_000;
 /// less.
 const REMEMBERED: usize = 2_048;
 
-/// What was said lately in one part of the traffic.
+/// What was said lately in one part of the traffic: a name of who, which address and what kind of statement, and when.
+/// The name is seeded, so that nobody can choose what is taken for said.
 pub(crate) struct Notice {
-    lately: Box<[Option<Said>]>,
+    lately: Box<[(u64, Timestamp)]>,
+    seed: u64,
 }
-
-/// Who, which address, what kind of statement, when.
-type Said = (Mac, Option<(Vlan, Addr)>, u8, Timestamp);
 
 /// Kinds of statement, as far as remembering goes.
 const SENT: u8 = 0;
@@ -28,26 +27,26 @@ const FORWARDS: u8 = 2;
 const HEARD: u8 = 3;
 
 impl Notice {
-    pub(crate) fn new() -> Self {
-        Self { lately: vec![None; REMEMBERED].into() }
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { lately: vec![(0, Timestamp(i64::MIN)); REMEMBERED].into(), seed }
     }
 
     /// Whether it is time to say something (again).
     fn fresh(&mut self, mac: Mac, address: Option<(Vlan, Addr)>, kind: u8, ts: Timestamp) -> bool {
-        let [a, b, c, d, e, f] = mac.0;
         let bits =
             address.map_or(0, |(vlan, addr)| (addr.bits as u64) ^ (addr.bits >> 64) as u64 ^ vlan.bits());
-        let hash = mix(u64::from_be_bytes([kind, 0, a, b, c, d, e, f]), bits);
-        let Some(place) = self.lately.get_mut(hash as usize & REMEMBERED.saturating_sub(1)) else {
+        let who = u64::from(kind) << 56 | mac.to_u64();
+        // The place does not depend on the seed: what is said how often is the same for all.
+        let place = mix(who, bits);
+        let name = mix(place ^ self.seed, bits.rotate_left(32) ^ who);
+        let Some(said) = self.lately.get_mut(place as usize & REMEMBERED.saturating_sub(1)) else {
             return true;
         };
-        let said = place.is_some_and(|(m, at, k, when)| {
-            m == mac && at == address && k == kind && ts.since(when).unsigned_abs() < AGAIN.unsigned_abs()
-        });
-        if !said {
-            *place = Some((mac, address, kind, ts));
+        let fresh = said.0 != name || ts.since(said.1).unsigned_abs() >= AGAIN.unsigned_abs();
+        if fresh {
+            *said = (name, ts);
         }
-        !said
+        fresh
     }
 
     /// A station that sent something, although no address of the network layer came with it.

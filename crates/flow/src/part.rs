@@ -1,27 +1,26 @@
 //! One part of the traffic: its flows, its fragments, and what becomes of its packets.
 
-use crate::config::{Config, PARTS, mix};
-use crate::counters::{Counters, add};
-use crate::decode::{ACK, Decoded, FIN, Ip, Net, RST, SYN, Tcp, tcp, udp};
-use crate::dispatch::{Conversation, Next, Origin, Registry, datagram, ends, interesting};
+use crate::config::{Config, PARTS};
+use crate::copies::{self, Copies};
+use crate::counters::{Tally, add};
+use crate::decode::{ACK, Decoded, FIN, Fragment, Ip, Net, RST, SYN, Tcp};
+use crate::dispatch::{Conversation, Next, Origin, Registry, datagram, interesting};
 use crate::fragments::Fragments;
 use crate::notice::Notice;
-use crate::table::{Flow, Key, Table, TcpState, pick, pick_mut};
+use crate::packet::{Packet, Transport};
+use crate::sessions::Sessions;
+use crate::shard::is_truncated;
+use crate::table::{Flow, NONE, Table, pick_mut};
+use crate::timers::{Timers, is_due};
 use dissectors::Claim;
-use model::{Event, Frame, IpProto, Observation, Side, Timestamp, Vlan};
+use model::{Event, Fact, Frame, IpProto, Observation, Side, Timestamp, Vlan};
 
 /// Segments with data looked at before a connection is taken for none of ours: on any port, and on a claimed one.
 const PROBES: u8 = 4;
 const PROBES_CLAIMED: u8 = 64;
 
-/// Flows looked at for one to evict; the ones that were active since their timer was set get another turn.
+/// Flows looked at for one to evict.
 const EVICTION_TRIES: usize = 16;
-
-/// Nanoseconds within which an identical packet is a copy rather than a repetition.
-const COPY_WINDOW: i64 = 50_000_000;
-
-/// Signatures of recent packets kept for finding copies.
-const COPIES: usize = 1_024;
 
 /// What a frame's handling needs of its shard.
 pub(crate) struct Context<'a> {
@@ -30,48 +29,70 @@ pub(crate) struct Context<'a> {
     pub(crate) now: Timestamp,
     pub(crate) registry: &'a Registry,
     pub(crate) config: &'a Config,
-    pub(crate) counters: &'a mut Counters,
+    pub(crate) tally: &'a mut Tally,
     pub(crate) out: &'a mut Vec<Event>,
 }
 
 /// Tables of one part.
 pub(crate) struct Part {
     table: Table,
+    timers: Timers,
+    sessions: Sessions,
     fragments: Fragments,
     notice: Notice,
-    copies: Box<[(u64, i64)]>,
+    copies: Copies,
     /// Bytes held by conversations.
     held: usize,
     /// What the frame at hand taught; kept so that no frame allocates.
     learned: Vec<Observation>,
 }
 
-/// A packet's transport, and where it stands.
-struct Packet<'a> {
-    vlan: Vlan,
-    macs: [Option<model::Mac>; 2],
-    ip: &'a Ip<'a>,
-    /// Bytes to count.
-    length: u32,
-    payload: &'a [u8],
-    truncated: bool,
-}
-
 impl Part {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             table: Table::new(config.seed),
+            timers: Timers::new(),
+            sessions: Sessions::new(share(config.max_sessions)),
             fragments: Fragments::new(share(config.max_fragment_bytes)),
-            notice: Notice::new(),
-            copies: vec![(0, i64::MIN); COPIES].into(),
+            notice: Notice::new(config.seed),
+            copies: Copies::new(),
             held: 0,
             learned: Vec::new(),
         }
     }
 
-    pub(crate) fn frame(&mut self, cx: &mut Context<'_>, frame: &Frame<'_>, decoded: &Decoded<'_>) {
-        let macs = [decoded.src_mac, decoded.dst_mac];
-        let truncated = (frame.bytes.len() as u64) < u64::from(frame.orig_len);
+    /// Where the flow of a packet is by now. Asked for a batch of packets at once, so that their cache misses overlap.
+    #[inline]
+    pub(crate) fn find(&self, transport: &Transport<'_>) -> u32 {
+        self.table.find(&transport.key, transport.hash).unwrap_or(NONE)
+    }
+
+    /// A packet with its transport; `slot` is where its flow was a moment ago.
+    #[inline]
+    pub(crate) fn packet(&mut self, cx: &mut Context<'_>, packet: &Packet<'_, '_>, slot: u32) {
+        if !packet.ip.src.is_host() {
+            self.notice.heard(cx.no, cx.ts, packet.vlan, packet.macs[0], &mut self.learned);
+        }
+        let signature = packet.transport.signature(packet.ip);
+        match self.copies.original(signature, cx.ts.0) {
+            Some(original) => self.copy(cx, packet, original),
+            None => {
+                let slot = self.transport(cx, packet, slot);
+                self.copies.remember(signature, cx.ts.0, slot);
+            }
+        }
+        self.pass_on(cx);
+    }
+
+    /// Everything else.
+    pub(crate) fn frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        frame: &Frame<'_>,
+        decoded: &Decoded<'_>,
+        scope: u16,
+    ) {
+        let truncated = is_truncated(frame);
         // Frames that bridges keep to themselves (IEEE 802.1Q table 8-1) come from ports, not from stations.
         let between_bridges = decoded.dst_mac.is_some_and(|mac| mac.0.starts_with(&[0x01, 0x80, 0xc2, 0, 0]));
         let nameless = match decoded.net {
@@ -83,315 +104,404 @@ impl Part {
             self.notice.heard(cx.no, cx.ts, decoded.vlan, decoded.src_mac, &mut self.learned);
         }
         match decoded.net {
-            Net::Ip(ip) => self.ip(cx, decoded, &ip, truncated),
+            Net::Ip(ip) => match ip.fragment {
+                Some(place) => self.fragment(cx, decoded, &ip, place, scope, truncated),
+                None => add(&mut cx.tally.sum.malformed, 1),
+            },
             Net::Ether(kind, bytes) => {
-                self.link(cx, Claim::EtherType(kind), decoded.vlan, macs, bytes, truncated)
+                self.link(cx, Claim::EtherType(kind), decoded, bytes, scope, truncated)
             }
             Net::Snap(oui, pid, bytes) => {
-                self.link(cx, Claim::Snap { oui, pid }, decoded.vlan, macs, bytes, truncated);
+                self.link(cx, Claim::Snap { oui, pid }, decoded, bytes, scope, truncated);
             }
+            Net::Llc if decoded.tunnel.is_some() && between_bridges => add(&mut cx.tally.sum.elsewhere, 1),
             Net::Llc | Net::Skipped | Net::Malformed => {}
         }
-        cx.out.extend(self.learned.drain(..).map(Event::Observation));
+        self.pass_on(cx);
+    }
+
+    fn pass_on(&mut self, cx: &mut Context<'_>) {
+        if !self.learned.is_empty() {
+            cx.out.extend(self.learned.drain(..).map(Event::Observation));
+        }
+    }
+
+    /// A copy of a packet is counted as such. When it was seen in another VLAN, both are the same flow from now on:
+    /// an answer may be seen in that one first.
+    #[cold]
+    fn copy(&mut self, cx: &mut Context<'_>, packet: &Packet<'_, '_>, original: u32) {
+        let key = &packet.transport.key;
+        self.count_copy(cx, key.scope);
+        // No key may ever be two flows'.
+        if self.find(packet.transport) == NONE
+            && let Some(flow) = self.table.get_mut(original)
+            && flow.has_ends_of(key)
+            && flow.also == flow.key.scope
+        {
+            flow.also = key.scope;
+        }
+    }
+
+    fn count_copy(&self, cx: &mut Context<'_>, scope: u16) {
+        add(&mut cx.tally.sum.duplicates, 1);
+        cx.tally.quality(scope, |quality| add(&mut quality.duplicates, 1));
     }
 
     fn link(
         &mut self,
         cx: &mut Context<'_>,
         claim: Claim,
-        vlan: Vlan,
-        macs: [Option<model::Mac>; 2],
+        decoded: &Decoded<'_>,
         bytes: &[u8],
+        scope: u16,
         truncated: bool,
     ) {
-        if let Some(dissector) = cx.registry.link(claim) {
-            let origin = Origin::link(cx.no, cx.ts, vlan, macs, truncated);
-            datagram(dissector, &origin, bytes, cx.counters, &mut self.learned);
+        let sender = decoded.src_mac.map_or(0, model::Mac::to_u64);
+        let signature = copies::of_frame(sender, bytes);
+        if self.copies.original(signature, cx.ts.0).is_some() {
+            return self.count_copy(cx, scope);
+        }
+        self.copies.remember(signature, cx.ts.0, NONE);
+        let Some(place) = cx.registry.link(claim) else { return };
+        let (vlan, macs) = (decoded.vlan, [decoded.src_mac, decoded.dst_mac]);
+        let origin = Origin::link(cx.no, cx.ts, vlan, macs, truncated);
+        let from = self.learned.len();
+        datagram(cx.registry, place, &origin, bytes, cx.tally, &mut self.learned);
+        if decoded.tunnel.is_some() && decoded.dst_mac.is_none_or(model::Mac::is_link_local) {
+            // It speaks of the segment at the other end: who its sender is holds here too, what it is plugged in does not.
+            add(&mut cx.tally.sum.elsewhere, 1);
+            let mut place = 0usize;
+            self.learned.retain(|o| {
+                place = place.saturating_add(1);
+                place <= from || !matches!(o.fact, Fact::Attachment { .. } | Fact::Member(_))
+            });
         }
     }
 
-    fn ip(&mut self, cx: &mut Context<'_>, decoded: &Decoded<'_>, ip: &Ip<'_>, truncated: bool) {
-        self.count_copy(cx, ip);
-        let vlan = if cx.config.vlan_scope { decoded.vlan } else { Vlan::NONE };
-        let macs = [decoded.src_mac, decoded.dst_mac];
-        let mut packet = Packet { vlan, macs, ip, length: ip.length, payload: ip.payload, truncated };
-        match ip.fragment {
-            None => self.transport(cx, &packet),
-            Some(place) => {
-                let now = cx.now.0;
-                if let Some(whole) = self.fragments.add(now, ip, place, &mut cx.counters.fragments_lost) {
-                    add(&mut cx.counters.reassembled, 1);
-                    packet.length = whole.length;
-                    packet.payload = &whole.payload;
-                    packet.truncated = false;
-                    self.transport(cx, &packet);
-                }
-            }
+    fn fragment(
+        &mut self,
+        cx: &mut Context<'_>,
+        decoded: &Decoded<'_>,
+        ip: &Ip<'_>,
+        place: Fragment,
+        scope: u16,
+        truncated: bool,
+    ) {
+        let sender = (ip.src.bits as u64).rotate_left(32) ^ ip.dst.bits as u64;
+        let signature = copies::of_packet(sender, ip);
+        if self.copies.original(signature, cx.ts.0).is_some() {
+            return self.count_copy(cx, scope);
         }
-    }
-
-    /// A copy of a packet, mirrored twice or seen on both sides of a router, differs in TTL and checksum only.
-    fn count_copy(&mut self, cx: &mut Context<'_>, ip: &Ip<'_>) {
-        let fold = |x: u128| (x as u64) ^ (x >> 64) as u64;
-        let start = ip.payload.first_chunk::<16>().map_or(0, |head| fold(u128::from_be_bytes(*head)));
-        let fragment = ip.fragment.map_or(0, |f| u64::from(f.offset).saturating_add(1));
-        let name = u64::from(ip.ident) << 32 | u64::from(ip.length);
-        let hash = mix(mix(fold(ip.src.bits), fold(ip.dst.bits).rotate_left(9)), mix(name, start ^ fragment));
-        if let Some(seen) = self.copies.get_mut((hash as usize) & (COPIES.saturating_sub(1))) {
-            if seen.0 == hash && cx.ts.0.abs_diff(seen.1) <= COPY_WINDOW.unsigned_abs() && ip.dst.is_host() {
-                add(&mut cx.counters.duplicates, 1);
-            }
-            *seen = (hash, cx.ts.0);
-        }
-    }
-
-    fn transport(&mut self, cx: &mut Context<'_>, packet: &Packet<'_>) {
-        let ip = packet.ip;
-        let (ports, segment, bytes) = match IpProto(ip.proto) {
-            IpProto::TCP => match tcp(packet.payload) {
-                Some(segment) => ((segment.src, segment.dst), Some(segment), segment.payload),
-                None => return add(&mut cx.counters.malformed, 1),
-            },
-            IpProto::UDP => match udp(packet.payload) {
-                Some((src, dst, bytes)) => ((src, dst), None, bytes),
-                None => return add(&mut cx.counters.malformed, 1),
-            },
-            IpProto::SCTP => {
-                match (crate::bytes::u16_at(packet.payload, 0), crate::bytes::u16_at(packet.payload, 2)) {
-                    (Some(src), Some(dst)) => ((src, dst), None, packet.payload),
-                    _ => return add(&mut cx.counters.malformed, 1),
-                }
-            }
-            _ => ((0, 0), None, packet.payload),
+        self.copies.remember(signature, cx.ts.0, NONE);
+        let Some(whole) = self.fragments.add(cx.now.0, ip, place, &mut cx.tally.sum.fragments_lost) else {
+            return;
         };
-        let (src, dst) = ((ip.src, ports.0), (ip.dst, ports.1));
-        let (key, side) = Key::new(packet.vlan, ip.proto, src, dst);
-        self.notice.packet(cx.no, cx.ts, packet.vlan, packet.macs[0], ip, ports, bytes, &mut self.learned);
-
-        let mut slot = self.table.find(&key);
-        // A new connection between the same ports as one that has ended, or that was lost from sight.
-        if let (Some(old), Some(tcp)) = (slot, &segment)
-            && tcp.flags & (SYN | ACK | RST) == SYN
-            && self.table.get(old).is_some_and(|flow| {
-                let begun_elsewhere =
-                    pick(&flow.start, side).is_some_and(|start| start != tcp.seq.wrapping_add(1));
-                flow.tcp.ended() || begun_elsewhere
-            })
-        {
-            self.end(cx, old);
-            slot = None;
+        add(&mut cx.tally.sum.reassembled, 1);
+        let ip = Ip { fragment: None, payload: &whole.payload, length: whole.length, cut: false, ..*ip };
+        let (vlan, scope) = if cx.config.vlan_scope { (decoded.vlan, scope) } else { (Vlan::NONE, 0) };
+        match Transport::new(&ip, scope, cx.config.seed) {
+            Some(transport) => {
+                let (macs, tunnel) = ([decoded.src_mac, decoded.dst_mac], decoded.tunnel);
+                let packet = Packet { vlan, macs, tunnel, ip: &ip, transport: &transport, truncated };
+                let slot = self.find(&transport);
+                self.transport(cx, &packet, slot);
+            }
+            None => add(&mut cx.tally.sum.malformed, 1),
         }
-        let slot = slot.unwrap_or_else(|| self.open(cx, key, side));
-        let Some(flow) = self.table.get_mut(slot) else { return };
+    }
+
+    /// Counts a packet to its flow and reads it; where the flow is.
+    #[inline]
+    fn transport(&mut self, cx: &mut Context<'_>, packet: &Packet<'_, '_>, found: u32) -> u32 {
+        let Packet { ip, transport, .. } = *packet;
+        let side = transport.side;
+        if ip.proto != IpProto::TCP.0 {
+            let (no, ts, learned) = (cx.no, cx.ts, &mut self.learned);
+            let (ports, bytes) = (transport.ports, transport.bytes);
+            self.notice.packet(no, ts, packet.vlan, packet.macs[0], ip, ports, bytes, learned);
+        }
+        // A flow that the batch has opened, closed or moved since is looked for again.
+        let mut slot = if self.table.is(found, &transport.key) { found } else { self.find(transport) };
+        if self.table.get(slot).is_some_and(|flow| starts_anew(cx, flow, packet)) {
+            self.end(cx, slot);
+            slot = NONE;
+        }
+        if slot == NONE {
+            slot = self.open(cx, packet);
+        }
+        let Some(flow) = self.table.get_mut(slot) else { return NONE };
         flow.last = flow.last.max(cx.ts);
         let first_of_side = flow.packets(side) == 0;
-        let moved = pick(&flow.macs, side) != packet.macs[0];
-        add(pick_mut(&mut flow.packets, side), 1);
-        add(pick_mut(&mut flow.bytes, side), u64::from(packet.length));
+        let moved = flow.mac(side) != packet.macs[0];
+        let packets = pick_mut(&mut flow.packets, side);
+        *packets = packets.saturating_add(1);
+        add(pick_mut(&mut flow.bytes, side), u64::from(ip.length));
         if first_of_side || moved {
-            *pick_mut(&mut flow.macs, side) = packet.macs[0];
+            flow.set_mac(side, packet.macs[0]);
             let answered = flow.packets(side.other()) > 0;
-            self.notice.addresses(cx.no, cx.ts, packet.vlan, packet.macs, ip, answered, &mut self.learned);
+            let (no, ts, learned) = (cx.no, cx.ts, &mut self.learned);
+            self.notice.addresses(no, ts, packet.vlan, packet.macs, ip, answered, learned);
         }
-        match segment {
-            Some(segment) => self.tcp(cx, packet, slot, side, &segment),
-            None => {
-                let claimed =
-                    cx.registry.port(ip.proto, ports.1).or_else(|| cx.registry.port(ip.proto, ports.0));
-                if let Some((place, dissector)) =
-                    claimed.and_then(|place| Some((place, cx.registry.get(place)?)))
-                {
-                    let from = self.learned.len();
-                    let (src, dst) = ends(src, dst);
-                    let (no, ts, vlan, macs) = (cx.no, cx.ts, packet.vlan, packet.macs);
-                    let truncated = packet.truncated;
-                    let origin = Origin { no, ts, vlan, macs, src, dst, proto: ip.proto, side, truncated };
-                    datagram(dissector, &origin, bytes, cx.counters, &mut self.learned);
-                    if self.learned.len() > from {
-                        flow.found = Some(place);
-                    }
-                }
-            }
+        match &transport.segment {
+            Some(segment) => self.tcp(cx, packet, slot, segment),
+            None => self.datagram(cx, packet, slot),
+        }
+        slot
+    }
+
+    fn datagram(&mut self, cx: &mut Context<'_>, packet: &Packet<'_, '_>, slot: u32) {
+        let (registry, proto) = (cx.registry, packet.ip.proto);
+        let Some(place) = registry
+            .port(proto, packet.transport.ports.1)
+            .or_else(|| registry.port(proto, packet.transport.ports.0))
+        else {
+            return;
+        };
+        let from = self.learned.len();
+        datagram(registry, place, &origin(cx, packet), packet.transport.bytes, cx.tally, &mut self.learned);
+        if self.learned.len() > from
+            && let Some(flow) = self.table.get_mut(slot)
+        {
+            flow.find(place);
         }
     }
 
     /// Makes room for a flow and adds it.
-    fn open(&mut self, cx: &mut Context<'_>, key: Key, side: Side) -> u32 {
-        if self.table.len() >= share(cx.config.max_flows) {
-            self.evict(cx);
+    fn open(&mut self, cx: &mut Context<'_>, packet: &Packet<'_, '_>) -> u32 {
+        if self.table.len() >= share(cx.config.max_flows)
+            && let Some(slot) = self.table.least_missed(EVICTION_TRIES)
+        {
+            add(&mut cx.tally.sum.flows_evicted, 1);
+            self.end(cx, slot);
         }
-        add(&mut cx.counters.flows, 1);
-        let flow = Flow {
-            key,
-            first_no: cx.no,
-            first: cx.ts,
-            last: cx.ts,
-            packets: [0; 2],
-            bytes: [0; 2],
-            macs: [None; 2],
-            start: [None; 2],
-            tcp: TcpState::default(),
-            opener: side,
-            probed: 0,
-            found: None,
-            gaps: 0,
-            conversation: None,
-        };
-        let check = cx.now.plus(idle(cx.config, &flow));
-        self.table.insert(flow, check)
+        add(&mut cx.tally.sum.flows, 1);
+        let mut flow = Flow::new(packet.transport.key, packet.transport.side, cx.no, cx.ts);
+        flow.tunnel = cx.tally.tunnels.of(packet.tunnel);
+        let check = cx.now.plus(idle(cx.config, &flow)).seconds();
+        let slot = self.table.insert(flow, packet.transport.hash);
+        self.timers.set(&mut self.table, slot, cx.now.seconds(), check.saturating_add(1));
+        slot
     }
 
-    fn evict(&mut self, cx: &mut Context<'_>) {
-        for last_try in (0..EVICTION_TRIES).rev() {
-            let Some(slot) = self.table.soonest() else { return };
-            let Some(flow) = self.table.get(slot) else { continue };
-            let (first_no, check) = (flow.first_no, flow.last.plus(idle(cx.config, flow)));
-            if last_try > 0
-                && check > cx.now.plus(idle(cx.config, flow) / 2)
-                && check.seconds() > cx.now.seconds()
-            {
-                self.table.timer(slot, first_no, check);
-                continue;
-            }
-            add(&mut cx.counters.flows_evicted, 1);
-            return self.end(cx, slot);
-        }
-    }
-
-    fn tcp(&mut self, cx: &mut Context<'_>, packet: &Packet<'_>, slot: u32, side: Side, segment: &Tcp<'_>) {
+    fn tcp(&mut self, cx: &mut Context<'_>, packet: &Packet<'_, '_>, slot: u32, segment: &Tcp<'_>) {
+        let side = packet.transport.side;
         let Some(flow) = self.table.get_mut(slot) else { return };
         let flags = segment.flags;
-        let was_brief = is_brief(flow);
+        let had_ended = flow.ended();
         let mut seq = segment.seq;
         if flags & SYN != 0 {
             // The first byte of data follows the SYN (RFC 9293 §3.4).
             seq = seq.wrapping_add(1);
-            pick_mut(&mut flow.start, side).get_or_insert(seq);
-            let client = if flags & ACK != 0 { side.other() } else { side };
-            flow.tcp.client.get_or_insert(client);
-            flow.tcp.syn_ack |= flags & ACK != 0;
+            flow.syn(side, seq, flags & ACK != 0);
         }
-        flow.tcp.reset |= flags & RST != 0;
-        *pick_mut(&mut flow.tcp.fin, side) |= flags & FIN != 0;
         // What comes with a RST is an explanation, not data (RFC 9293 §3.5.3).
         let bytes = if flags & RST != 0 { &[] } else { segment.payload };
-        flow.tcp.data |= !bytes.is_empty();
+        flow.saw(side, flags & FIN != 0, flags & RST != 0, !bytes.is_empty());
+        let ends = flow.ended() && !had_ended;
+        if !bytes.is_empty() && flow.conversation == NONE && flow.probed < PROBES_CLAIMED {
+            self.probe(cx, packet, slot, bytes);
+        }
+        if let Some(flow) = self.table.get(slot)
+            && flow.conversation != NONE
+        {
+            self.read(cx, packet, slot, seq, segment, bytes);
+        }
+        if ends {
+            let now = cx.now.seconds();
+            let check = cx.now.plus(cx.config.tcp_brief).seconds().saturating_add(1);
+            self.timers.set(&mut self.table, slot, now, check);
+        }
+    }
 
-        if !bytes.is_empty() && flow.conversation.is_none() && flow.probed < PROBES_CLAIMED {
-            let ports = [segment.dst, segment.src];
-            let claimed = ports.iter().any(|port| cx.registry.port(packet.ip.proto, *port).is_some());
-            flow.probed = flow.probed.saturating_add(1);
-            if flow.probed <= PROBES || claimed {
-                if interesting(cx.registry, bytes) {
-                    let mut conversation = Box::<Conversation>::default();
-                    for side in [Side::Low, Side::High] {
-                        // Where nothing of a side has been passed over, its first byte is known.
-                        if let Some(start) = pick(&flow.start, side).filter(|_| flow.probed == 1) {
-                            conversation.expect(side, start);
-                        }
-                    }
-                    flow.conversation = Some(conversation);
+    /// Whether the first bytes of a connection are worth reading it.
+    fn probe(&mut self, cx: &mut Context<'_>, packet: &Packet<'_, '_>, slot: u32, bytes: &[u8]) {
+        let Some(flow) = self.table.get_mut(slot) else { return };
+        flow.probed = flow.probed.saturating_add(1);
+        let claims = |port| cx.registry.port(packet.ip.proto, port).is_some();
+        if flow.probed > PROBES && !claims(packet.transport.ports.0) && !claims(packet.transport.ports.1) {
+            flow.probed = u8::MAX;
+            return;
+        }
+        if !interesting(cx.registry, bytes) {
+            return;
+        }
+        let mut conversation = Box::<Conversation>::default();
+        for side in [Side::Low, Side::High] {
+            // Where nothing of a side has been passed over, its first byte is known.
+            if let Some(start) = flow.start(side).filter(|_| flow.probed == 1) {
+                conversation.expect(side, start);
+            }
+        }
+        if self.sessions.is_full() {
+            self.give_up_a_session(cx);
+        }
+        let number = self.sessions.add(slot, conversation);
+        if let Some(flow) = self.table.get_mut(slot) {
+            flow.conversation = number;
+        }
+    }
+
+    /// Of a few connections that are read, the one idle longest is only counted from here on.
+    fn give_up_a_session(&mut self, cx: &mut Context<'_>) {
+        let table = &self.table;
+        let idle_longest =
+            self.sessions.next_few().filter_map(|slot| table.get(slot).map(|flow| (flow.last, slot))).min();
+        if let Some((_, slot)) = idle_longest
+            && let Some(flow) = self.table.get_mut(slot)
+        {
+            let number = std::mem::replace(&mut flow.conversation, NONE);
+            flow.probed = u8::MAX;
+            if let Some(conversation) = self.sessions.remove(number) {
+                if let Some(place) = conversation.found() {
+                    flow.find(place);
                 }
-            } else {
+                self.held = self.held.saturating_sub(conversation.held());
+                add(&mut cx.tally.sum.sessions_evicted, 1);
+            }
+        }
+    }
+
+    /// Hands a segment to its conversation.
+    fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        packet: &Packet<'_, '_>,
+        slot: u32,
+        seq: u32,
+        segment: &Tcp<'_>,
+        bytes: &[u8],
+    ) {
+        let Some(flow) = self.table.get_mut(slot) else { return };
+        let Some(conversation) = self.sessions.get_mut(flow.conversation) else { return };
+        let before = conversation.held();
+        let ack = (segment.flags & ACK != 0).then_some(segment.ack);
+        let origin = origin(cx, packet);
+        let (registry, now, learned) = (cx.registry, cx.now.0, &mut self.learned);
+        let (next, mut gaps) =
+            conversation.segment(registry, &origin, now, seq, ack, bytes, cx.tally, learned);
+        self.held = self.held.saturating_sub(before).saturating_add(conversation.held());
+        if self.held > share(cx.config.max_reassembly_bytes) {
+            self.held = self.held.saturating_sub(conversation.held());
+            gaps = gaps.saturating_add(conversation.relieve(registry, &origin, cx.tally, learned));
+            self.held = self.held.saturating_add(conversation.held());
+        }
+        flow.gaps = flow.gaps.saturating_add(u16::try_from(gaps).unwrap_or(u16::MAX));
+        if let Some(place) = conversation.found() {
+            flow.find(place);
+        }
+        if matches!(next, Next::Drop) {
+            self.held = self.held.saturating_sub(conversation.held());
+            self.sessions.remove(std::mem::replace(&mut flow.conversation, NONE));
+            if flow.found().is_some() {
                 flow.probed = u8::MAX;
             }
-        }
-        if let Some(mut conversation) = flow.conversation.take() {
-            let (src, dst) = ends((packet.ip.src, segment.src), (packet.ip.dst, segment.dst));
-            let (no, ts, vlan, macs, proto) = (cx.no, cx.ts, packet.vlan, packet.macs, packet.ip.proto);
-            let origin = Origin { no, ts, vlan, macs, src, dst, proto, side, truncated: packet.truncated };
-            let before = conversation.held();
-            let ack = (flags & ACK != 0).then_some(segment.ack);
-            let (next, gaps) = conversation.segment(
-                cx.registry,
-                &origin,
-                cx.now.0,
-                seq,
-                ack,
-                bytes,
-                cx.counters,
-                &mut self.learned,
-            );
-            flow.gaps = flow.gaps.saturating_add(gaps);
-            flow.found = conversation.found().or(flow.found);
-            self.held = self.held.saturating_sub(before);
-            let over = self.held.saturating_add(conversation.held()) > share(cx.config.max_reassembly_bytes);
-            if over {
-                let gaps = conversation.relieve(cx.registry, &origin, cx.counters, &mut self.learned);
-                flow.gaps = flow.gaps.saturating_add(gaps);
-            }
-            match next {
-                Next::Keep => {
-                    self.held = self.held.saturating_add(conversation.held());
-                    flow.conversation = Some(conversation);
-                }
-                Next::Drop if flow.found.is_some() => flow.probed = u8::MAX,
-                Next::Drop => {}
-            }
-        }
-        if is_brief(flow) && !was_brief && flow.tcp.ended() {
-            let (first_no, check) = (flow.first_no, cx.now.plus(cx.config.tcp_brief));
-            self.table.timer(slot, first_no, check);
         }
     }
 
     /// Closes a flow: what its last bytes teach, and its record.
     fn end(&mut self, cx: &mut Context<'_>, slot: u32) {
         let Some(mut flow) = self.table.remove(slot) else { return };
+        let scope = flow.key.scope;
+        let vlan = if cx.config.vlan_scope { cx.tally.scopes.get(scope) } else { Vlan::NONE };
+        let [low, high] = flow.key.ends();
         let mut learned = Vec::new();
-        if let Some(mut conversation) = flow.conversation.take() {
+        if let Some(mut conversation) = self.sessions.remove(flow.conversation) {
             self.held = self.held.saturating_sub(conversation.held());
-            let key = flow.key.flow_key();
-            let (vlan, macs, proto) = (key.vlan, flow.macs, flow.key.proto);
-            let (no, ts) = (cx.no, flow.last);
-            let origin = Origin {
-                no,
-                ts,
-                vlan,
-                macs,
-                src: key.low,
-                dst: key.high,
-                proto,
-                side: Side::Low,
-                truncated: false,
-            };
-            let gaps = conversation.close(cx.registry, &origin, cx.counters, &mut learned);
-            flow.gaps = flow.gaps.saturating_add(gaps);
-            flow.found = conversation.found().or(flow.found);
+            let (no, ts, macs, proto) = (cx.no, flow.last, flow.macs(), flow.key.proto);
+            let (src, dst, side, truncated) = (low, high, Side::Low, false);
+            let origin = Origin { no, ts, vlan, macs, src, dst, proto, side, truncated };
+            let gaps = conversation.close(cx.registry, &origin, cx.tally, &mut learned);
+            flow.gaps = flow.gaps.saturating_add(u16::try_from(gaps).unwrap_or(u16::MAX));
+            if let Some(place) = conversation.found() {
+                flow.find(place);
+            }
         }
-        let proto = flow.key.proto;
+        let proto = IpProto(flow.key.proto);
+        let single = [low, high].map(|(ip, _)| crate::decode::is_host(ip));
+        if matches!(proto, IpProto::TCP | IpProto::UDP) && single == [true; 2] {
+            let one_sided = u64::from(!flow.is_two_sided());
+            add(&mut cx.tally.sum.one_sided, one_sided);
+            cx.tally.quality(scope, |quality| {
+                add(&mut quality.flows, 1);
+                add(&mut quality.one_sided, one_sided);
+                add(&mut quality.gaps, u64::from(flow.gaps));
+            });
+        }
+        for (side, (host, _), other_single) in [(Side::Low, low, single[1]), (Side::High, high, single[0])] {
+            if flow.packets(side) > 0 {
+                cx.tally.heard(scope, host, !other_single);
+            }
+        }
         let name = |place: u8| cx.registry.get(place).map(|dissector| dissector.name);
-        let claimed = |port: u16| cx.registry.port(proto, port).and_then(name);
-        let record = flow.record(claimed, flow.found.and_then(name));
-        let single = flow.key.low.is_host() && flow.key.high.is_host();
-        if record.is_one_sided() && single && matches!(IpProto(proto), IpProto::TCP | IpProto::UDP) {
-            add(&mut cx.counters.one_sided, 1);
-        }
+        let claimed = |port: u16| cx.registry.port(proto.0, port).and_then(name);
+        let tunnel = cx.tally.tunnels.get(flow.tunnel);
+        let record = flow.record(vlan, tunnel, claimed, flow.found().and_then(name));
         cx.out.push(Event::Flow { no: cx.no, record: Box::new(record), learned });
     }
 
     /// Closes what has been idle too long.
     pub(crate) fn expire(&mut self, cx: &mut Context<'_>) {
-        for slot in self.table.due(cx.now.seconds()) {
-            let Some(flow) = self.table.get(slot) else { continue };
-            let check = flow.last.plus(idle(cx.config, flow));
-            if check > cx.now {
-                let first_no = flow.first_no;
-                self.table.timer(slot, first_no, check);
-            } else {
-                self.end(cx, slot);
+        let now = cx.now.seconds();
+        while let Some((second, places)) = self.timers.due(now) {
+            for slot in places {
+                if !is_due(&self.table, slot, second) {
+                    continue;
+                }
+                let Some(flow) = self.table.get(slot) else { continue };
+                let check = flow.last.plus(idle(cx.config, flow));
+                if check > cx.now {
+                    self.timers.set(&mut self.table, slot, now, check.seconds().saturating_add(1));
+                } else {
+                    self.end(cx, slot);
+                }
             }
         }
-        self.fragments.expire(cx.now.0, &mut cx.counters.fragments_lost);
+        self.fragments.expire(cx.now.0, &mut cx.tally.sum.fragments_lost);
+    }
+
+    /// The clock of the capture was set.
+    pub(crate) fn restart_clock(&mut self, now: Timestamp) {
+        self.timers.restart(&mut self.table, now.seconds());
     }
 
     /// Closes everything.
     pub(crate) fn finish(&mut self, cx: &mut Context<'_>) {
-        for slot in self.table.all() {
+        let all: Vec<u32> = self.table.all().map(|(slot, _)| slot).collect();
+        for slot in all {
             self.end(cx, slot);
         }
         let left = self.fragments.finish();
-        add(&mut cx.counters.fragments_lost, left);
+        add(&mut cx.tally.sum.fragments_lost, left);
+    }
+}
+
+/// Whether a packet begins another flow between the same ports: the old one has been idle too long, has ended, was lost
+/// from sight, or can be counted no further.
+#[inline]
+fn starts_anew(cx: &Context<'_>, flow: &Flow, packet: &Packet<'_, '_>) -> bool {
+    let silence = cx.ts.since(flow.last);
+    if silence > cx.config.tcp_brief && silence > idle(cx.config, flow) {
+        return true;
+    }
+    let syn = packet.transport.segment.as_ref().filter(|tcp| tcp.flags & (SYN | ACK | RST) == SYN);
+    syn.is_some_and(|tcp| {
+        flow.ended()
+            || flow.start(packet.transport.side).is_some_and(|start| start != tcp.seq.wrapping_add(1))
+    }) || flow.packets(packet.transport.side) == u32::MAX
+}
+
+fn origin(cx: &Context<'_>, packet: &Packet<'_, '_>) -> Origin {
+    let (src, dst) = packet.ends();
+    Origin {
+        no: cx.no,
+        ts: cx.ts,
+        vlan: packet.vlan,
+        macs: packet.macs,
+        src,
+        dst,
+        proto: packet.ip.proto,
+        side: packet.transport.side,
+        truncated: packet.truncated,
     }
 }
 
@@ -400,15 +510,10 @@ fn share(total: usize) -> usize {
     total.div_ceil(PARTS).max(1)
 }
 
-/// Whether a TCP flow is in a state that does not last: not established, or over.
-fn is_brief(flow: &Flow) -> bool {
-    flow.tcp.ended() || (flow.tcp.client.is_some() && !flow.tcp.syn_ack && !flow.tcp.data)
-}
-
 /// How long a flow may be idle, in nanoseconds.
 fn idle(config: &Config, flow: &Flow) -> i64 {
     match IpProto(flow.key.proto) {
-        IpProto::TCP if is_brief(flow) => config.tcp_brief,
+        IpProto::TCP if flow.is_brief() => config.tcp_brief,
         IpProto::TCP => config.tcp_idle,
         _ => config.other_idle,
     }

@@ -1,12 +1,19 @@
 //! One shard: the parts of the traffic that are its own, and event time.
 
+use crate::clock::Clock;
 use crate::config::{Config, PARTS, mix};
-use crate::counters::{Counters, add};
-use crate::decode::{Decoded, Net, frame as decode};
+use crate::counters::{Counters, Tally, add};
+use crate::decode::{Decoded, Ip, Net, frame as decode};
 use crate::dispatch::Registry;
+use crate::packet::{Packet, Transport};
 use crate::part::{Context, Part};
+use crate::table::NONE;
 use dissectors::Dissector;
-use model::{Event, Frame, Timestamp};
+use model::{Event, Frame, Vlan};
+
+/// Frames decoded together before their flows are looked for together, and only then read one by one: so the cache
+/// misses of the flow table overlap. More gain nothing and fill the first-level cache.
+const BATCH: usize = 32;
 
 /// Handles the frames of its parts and steps over the rest.
 pub struct Shard {
@@ -14,10 +21,21 @@ pub struct Shard {
     config: Config,
     /// By number of the part; `None` for those of other shards.
     parts: Vec<Option<Part>>,
-    counters: Counters,
-    /// The latest time any frame has carried, whoever's it was.
-    now: Option<Timestamp>,
+    tally: Tally,
+    clock: Clock,
     last_no: u64,
+}
+
+/// A frame of the batch.
+struct Work<'a> {
+    frame: Frame<'a>,
+    decoded: Decoded<'a>,
+    /// Of a whole IP packet.
+    transport: Option<Transport<'a>>,
+    part: usize,
+    scope: u16,
+    /// Where the flow of its packet was when the batch was looked up.
+    slot: u32,
 }
 
 impl Shard {
@@ -29,44 +47,98 @@ impl Shard {
             registry: Registry::new(registry),
             config: config.clone(),
             parts: (0..PARTS).map(|n| mine(n).then(|| Part::new(config))).collect(),
-            counters: Counters::default(),
-            now: None,
+            tally: Tally::new(),
+            clock: Clock::default(),
             last_no: 0,
         }
     }
 
     /// Takes the next frames of the timeline. Events come out sorted by [`Event::order`].
-    pub fn frames<'a>(&mut self, frames: impl Iterator<Item = Frame<'a>>, out: &mut Vec<Event>) {
-        for frame in frames {
-            self.frame(&frame, out);
+    pub fn frames<'a>(&mut self, mut frames: impl Iterator<Item = Frame<'a>>, out: &mut Vec<Event>) {
+        let mut batch: Vec<Work<'a>> = Vec::with_capacity(BATCH);
+        loop {
+            for frame in frames.by_ref().take(BATCH) {
+                let decoded = decode(frame.link, frame.bytes);
+                batch.push(Work { frame, decoded, transport: None, part: 0, scope: 0, slot: NONE });
+            }
+            if batch.is_empty() {
+                return;
+            }
+            for work in &mut batch {
+                self.place(work);
+            }
+            for work in &mut batch {
+                if let (Some(transport), Some(Some(part))) = (&work.transport, self.parts.get(work.part)) {
+                    work.slot = part.find(transport);
+                }
+            }
+            for work in &batch {
+                self.work(work, out);
+            }
+            batch.clear();
         }
     }
 
-    fn frame(&mut self, frame: &Frame<'_>, out: &mut Vec<Event>) {
-        self.last_no = frame.no;
-        let from = out.len();
-        let before = self.now.unwrap_or(frame.ts);
-        if self.now.is_none_or(|now| frame.ts > now) {
-            self.now = Some(frame.ts);
-            if frame.ts.seconds() > before.seconds() {
-                self.tick(frame.no, frame.ts, out);
+    /// Whose the frame is, and what its flow is found by.
+    #[inline]
+    fn place(&mut self, work: &mut Work<'_>) {
+        work.part = part_of(&work.decoded);
+        // Numbered in every shard alike, whosever the frame is.
+        work.scope = self.tally.scopes.of(work.decoded.vlan);
+        if matches!(self.parts.get(work.part), Some(Some(_))) {
+            self.count(&work.frame, &work.decoded, work.scope);
+            if let Net::Ip(ip @ Ip { fragment: None, .. }) = &work.decoded.net {
+                let scope = if self.config.vlan_scope { work.scope } else { 0 };
+                work.transport = Transport::new(ip, scope, self.config.seed);
             }
         }
-        let decoded = decode(frame.link, frame.bytes);
-        let number = part_of(&decoded);
-        let Some(Some(part)) = self.parts.get_mut(number) else { return };
-        let now = self.now.unwrap_or(frame.ts);
-        self.counters.frame(frame, &decoded, before);
+    }
+
+    #[inline]
+    fn work(&mut self, work: &Work<'_>, out: &mut Vec<Event>) {
+        let frame = &work.frame;
+        self.last_no = frame.no;
+        let from = out.len();
+        let before = self.clock.now().unwrap_or(frame.ts);
+        let step = self.clock.frame(frame.ts);
+        if step.set {
+            for part in self.parts.iter_mut().flatten() {
+                part.restart_clock(frame.ts);
+            }
+        }
+        if step.next_second {
+            self.close(frame.no, out, Part::expire);
+        }
+        self.tally.sum.clock_steps = self.clock.steps();
+        let Some(Some(part)) = self.parts.get_mut(work.part) else { return };
+        let back = before.since(frame.ts);
+        if back > 0 {
+            add(&mut self.tally.sum.backwards, 1);
+            self.tally.sum.largest_step_back = self.tally.sum.largest_step_back.max(back);
+        }
+        if step.outlier {
+            add(&mut self.tally.sum.outliers, 1);
+        }
         let mut context = Context {
             no: frame.no,
             ts: frame.ts,
-            now,
+            now: self.clock.now().unwrap_or(frame.ts),
             registry: &self.registry,
             config: &self.config,
-            counters: &mut self.counters,
+            tally: &mut self.tally,
             out,
         };
-        part.frame(&mut context, frame, &decoded);
+        let decoded = &work.decoded;
+        match (&work.transport, &decoded.net) {
+            (Some(transport), Net::Ip(ip)) => {
+                let vlan = if context.config.vlan_scope { decoded.vlan } else { Vlan::NONE };
+                let (macs, tunnel) = ([decoded.src_mac, decoded.dst_mac], decoded.tunnel);
+                let truncated = is_truncated(frame);
+                let packet = Packet { vlan, macs, tunnel, ip, transport, truncated };
+                part.packet(&mut context, &packet, work.slot);
+            }
+            _ => part.frame(&mut context, frame, decoded, work.scope),
+        }
         // What the frame itself ended (the same ports again, a full table) joins what its time ended.
         let ended = |event: &Event| matches!(event, Event::Flow { .. });
         if out.get(from..).is_some_and(|new| new.len() > 1 && new.iter().any(ended)) {
@@ -74,27 +146,16 @@ impl Shard {
         }
     }
 
-    /// Closes what has been idle too long, in the order in which it began.
-    fn tick(&mut self, no: u64, now: Timestamp, out: &mut Vec<Event>) {
-        self.close(no, now, out, Part::expire);
-    }
-
     /// The end of the capture: closes every open flow, in the order in which they began.
     pub fn finish(&mut self, out: &mut Vec<Event>) {
-        let now = self.now.unwrap_or_default();
-        self.close(self.last_no.saturating_add(1), now, out, Part::finish);
+        self.close(self.last_no.saturating_add(1), out, Part::finish);
     }
 
-    fn close(
-        &mut self,
-        no: u64,
-        now: Timestamp,
-        out: &mut Vec<Event>,
-        which: fn(&mut Part, &mut Context<'_>),
-    ) {
+    fn close(&mut self, no: u64, out: &mut Vec<Event>, which: fn(&mut Part, &mut Context<'_>)) {
         let from = out.len();
-        let Self { registry, config, counters, parts, .. } = self;
-        let mut context = Context { no, ts: now, now, registry, config, counters, out };
+        let Self { registry, config, tally, parts, clock, .. } = self;
+        let now = clock.now().unwrap_or_default();
+        let mut context = Context { no, ts: now, now, registry, config, tally, out };
         for part in parts.iter_mut().flatten() {
             which(part, &mut context);
         }
@@ -102,12 +163,46 @@ impl Shard {
     }
 
     /// What has been counted so far.
-    pub const fn counters(&self) -> &Counters {
-        &self.counters
+    pub fn counters(&self) -> Counters {
+        self.tally.counters(|place| self.registry.get(place).map(|dissector| dissector.name))
+    }
+
+    #[inline]
+    fn count(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>, scope: u16) {
+        let truncated = is_truncated(frame);
+        let sum = &mut self.tally.sum;
+        add(&mut sum.frames, 1);
+        add(&mut sum.bytes, u64::from(frame.orig_len));
+        match decoded.net {
+            Net::Ip(_) => add(&mut sum.ip_packets, 1),
+            Net::Skipped => add(sum.skipped.entry(frame.link).or_default(), 1),
+            Net::Malformed => {}
+            _ => add(&mut sum.non_ip, 1),
+        }
+        let malformed = matches!(decoded.net, Net::Malformed);
+        let unicast = decoded.dst_mac.is_some_and(|mac| !mac.is_group());
+        add(&mut sum.truncated, u64::from(truncated));
+        add(&mut sum.malformed, u64::from(malformed));
+        if decoded.tunnel.is_some() {
+            let number = self.tally.tunnels.of(decoded.tunnel);
+            self.tally.tunnelled(number);
+        }
+        self.tally.quality(scope, |quality| {
+            add(&mut quality.frames, 1);
+            add(&mut quality.unicast, u64::from(unicast));
+            add(&mut quality.truncated, u64::from(truncated));
+            add(&mut quality.malformed, u64::from(malformed));
+        });
     }
 }
 
+/// Whether the snapshot length cut a frame.
+pub(crate) fn is_truncated(frame: &Frame<'_>) -> bool {
+    (frame.bytes.len() as u64) < u64::from(frame.orig_len)
+}
+
 /// Both directions of a conversation, and all fragments of a packet, belong to one part.
+#[inline]
 fn part_of(decoded: &Decoded<'_>) -> usize {
     let hash = match &decoded.net {
         Net::Ip(ip) => {
@@ -115,10 +210,7 @@ fn part_of(decoded: &Decoded<'_>) -> usize {
             let fold = |x: u128| (x as u64) ^ (x >> 64) as u64;
             mix(fold(a.min(b)), fold(a.max(b)))
         }
-        _ => decoded.src_mac.map_or(0, |mac| {
-            let [a, b, c, d, e, f] = mac.0;
-            mix(u64::from_be_bytes([0, 0, a, b, c, d, e, f]), 0)
-        }),
+        _ => decoded.src_mac.map_or(0, |mac| mix(mac.to_u64(), 0)),
     };
     // The upper five bits: PARTS is 32.
     (hash >> 59) as usize
@@ -126,29 +218,9 @@ fn part_of(decoded: &Decoded<'_>) -> usize {
 
 /// Sorts what was pushed since `from`.
 fn sort(out: &mut [Event], from: usize) {
-    if let Some(new) = out.get_mut(from..) {
+    if let Some(new) = out.get_mut(from..)
+        && new.len() > 1
+    {
         new.sort_by_key(Event::order);
-    }
-}
-
-impl Counters {
-    fn frame(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>, latest: Timestamp) {
-        add(&mut self.frames, 1);
-        add(&mut self.bytes, u64::from(frame.orig_len));
-        if (frame.bytes.len() as u64) < u64::from(frame.orig_len) {
-            add(&mut self.truncated, 1);
-        }
-        let back = latest.since(frame.ts);
-        if back > 0 {
-            add(&mut self.backwards, 1);
-            self.largest_step_back = self.largest_step_back.max(back);
-        }
-        match decoded.net {
-            Net::Ip(_) => add(&mut self.ip_packets, 1),
-            Net::Skipped => add(self.skipped.entry(frame.link).or_default(), 1),
-            Net::Malformed => add(&mut self.malformed, 1),
-            _ => add(&mut self.non_ip, 1),
-        }
-        self.vlan(decoded.vlan, 1);
     }
 }

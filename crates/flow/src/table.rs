@@ -1,102 +1,255 @@
-//! The flow table of one part: dense slots, an index by key, and timers without scanning.
+//! The flow table of one part: entries of two cache lines in a dense list, found by an index of their places.
+//!
+//! The index is hashbrown's; keys are hashed here, with a seed, because whoever sends packets chooses them.
 
 use crate::config::mix;
 use crate::decode::Addr;
-use crate::dispatch::Conversation;
 use hashbrown::HashTable;
-use model::{FlowKey, FlowRecord, FlowState, IpProto, Mac, OriginatorBy, Side, Timestamp, Vlan};
-use std::collections::BTreeMap;
+use model::{FlowKey, FlowRecord, FlowState, IpProto, Mac, OriginatorBy, Side, Timestamp, Tunnel, Vlan};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The canonical key in compact form.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// No place, no second, no conversation.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// The canonical key in compact form. Both ends are of one IP version, and 16 bytes each whichever it is: exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Key {
-    pub(crate) low: Addr,
-    pub(crate) high: Addr,
-    pub(crate) low_port: u16,
-    pub(crate) high_port: u16,
+    low: [u64; 2],
+    high: [u64; 2],
+    low_port: u16,
+    high_port: u16,
     pub(crate) proto: u8,
-    pub(crate) vlan: Vlan,
+    v6: bool,
+    /// Number of the VLAN scope.
+    pub(crate) scope: u16,
 }
 
 impl Key {
     /// The key of a packet, and which side sent it.
-    pub(crate) fn new(vlan: Vlan, proto: u8, src: (Addr, u16), dst: (Addr, u16)) -> (Self, Side) {
+    pub(crate) fn new(scope: u16, proto: u8, src: (Addr, u16), dst: (Addr, u16)) -> (Self, Side) {
         let (side, low, high) = if src <= dst { (Side::Low, src, dst) } else { (Side::High, dst, src) };
-        (Self { low: low.0, high: high.0, low_port: low.1, high_port: high.1, proto, vlan }, side)
+        let halves = |bits: u128| [(bits >> 64) as u64, bits as u64];
+        let key = Self {
+            low: halves(low.0.bits),
+            high: halves(high.0.bits),
+            low_port: low.1,
+            high_port: high.1,
+            proto,
+            v6: low.0.v6,
+            scope,
+        };
+        (key, side)
     }
 
-    fn hash(&self, seed: u64) -> u64 {
-        let fold = |x: u128| mix(x as u64, (x >> 64) as u64 ^ seed);
+    /// The scope is left out: one connection seen in two VLANs can be one flow.
+    pub(crate) fn hash(&self, seed: u64) -> u64 {
         let ports = u64::from(self.low_port) << 32 | u64::from(self.high_port) << 16 | u64::from(self.proto);
-        mix(
-            mix(fold(self.low.bits), fold(self.high.bits).rotate_left(17)),
-            mix(ports, self.vlan.bits() ^ seed),
-        )
+        let [low_upper, low] = self.low;
+        let [high_upper, high] = self.high;
+        let mut hash = mix(low ^ seed, high ^ ports.rotate_left(24));
+        if self.v6 {
+            hash ^= mix(low_upper ^ seed.rotate_left(32), high_upper);
+        }
+        mix(hash, ports ^ seed)
     }
 
-    pub(crate) fn flow_key(&self) -> FlowKey {
-        let (low, high) = ((self.low.ip(), self.low_port), (self.high.ip(), self.high_port));
-        FlowKey { vlan: self.vlan, proto: IpProto(self.proto), low, high }
+    fn same_ends(&self, other: &Self) -> bool {
+        Self { scope: 0, ..*self } == Self { scope: 0, ..*other }
+    }
+
+    fn addr(&self, half: [u64; 2]) -> IpAddr {
+        let [upper, lower] = half;
+        if self.v6 {
+            IpAddr::V6(Ipv6Addr::from(u128::from(upper) << 64 | u128::from(lower)))
+        } else {
+            IpAddr::V4(Ipv4Addr::from(lower as u32))
+        }
+    }
+
+    /// Address and port of both ends, the lower first.
+    pub(crate) fn ends(&self) -> [(IpAddr, u16); 2] {
+        [(self.addr(self.low), self.low_port), (self.addr(self.high), self.high_port)]
+    }
+
+    fn flow_key(&self, vlan: Vlan) -> FlowKey {
+        let [low, high] = self.ends();
+        FlowKey { vlan, proto: IpProto(self.proto), low, high }
     }
 }
 
 /// One flow. Pairs are indexed by [`Side::index`].
+#[derive(Clone, Debug, Default)]
+#[repr(align(64))]
 pub(crate) struct Flow {
     pub(crate) key: Key,
+    /// A second scope in which copies of its packets were seen; the key's own when there is none.
+    pub(crate) also: u16,
+    bits: u16,
+    /// Place in the registry of what was found by content, plus one.
+    found: u8,
+    /// Segments with data that were probed, both sides together; `u8::MAX` when no more will be.
+    pub(crate) probed: u8,
+    pub(crate) gaps: u16,
     pub(crate) first_no: u64,
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
-    pub(crate) packets: [u64; 2],
     pub(crate) bytes: [u64; 2],
-    pub(crate) macs: [Option<Mac>; 2],
+    pub(crate) packets: [u32; 2],
+    macs: [Mac; 2],
     /// Sequence number of each side's first byte, from its SYN.
-    pub(crate) start: [Option<u32>; 2],
-    pub(crate) tcp: TcpState,
-    /// Who sent the first packet seen.
-    pub(crate) opener: Side,
-    /// Segments with data that were probed, both sides together; `u8::MAX` when no more will be.
-    pub(crate) probed: u8,
-    /// Place in the registry of what was found by content.
-    pub(crate) found: Option<u8>,
-    pub(crate) gaps: u32,
-    pub(crate) conversation: Option<Box<Conversation>>,
+    start: [u32; 2],
+    /// The second in which it is looked at again.
+    pub(crate) timer: u32,
+    /// Place of its conversation.
+    pub(crate) conversation: u32,
+    /// Number of the tunnel it was first seen in.
+    pub(crate) tunnel: u16,
 }
 
-/// What the flags have told.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct TcpState {
-    /// The side that sent a SYN without ACK, or was answered by one with it.
-    pub(crate) client: Option<Side>,
-    pub(crate) syn_ack: bool,
-    pub(crate) fin: [bool; 2],
-    pub(crate) reset: bool,
-    pub(crate) data: bool,
+const _: () = assert!(size_of::<Flow>() == 128, "an entry is two cache lines");
+
+/// What is known of a flow, one bit each.
+mod bit {
+    pub(super) const USED: u16 = 1;
+    pub(super) const OPENED_BY_HIGH: u16 = 1 << 1;
+    pub(super) const CLIENT_LOW: u16 = 1 << 2;
+    pub(super) const CLIENT_HIGH: u16 = 1 << 3;
+    pub(super) const SYN_ACK: u16 = 1 << 4;
+    pub(super) const FIN_LOW: u16 = 1 << 5;
+    pub(super) const FIN_HIGH: u16 = 1 << 6;
+    pub(super) const RESET: u16 = 1 << 7;
+    pub(super) const DATA: u16 = 1 << 8;
+    pub(super) const START_LOW: u16 = 1 << 9;
+    pub(super) const START_HIGH: u16 = 1 << 10;
 }
 
-impl TcpState {
-    pub(crate) const fn ended(&self) -> bool {
-        self.reset || (self.fin[0] && self.fin[1])
+const fn of(side: Side, low: u16, high: u16) -> u16 {
+    match side {
+        Side::Low => low,
+        Side::High => high,
     }
 }
 
 impl Flow {
-    pub(crate) fn packets(&self, side: Side) -> u64 {
+    pub(crate) fn new(key: Key, opener: Side, no: u64, ts: Timestamp) -> Self {
+        Self {
+            key,
+            also: key.scope,
+            bits: bit::USED | of(opener, 0, bit::OPENED_BY_HIGH),
+            first_no: no,
+            first: ts,
+            last: ts,
+            timer: NONE,
+            conversation: NONE,
+            ..Self::default()
+        }
+    }
+
+    const fn has(&self, bits: u16) -> bool {
+        self.bits & bits != 0
+    }
+
+    /// Whether the key is this flow's, in one of its scopes.
+    fn is(&self, key: &Key) -> bool {
+        self.has(bit::USED) && (self.key == *key || (self.also == key.scope && self.key.same_ends(key)))
+    }
+
+    /// Whether it is the same conversation, whatever the scope.
+    pub(crate) fn has_ends_of(&self, key: &Key) -> bool {
+        self.has(bit::USED) && self.key.same_ends(key)
+    }
+
+    pub(crate) fn packets(&self, side: Side) -> u32 {
         pick(&self.packets, side)
     }
 
+    pub(crate) fn is_two_sided(&self) -> bool {
+        self.packets[0] > 0 && self.packets[1] > 0
+    }
+
+    pub(crate) fn mac(&self, side: Side) -> Option<Mac> {
+        Some(pick(&self.macs, side)).filter(|mac| !mac.is_zero())
+    }
+
+    pub(crate) fn macs(&self) -> [Option<Mac>; 2] {
+        [self.mac(Side::Low), self.mac(Side::High)]
+    }
+
+    pub(crate) fn set_mac(&mut self, side: Side, mac: Option<Mac>) {
+        *pick_mut(&mut self.macs, side) = mac.unwrap_or_default();
+    }
+
+    pub(crate) fn start(&self, side: Side) -> Option<u32> {
+        self.has(of(side, bit::START_LOW, bit::START_HIGH)).then(|| pick(&self.start, side))
+    }
+
+    /// A SYN: where the data of its side begins, and who is the client.
+    pub(crate) fn syn(&mut self, side: Side, start: u32, ack: bool) {
+        if self.start(side).is_none() {
+            *pick_mut(&mut self.start, side) = start;
+            self.bits |= of(side, bit::START_LOW, bit::START_HIGH);
+        }
+        if self.client().is_none() {
+            let client = if ack { side.other() } else { side };
+            self.bits |= of(client, bit::CLIENT_LOW, bit::CLIENT_HIGH);
+        }
+        if ack {
+            self.bits |= bit::SYN_ACK;
+        }
+    }
+
+    /// Flags and data of a segment.
+    pub(crate) const fn saw(&mut self, side: Side, fin: bool, reset: bool, data: bool) {
+        if fin {
+            self.bits |= of(side, bit::FIN_LOW, bit::FIN_HIGH);
+        }
+        if reset {
+            self.bits |= bit::RESET;
+        }
+        if data {
+            self.bits |= bit::DATA;
+        }
+    }
+
+    /// The side that sent a SYN without ACK, or was answered by one with it.
+    const fn client(&self) -> Option<Side> {
+        match (self.has(bit::CLIENT_LOW), self.has(bit::CLIENT_HIGH)) {
+            (true, _) => Some(Side::Low),
+            (_, true) => Some(Side::High),
+            _ => None,
+        }
+    }
+
+    /// Whether TCP is over.
+    pub(crate) const fn ended(&self) -> bool {
+        self.has(bit::RESET) || (self.has(bit::FIN_LOW) && self.has(bit::FIN_HIGH))
+    }
+
+    /// Whether TCP is in a state that does not last: not established, or over.
+    pub(crate) const fn is_brief(&self) -> bool {
+        self.ended() || (self.client().is_some() && !self.has(bit::SYN_ACK) && !self.has(bit::DATA))
+    }
+
+    pub(crate) fn found(&self) -> Option<u8> {
+        self.found.checked_sub(1)
+    }
+
+    pub(crate) fn find(&mut self, place: u8) {
+        self.found = place.saturating_add(1);
+    }
+
     fn state(&self) -> FlowState {
-        let [a, b] = self.packets;
-        let both = a > 0 && b > 0;
+        let both = self.is_two_sided();
         if self.key.proto != IpProto::TCP.0 {
             return if both { FlowState::Established } else { FlowState::Attempt };
         }
-        let TcpState { client, syn_ack, fin, reset, data } = self.tcp;
+        let got_nowhere = self.client().is_some() && !self.has(bit::SYN_ACK) && !self.has(bit::DATA);
         match () {
-            () if reset && !syn_ack && !data && client.is_some() => FlowState::Rejected,
-            () if reset => FlowState::Reset,
-            () if fin == [true, true] => FlowState::Closed,
+            () if self.has(bit::RESET) && got_nowhere => FlowState::Rejected,
+            () if self.has(bit::RESET) => FlowState::Reset,
+            () if self.ended() => FlowState::Closed,
             // A handshake that never got anywhere, or one side of it.
-            () if client.is_some() && !syn_ack && !data && !both => FlowState::Attempt,
+            () if got_nowhere && !both => FlowState::Attempt,
             () => FlowState::Established,
         }
     }
@@ -104,36 +257,42 @@ impl Flow {
     /// The record, given which ports are services' own.
     pub(crate) fn record(
         &self,
+        vlan: Vlan,
+        tunnel: Option<Tunnel>,
         claimed: impl Fn(u16) -> Option<&'static str>,
         found: Option<&'static str>,
     ) -> FlowRecord {
         let has_ports = IpProto(self.key.proto).has_ports();
         let (low, high) = (self.key.low_port, self.key.high_port);
-        let serves = |port: u16, other: u16| {
-            has_ports && (claimed(port).is_some() || port < 1024 || (port < 32_768 && other >= 32_768))
+        let [low_claimed, high_claimed] = if has_ports { [claimed(low), claimed(high)] } else { [None; 2] };
+        let serves = |claim: Option<&str>, port: u16, other: u16| {
+            has_ports && (claim.is_some() || port < 1024 || (port < 32_768 && other >= 32_768))
         };
-        let (originator, originator_by) = match (self.tcp.client, serves(low, high), serves(high, low)) {
-            (Some(client), ..) => (client, OriginatorBy::Handshake),
-            (None, true, false) => (Side::High, OriginatorBy::ServicePort),
-            (None, false, true) => (Side::Low, OriginatorBy::ServicePort),
-            (None, ..) => (self.opener, OriginatorBy::FirstPacket),
+        let opener = if self.has(bit::OPENED_BY_HIGH) { Side::High } else { Side::Low };
+        let by_port = (serves(low_claimed, low, high), serves(high_claimed, high, low));
+        let (originator, originator_by) = match (self.client(), by_port) {
+            (Some(client), _) => (client, OriginatorBy::Handshake),
+            (None, (true, false)) => (Side::High, OriginatorBy::ServicePort),
+            (None, (false, true)) => (Side::Low, OriginatorBy::ServicePort),
+            (None, _) => (opener, OriginatorBy::FirstPacket),
         };
-        let by_port = || if has_ports { claimed(low).or_else(|| claimed(high)) } else { None };
-        let ordered = |pair: [u64; 2]| [pick(&pair, originator), pick(&pair, originator.other())];
+        let macs = self.macs();
+        let responder = originator.other();
         FlowRecord {
             first_no: self.first_no,
-            key: self.key.flow_key(),
+            key: self.key.flow_key(vlan),
             originator,
             originator_by,
-            macs: [pick(&self.macs, originator), pick(&self.macs, originator.other())],
+            macs: [pick(&macs, originator), pick(&macs, responder)],
             first: self.first,
             last: self.last,
-            packets: ordered(self.packets),
-            bytes: ordered(self.bytes),
-            app: found.or_else(by_port),
+            packets: [self.packets(originator).into(), self.packets(responder).into()],
+            bytes: [pick(&self.bytes, originator), pick(&self.bytes, responder)],
+            app: found.or(low_claimed).or(high_claimed),
             app_by_content: found.is_some(),
             state: self.state(),
-            gaps: self.gaps,
+            gaps: self.gaps.into(),
+            tunnel,
         }
     }
 }
@@ -159,65 +318,67 @@ pub(crate) const fn pick_mut<T>(pair: &mut [T; 2], side: Side) -> &mut T {
 /// Flows of one part.
 pub(crate) struct Table {
     index: HashTable<u32>,
-    slots: Vec<Option<Flow>>,
+    flows: Vec<Flow>,
     free: Vec<u32>,
-    /// Second at which to look at a slot again → the slot, and the flow that was in it.
-    timers: BTreeMap<i64, Vec<(u32, u64)>>,
+    /// Where the search for a flow to evict goes on.
+    hand: usize,
     seed: u64,
 }
 
 impl Table {
     pub(crate) const fn new(seed: u64) -> Self {
-        Self { index: HashTable::new(), slots: Vec::new(), free: Vec::new(), timers: BTreeMap::new(), seed }
+        Self { index: HashTable::new(), flows: Vec::new(), free: Vec::new(), hand: 0, seed }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.index.len()
     }
 
-    pub(crate) fn find(&self, key: &Key) -> Option<u32> {
-        let is_it = |slot: &u32| self.get(*slot).is_some_and(|flow| flow.key == *key);
-        self.index.find(key.hash(self.seed), is_it).copied()
+    /// Where a key's flow is, given the key's hash.
+    #[inline]
+    pub(crate) fn find(&self, key: &Key, hash: u64) -> Option<u32> {
+        self.index.find(hash, |slot| self.is(*slot, key)).copied()
+    }
+
+    /// Whether the flow at a place is the key's.
+    #[inline]
+    pub(crate) fn is(&self, slot: u32, key: &Key) -> bool {
+        self.flows.get(slot as usize).is_some_and(|flow| flow.is(key))
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<&Flow> {
-        self.slots.get(slot as usize)?.as_ref()
+        self.flows.get(slot as usize).filter(|flow| flow.has(bit::USED))
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut Flow> {
-        self.slots.get_mut(slot as usize)?.as_mut()
+        self.flows.get_mut(slot as usize).filter(|flow| flow.has(bit::USED))
     }
 
-    /// Adds a flow that is not in the table, to be looked at again at `check`.
-    pub(crate) fn insert(&mut self, flow: Flow, check: Timestamp) -> u32 {
-        let (hash, seed, first_no) = (flow.key.hash(self.seed), self.seed, flow.first_no);
+    /// Adds a flow that is not in the table.
+    pub(crate) fn insert(&mut self, flow: Flow, hash: u64) -> u32 {
         let slot = match self.free.pop() {
             Some(slot) => {
-                if let Some(place) = self.slots.get_mut(slot as usize) {
-                    *place = Some(flow);
+                if let Some(place) = self.flows.get_mut(slot as usize) {
+                    *place = flow;
                 }
                 slot
             }
             None => {
-                self.slots.push(Some(flow));
-                u32::try_from(self.slots.len().saturating_sub(1)).unwrap_or(u32::MAX)
+                self.flows.push(flow);
+                u32::try_from(self.flows.len().saturating_sub(1)).unwrap_or(NONE)
             }
         };
-        let slots = &self.slots;
-        let rehash =
-            |slot: &u32| slots.get(*slot as usize).and_then(Option::as_ref).map_or(0, |f| f.key.hash(seed));
+        let (flows, seed) = (&self.flows, self.seed);
+        let rehash = |slot: &u32| flows.get(*slot as usize).map_or(0, |flow| flow.key.hash(seed));
         self.index.insert_unique(hash, slot, rehash);
-        self.timer(slot, first_no, check);
         slot
-    }
-
-    pub(crate) fn timer(&mut self, slot: u32, first_no: u64, check: Timestamp) {
-        self.timers.entry(check.seconds().saturating_add(1)).or_default().push((slot, first_no));
     }
 
     /// Takes a flow out.
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Flow> {
-        let flow = self.slots.get_mut(slot as usize)?.take()?;
+        let place = self.flows.get_mut(slot as usize).filter(|flow| flow.has(bit::USED))?;
+        let flow = std::mem::take(place);
         if let Ok(entry) = self.index.find_entry(flow.key.hash(self.seed), |other| *other == slot) {
             entry.remove();
         }
@@ -225,36 +386,22 @@ impl Table {
         Some(flow)
     }
 
-    /// Slots to look at by second `now`, those whose flow is still the one that was meant.
-    pub(crate) fn due(&mut self, now: i64) -> Vec<u32> {
-        let mut due = Vec::new();
-        while let Some(entry) = self.timers.first_entry().filter(|entry| *entry.key() <= now) {
-            for (slot, first_no) in entry.remove() {
-                if self.get(slot).is_some_and(|flow| flow.first_no == first_no) {
-                    due.push(slot);
-                }
-            }
-        }
-        due
+    /// Every place in use.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u32, &Flow)> {
+        (0..).zip(&self.flows).filter(|(_, flow)| flow.has(bit::USED))
     }
 
-    /// The slot that was to be looked at soonest.
-    pub(crate) fn soonest(&mut self) -> Option<u32> {
-        while let Some(mut entry) = self.timers.first_entry() {
-            match entry.get_mut().pop() {
-                Some((slot, first_no)) => {
-                    if self.get(slot).is_some_and(|flow| flow.first_no == first_no) {
-                        return Some(slot);
-                    }
-                }
-                None => drop(entry.remove()),
+    /// The flow that is missed least of the next few: one that was never answered before one that was, then the one
+    /// idle longest. The search goes round, so that what is worth keeping is not looked at again and again.
+    pub(crate) fn least_missed(&mut self, look_at: usize) -> Option<u32> {
+        let mut worst: Option<(bool, Timestamp, u32)> = None;
+        for _ in 0..look_at.min(self.flows.len()) {
+            self.hand = self.hand.checked_add(1).filter(|next| *next < self.flows.len()).unwrap_or(0);
+            if let Some(flow) = self.flows.get(self.hand).filter(|flow| flow.has(bit::USED)) {
+                let candidate = (flow.is_two_sided(), flow.last, self.hand as u32);
+                worst = Some(worst.map_or(candidate, |other| other.min(candidate)));
             }
         }
-        None
-    }
-
-    /// Every slot in use.
-    pub(crate) fn all(&self) -> Vec<u32> {
-        (0..).zip(&self.slots).filter(|(_, flow)| flow.is_some()).map(|(slot, _)| slot).collect()
+        worst.map(|(.., slot)| slot)
     }
 }

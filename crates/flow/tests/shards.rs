@@ -117,7 +117,7 @@ fn run(config: &Config, frames: &[Owned], shards: usize, batch: usize) -> (Vec<E
     rest.sort_by_key(Event::order);
     events.append(&mut rest);
     let mut counters = Counters::default();
-    all.iter().for_each(|shard| counters.merge(shard.counters()));
+    all.iter().for_each(|shard| counters.merge(&shard.counters()));
     (events, counters)
 }
 

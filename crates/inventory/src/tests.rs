@@ -140,6 +140,7 @@ fn event(no: u64, line: &str) -> Event {
                 app_by_content: true,
                 state: FlowState::Closed,
                 gaps: 0,
+                tunnel: None,
             };
             assert!(matches!(originator, Side::Low | Side::High));
             return Event::Flow { no, record: Box::new(record), learned: Vec::new() };

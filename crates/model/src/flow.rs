@@ -1,6 +1,6 @@
 //! What the flow table knows of one conversation.
 
-use crate::{DeviceId, FlowKey, Mac, Side, Timestamp};
+use crate::{DeviceId, FlowKey, Mac, Side, Timestamp, Tunnel};
 use std::fmt;
 
 /// Why one end is called the originator.
@@ -101,6 +101,8 @@ pub struct FlowRecord {
     pub state: FlowState,
     /// Holes in the TCP stream that were never filled, both directions.
     pub gaps: u32,
+    /// The tunnel or mirror encapsulation it was first seen in.
+    pub tunnel: Option<Tunnel>,
 }
 
 impl FlowRecord {

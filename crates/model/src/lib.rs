@@ -15,6 +15,7 @@ mod net;
 mod observation;
 mod text;
 mod time;
+mod tunnel;
 
 pub use class::DeviceClass;
 pub use device::{
@@ -30,3 +31,4 @@ pub use observation::{
 };
 pub use text::Text;
 pub use time::Timestamp;
+pub use tunnel::{Tunnel, TunnelKind};

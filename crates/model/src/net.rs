@@ -26,6 +26,17 @@ impl Mac {
         matches!(self.0, [0, 0, 0, 0, 0, 0])
     }
 
+    /// The six bytes as a number.
+    pub const fn to_u64(self) -> u64 {
+        let [a, b, c, d, e, f] = self.0;
+        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+    }
+
+    /// A group that no bridge forwards or that bridges speak to each other with: IEEE 802.1Q table 8-1, and Cisco's.
+    pub const fn is_link_local(self) -> bool {
+        matches!(self.0, [0x01, 0x80, 0xc2, 0, 0, _] | [0x01, 0x00, 0x0c, 0xcc | 0xcd, 0xcc | 0xcd, _])
+    }
+
     /// Whether it can stand for one device: not a group, not zero, not a redundancy protocol's shared address.
     pub fn is_device(self) -> bool {
         !self.is_group() && !self.is_zero() && self.virtual_router().is_none()

@@ -65,7 +65,7 @@ pub fn run(
         }
         shard.finish(&mut events);
         sink.take(events.drain(..))?;
-        shard.counters().clone()
+        shard.counters()
     } else {
         thread::scope(|scope| -> Result<Counters, Error> {
             let workers: Vec<_> = (0..shards)
@@ -148,13 +148,13 @@ fn work(mut shard: Shard, blocks: &Receiver<Arc<Block>>, events: &Sender<Vec<Eve
         let mut out = Vec::new();
         shard.frames(block.frames(), &mut out);
         if events.send(out).is_err() {
-            return shard.counters().clone();
+            return shard.counters();
         }
     }
     let mut out = Vec::new();
     shard.finish(&mut out);
     let _ = events.send(out);
-    shard.counters().clone()
+    shard.counters()
 }
 
 /// The next list of every worker as one, in order.

@@ -102,7 +102,7 @@ fn summary(report: &Report, outcome: &Outcome) -> Value {
         .vlans
         .iter()
         .map(|(vlan, n)| {
-            (if vlan.inner().is_none() { "untagged".into() } else { vlan.to_string() }, json!(n))
+            (if vlan.inner().is_none() { "untagged".into() } else { vlan.to_string() }, json!(n.frames))
         })
         .collect();
     json!({

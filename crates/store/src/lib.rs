@@ -6,6 +6,8 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod error;
+mod flows;
+mod migrate;
 mod read;
 mod rows;
 mod write;
@@ -18,14 +20,20 @@ use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 /// Marks a file as ours (`PRAGMA application_id`): "WARD".
 const APPLICATION_ID: i32 = 0x5741_5244;
 
 /// Every schema there ever was, in order. A step is never changed once it has left the house; a new one is added.
-const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("schema.sql"))];
+static MIGRATIONS: LazyLock<Vec<M<'_>>> = LazyLock::new(|| {
+    vec![
+        M::up(include_str!("schema.sql")),
+        M::up_with_hook(include_str!("flow-blocks.sql"), migrate::pack_flows),
+    ]
+});
 
-/// Flow records kept unless told otherwise; the oldest go first. About 130 bytes each.
+/// Flow records kept unless told otherwise; the oldest go first. About 60 bytes each.
 pub const DEFAULT_MAX_FLOWS: u64 = 5_000_000;
 
 /// An open database.
@@ -115,7 +123,7 @@ impl Store {
     }
 
     fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
-        Migrations::from_slice(MIGRATIONS).to_latest(conn).map_err(|error| match error {
+        Migrations::from_slice(&MIGRATIONS).to_latest(conn).map_err(|error| match error {
             rusqlite_migration::Error::RusqliteError { err, .. } => StoreError::from_sqlite(path, err),
             other => StoreError::Damaged { path: path.into(), what: other.to_string() },
         })

@@ -1,11 +1,11 @@
 //! Rows back into the types of `model`.
 
 use crate::StoreError;
-use crate::rows::{ORIGINATOR_BY, STATES, blob_ip, blob_mac, ip_blob};
+use crate::flows::unpack;
 use model::{
     Address, Attachment, Attribute, Change, Device, DeviceClass, DeviceId, Edge, EdgeKey, Evidence,
-    EvidenceKey, Flow, FlowKey, FlowRecord, IpProto, KeyKind, Lease, LeaseEntry, LeaseMessage, Mac, Merge,
-    Service, Side, Text, Timestamp, Vlan, Vote,
+    EvidenceKey, Flow, IpProto, KeyKind, Lease, LeaseEntry, LeaseMessage, Mac, Merge, Service, Text,
+    Timestamp, Vlan, Vote,
 };
 use rusqlite::{Connection, Row, ToSql, params_from_iter};
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,10 +69,24 @@ pub struct FlowFilter {
     pub limit: u64,
 }
 
+impl FlowFilter {
+    fn matches(&self, flow: &Flow) -> bool {
+        let r = &flow.record;
+        let ends = [r.key.low, r.key.high];
+        self.device.is_none_or(|id| flow.devices.contains(&Some(id)))
+            && self.ip.is_none_or(|ip| ends.iter().any(|end| end.0 == ip))
+            && self.port.is_none_or(|port| ends.iter().any(|end| end.1 == port))
+            && self.transport.is_none_or(|transport| r.key.proto == transport)
+            && self.app.as_deref().is_none_or(|app| r.app == Some(app))
+            && self.vlan.is_none_or(|id| r.key.vlan.inner().unwrap_or(0) == id)
+            && self.state.is_none_or(|state| r.state == state)
+    }
+}
+
 type Got<T> = Result<T, StoreError>;
 
 /// Why a row cannot be read: the column that is not what the schema says.
-struct Bad(String);
+pub(crate) struct Bad(pub(crate) String);
 
 impl From<rusqlite::Error> for Bad {
     fn from(error: rusqlite::Error) -> Self {
@@ -80,7 +94,7 @@ impl From<rusqlite::Error> for Bad {
     }
 }
 
-fn need<T>(value: Option<T>, column: &str) -> Result<T, Bad> {
+pub(crate) fn need<T>(value: Option<T>, column: &str) -> Result<T, Bad> {
     value.ok_or_else(|| Bad(format!("column {column} holds something else")))
 }
 
@@ -92,7 +106,7 @@ fn maybe_text(row: &Row<'_>, column: &str) -> Result<Option<Text>, Bad> {
     Ok(row.get::<_, Option<String>>(column)?.as_deref().and_then(Text::from_str_lossy))
 }
 
-fn time(row: &Row<'_>, column: &str) -> Result<Timestamp, Bad> {
+pub(crate) fn time(row: &Row<'_>, column: &str) -> Result<Timestamp, Bad> {
     Ok(Timestamp(row.get(column)?))
 }
 
@@ -108,17 +122,17 @@ fn maybe_ip(row: &Row<'_>, column: &str) -> Result<Option<IpAddr>, Bad> {
     row.get::<_, Option<String>>(column)?.map(|text| need(text.parse().ok(), column)).transpose()
 }
 
-fn vlan(row: &Row<'_>, column: &str) -> Result<Vlan, Bad> {
+pub(crate) fn vlan(row: &Row<'_>, column: &str) -> Result<Vlan, Bad> {
     Ok(Vlan::from_bits(row.get::<_, i64>(column)?.unsigned_abs()))
 }
 
-fn count(row: &Row<'_>, column: &str) -> Result<u64, Bad> {
+pub(crate) fn count(row: &Row<'_>, column: &str) -> Result<u64, Bad> {
     Ok(row.get::<_, i64>(column)?.unsigned_abs())
 }
 
 /// A stored application name as the `&'static str` that records carry. The names come from the registry, so there are
 /// few; a database that claims thousands of them gets none beyond the first.
-fn app_name(name: &str) -> Option<&'static str> {
+pub(crate) fn app_name(name: &str) -> Option<&'static str> {
     static NAMES: LazyLock<Mutex<BTreeSet<&'static str>>> = LazyLock::new(Mutex::default);
     let mut names = NAMES.lock().ok()?;
     if let Some(known) = names.get(name) {
@@ -353,42 +367,35 @@ impl<'a> Reader<'a> {
 
     /// Flows that match, in the order in which they ended.
     pub fn flows(&self, filter: &FlowFilter) -> Got<Vec<Flow>> {
-        let mut terms = vec!["1".to_owned()];
-        let mut params: Vec<Box<dyn ToSql>> = Vec::new();
-        let mut either = |columns: [&str; 2], value: Box<dyn ToSql>| {
-            params.push(value);
-            terms.push(format!("({} = ?{n} OR {} = ?{n})", columns[0], columns[1], n = params.len()));
-        };
-        if let Some(device) = filter.device {
-            either(["device_o", "device_r"], Box::new(device.0));
+        let fail = |error| StoreError::from_sqlite(self.name, error);
+        let limit =
+            if filter.limit == 0 { usize::MAX } else { usize::try_from(filter.limit).unwrap_or(usize::MAX) };
+        let mut statement = self.conn.prepare_cached("SELECT data FROM flows ORDER BY id").map_err(fail)?;
+        let mut rows = statement.query([]).map_err(fail)?;
+        let mut out = Vec::new();
+        while let Some(row) = rows.next().map_err(fail)? {
+            let block = row.get_ref(0).map_err(fail)?;
+            let bytes = block.as_blob().unwrap_or_default();
+            let read = unpack(bytes, app_name, |flow| {
+                if out.len() < limit && filter.matches(&flow) {
+                    out.push(flow);
+                }
+                out.len() < limit
+            });
+            read.ok_or_else(|| StoreError::Damaged {
+                path: self.name.into(),
+                what: "table flows: a block cannot be read".into(),
+            })?;
+            if out.len() >= limit {
+                break;
+            }
         }
-        if let Some(ip) = filter.ip {
-            either(["ip_o", "ip_r"], Box::new(ip_blob(ip)));
-        }
-        if let Some(port) = filter.port {
-            either(["port_o", "port_r"], Box::new(port));
-        }
-        if let Some(transport) = filter.transport {
-            either(["transport", "transport"], Box::new(transport.0));
-        }
-        if let Some(app) = &filter.app {
-            either(["app", "app"], Box::new(app.clone()));
-        }
-        if let Some(id) = filter.vlan {
-            either(["vlan & 4095", "vlan & 4095"], Box::new(id));
-        }
-        if let Some(state) = filter.state {
-            either(["state", "state"], Box::new(crate::rows::code(&STATES, &state)));
-        }
-        let limit = if filter.limit == 0 { String::new() } else { format!(" LIMIT {}", filter.limit) };
-        let sql = format!("SELECT * FROM flow WHERE {} ORDER BY rowid{limit}", terms.join(" AND "));
-        let params: Vec<&dyn ToSql> = params.iter().map(|p| &**p).collect();
-        self.query("flow", &sql, &params, flow)
+        Ok(out)
     }
 
     /// How many flow records there are.
     pub fn flow_count(&self) -> Got<u64> {
-        self.query("flow", "SELECT count(*) AS n FROM flow", &[], |row| count(row, "n"))
+        self.query("flows", "SELECT coalesce(sum(count), 0) AS n FROM flows", &[], |row| count(row, "n"))
             .map(|n| n.iter().sum())
     }
 
@@ -455,41 +462,4 @@ fn put_item(device: &mut Device, kind: &str, row: &Row<'_>) -> Result<(), Bad> {
         other => return Err(Bad(format!("column kind holds {other:?}"))),
     }
     Ok(())
-}
-
-fn flow(row: &Row<'_>) -> Result<Flow, Bad> {
-    let end = |ip: &str, port: &str| {
-        Ok::<_, Bad>((need(blob_ip(&row.get::<_, Vec<u8>>(ip)?), ip)?, row.get(port)?))
-    };
-    let mac = |column: &str| {
-        row.get::<_, Option<Vec<u8>>>(column)?.map(|blob| need(blob_mac(&blob), column)).transpose()
-    };
-    let at = |column: &str| Ok::<_, Bad>(usize::try_from(row.get::<_, i64>(column)?).unwrap_or(usize::MAX));
-    let (key, originator): (FlowKey, Side) = FlowKey::new(
-        vlan(row, "vlan")?,
-        IpProto(row.get("transport")?),
-        end("ip_o", "port_o")?,
-        end("ip_r", "port_r")?,
-    );
-    Ok(Flow {
-        record: FlowRecord {
-            first_no: count(row, "first_no")?,
-            key,
-            originator,
-            originator_by: *need(ORIGINATOR_BY.get(at("by")?), "by")?,
-            macs: [mac("mac_o")?, mac("mac_r")?],
-            first: time(row, "first")?,
-            last: time(row, "last")?,
-            packets: [count(row, "packets_o")?, count(row, "packets_r")?],
-            bytes: [count(row, "bytes_o")?, count(row, "bytes_r")?],
-            app: row.get::<_, Option<String>>("app")?.as_deref().and_then(app_name),
-            app_by_content: row.get("by_content")?,
-            state: *need(STATES.get(at("state")?), "state")?,
-            gaps: row.get("gaps")?,
-        },
-        devices: [
-            row.get::<_, Option<u32>>("device_o")?.map(DeviceId),
-            row.get::<_, Option<u32>>("device_r")?.map(DeviceId),
-        ],
-    })
 }

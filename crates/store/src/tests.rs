@@ -116,7 +116,7 @@ fn edge(client: u32) -> Edge {
     }
 }
 
-fn flow(no: u64) -> Change {
+pub(crate) fn flow(no: u64) -> Change {
     let (key, originator) =
         FlowKey::new(Vlan::single(20), IpProto::TCP, (ip("10.20.4.17"), 40_000), (ip("10.20.2.9"), 104));
     Change::Flow(Box::new(Flow {
@@ -134,6 +134,7 @@ fn flow(no: u64) -> Change {
             app_by_content: true,
             state: FlowState::Reset,
             gaps: 7,
+            tunnel: None,
         },
         devices: [Some(DeviceId(1)), None],
     }))

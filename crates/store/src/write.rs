@@ -1,6 +1,7 @@
 //! Changes into rows: one transaction a batch.
 
-use crate::rows::{ORIGINATOR_BY, STATES, code, int, ip_blob};
+use crate::flows::{BLOCK, pack};
+use crate::rows::int;
 use crate::{Run, Store, StoreError};
 use model::{Change, Device, Edge, EdgeKey, Evidence, Flow, LeaseEntry};
 use rusqlite::{Transaction, params};
@@ -20,16 +21,14 @@ impl Store {
         let (run, max_flows, name) = (self.run, self.max_flows, &self.name);
         let fail = |error| StoreError::from_sqlite(name, error);
         let tx = self.conn.transaction().map_err(fail)?;
+        let mut flows: Vec<&Flow> = Vec::new();
         for change in changes {
-            apply(&tx, run, change).map_err(fail)?;
+            match change {
+                Change::Flow(flow) => flows.push(flow),
+                other => apply(&tx, other).map_err(fail)?,
+            }
         }
-        if changes.iter().any(|change| matches!(change, Change::Flow(_))) {
-            // Row ids only grow, so the oldest flows are the ones with the lowest.
-            let newest: Option<i64> =
-                tx.query_row("SELECT max(rowid) FROM flow", [], |row| row.get(0)).map_err(fail)?;
-            let oldest = newest.unwrap_or(0).saturating_sub(int(max_flows));
-            tx.execute("DELETE FROM flow WHERE rowid <= ?1", [oldest]).map_err(fail)?;
-        }
+        put_flows(&tx, run, &flows, max_flows).map_err(fail)?;
         tx.commit().map_err(fail)
     }
 
@@ -51,7 +50,7 @@ fn run(tx: &Transaction<'_>, sql: &str, params: impl rusqlite::Params) -> Sql {
     tx.prepare_cached(sql)?.execute(params).map(drop)
 }
 
-fn apply(tx: &Transaction<'_>, run_id: i64, change: &Change) -> Sql {
+fn apply(tx: &Transaction<'_>, change: &Change) -> Sql {
     match change {
         Change::Device(device) => put_device(tx, device),
         Change::DeviceGone(id) => {
@@ -110,7 +109,8 @@ fn apply(tx: &Transaction<'_>, run_id: i64, change: &Change) -> Sql {
                 m.undone.as_ref().map(|(_, why)| why.as_str())
             ],
         ),
-        Change::Flow(flow) => put_flow(tx, run_id, flow),
+        // Gathered into blocks by the caller.
+        Change::Flow(_) => Ok(()),
         Change::Edge(edge) => put_edge(tx, edge),
         Change::EdgeGone(key) => {
             let (client, server, peer, transport, port, application) = edge_key(key);
@@ -221,39 +221,29 @@ fn put_lease(tx: &Transaction<'_>, e: &LeaseEntry) -> Sql {
     )
 }
 
-fn put_flow(tx: &Transaction<'_>, run_id: i64, flow: &Flow) -> Sql {
-    let r = &flow.record;
-    let [(ip_o, port_o), (ip_r, port_r)] = r.ends();
-    run(
-        tx,
-        "INSERT INTO flow VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-         ?20, ?21, ?22, ?23)",
-        params![
-            run_id,
-            int(r.first_no),
-            int(r.key.vlan.bits()),
-            r.key.proto.0,
-            ip_blob(ip_o),
-            port_o,
-            ip_blob(ip_r),
-            port_r,
-            code(&ORIGINATOR_BY, &r.originator_by),
-            r.macs[0].map(|mac| mac.0),
-            r.macs[1].map(|mac| mac.0),
-            r.first.0,
-            r.last.0,
-            int(r.packets[0]),
-            int(r.packets[1]),
-            int(r.bytes[0]),
-            int(r.bytes[1]),
-            r.app,
-            r.app_by_content,
-            code(&STATES, &r.state),
-            r.gaps,
-            flow.devices[0].map(|id| id.0),
-            flow.devices[1].map(|id| id.0)
-        ],
-    )
+/// Adds flow records in blocks, and lets the oldest blocks go that are not needed to keep `max`.
+pub(crate) fn put_flows(tx: &Transaction<'_>, run_id: i64, flows: &[&Flow], max: u64) -> Sql {
+    if flows.is_empty() {
+        return Ok(());
+    }
+    for block in flows.chunks(BLOCK) {
+        run(
+            tx,
+            "INSERT INTO flows (run, count, data) VALUES (?1, ?2, ?3)",
+            params![run_id, block.len() as i64, pack(block.iter().copied())],
+        )?;
+    }
+    let mut newer = tx.prepare_cached("SELECT id, count FROM flows ORDER BY id DESC")?;
+    let mut rows = newer.query([])?;
+    let mut kept = 0;
+    while let Some(row) = rows.next()? {
+        if kept >= int(max) {
+            let oldest: i64 = row.get(0)?;
+            return run(tx, "DELETE FROM flows WHERE id <= ?1", [oldest]);
+        }
+        kept += row.get::<_, i64>(1)?;
+    }
+    Ok(())
 }
 
 fn put_edge(tx: &Transaction<'_>, e: &Edge) -> Sql {

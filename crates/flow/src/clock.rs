@@ -1,0 +1,104 @@
+//! Event time: the latest time any frame has carried, but for frames that are far off on their own.
+//!
+//! One frame with a time years ahead must not end every flow, and after it none ever. So a jump is believed when the
+//! frames that follow stay there: then the clock was set, and that is counted.
+
+use model::Timestamp;
+
+/// Nanoseconds ahead (a day) and back (an hour) beyond which a frame's time has to be confirmed by those that follow.
+/// Nights pass in a capture of one device; mirrors and merged files are out of order by seconds.
+const AHEAD: i64 = 86_400_000_000_000;
+const BACK: i64 = 3_600_000_000_000;
+
+/// Frames in a row that confirm it.
+const CONFIRM: u32 = 32;
+
+#[derive(Default)]
+pub(crate) struct Clock {
+    now: Option<Timestamp>,
+    /// Frames in a row that were far ahead, or far back.
+    far: (bool, u32),
+    steps: u64,
+}
+
+/// What a frame's time did to the clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Step {
+    /// A second or more has passed.
+    pub(crate) next_second: bool,
+    /// The clock was set, ahead or back.
+    pub(crate) set: bool,
+    /// The frame is far off, and on its own so far.
+    pub(crate) outlier: bool,
+}
+
+impl Clock {
+    /// Event time; `None` before the first frame.
+    pub(crate) const fn now(&self) -> Option<Timestamp> {
+        self.now
+    }
+
+    /// How often the clock was set.
+    pub(crate) const fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    #[inline]
+    pub(crate) fn frame(&mut self, ts: Timestamp) -> Step {
+        let Some(now) = self.now else {
+            self.now = Some(ts);
+            return Step::default();
+        };
+        let ahead = ts.since(now);
+        if ahead <= AHEAD && ahead >= -BACK {
+            self.far = (false, 0);
+            if ahead <= 0 {
+                return Step::default();
+            }
+            self.now = Some(ts);
+            return Step { next_second: ts.seconds() > now.seconds(), ..Step::default() };
+        }
+        self.far_off(ts, ahead > 0)
+    }
+
+    #[cold]
+    fn far_off(&mut self, ts: Timestamp, ahead: bool) -> Step {
+        let (was_ahead, count) = self.far;
+        self.far = (ahead, if was_ahead == ahead { count.saturating_add(1) } else { 1 });
+        if self.far.1 < CONFIRM {
+            return Step { outlier: true, ..Step::default() };
+        }
+        self.far = (false, 0);
+        self.now = Some(ts);
+        self.steps = self.steps.saturating_add(1);
+        Step { next_second: ahead, set: true, outlier: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    #[test]
+    fn one_frame_far_off_moves_nothing_and_many_set_the_clock() {
+        let mut clock = Clock::default();
+        let start = 1_772_438_400 * SECOND;
+        assert_eq!(clock.frame(Timestamp(start)), Step::default());
+        assert!(clock.frame(Timestamp(start + SECOND)).next_second);
+        assert_eq!(clock.frame(Timestamp(start)), Step::default(), "a little back is nothing");
+        for far in [start + 400 * AHEAD, start - 400 * AHEAD, i64::MAX, i64::MIN] {
+            assert!(clock.frame(Timestamp(far)).outlier);
+            assert_eq!(clock.now(), Some(Timestamp(start + SECOND)), "alone it moves nothing");
+        }
+        assert!(clock.frame(Timestamp(start + 2 * SECOND)).next_second);
+        let later = start + 2 * AHEAD;
+        let steps: Vec<_> = (0..40).map(|n| clock.frame(Timestamp(later + n))).collect();
+        assert_eq!(steps.iter().filter(|step| step.outlier).count(), 31);
+        assert!(steps[31].set && clock.now() == Some(Timestamp(later + 39)));
+        let steps: Vec<_> = (0..40).map(|n| clock.frame(Timestamp(start + n))).collect();
+        assert!(steps[31].set && clock.now() == Some(Timestamp(start + 39)));
+        assert_eq!(clock.steps(), 2);
+    }
+}

@@ -1,0 +1,75 @@
+//! Small numbers for what many frames share (VLAN scopes, tunnels), so that a flow keeps two bytes of each and a frame's
+//! counts are found without searching.
+
+use std::collections::BTreeMap;
+
+/// Values told apart. More only a forger sends: those count as the default.
+const MAX: usize = 4_096;
+
+/// The values seen, in order of appearance. Number 0 is the default: untagged, no tunnel.
+pub(crate) struct Numbers<T> {
+    all: Vec<T>,
+    numbers: BTreeMap<T, u16>,
+    last: (T, u16),
+    /// Values that were one too many.
+    pub(crate) refused: u64,
+}
+
+impl<T: Copy + Default + Ord> Numbers<T> {
+    pub(crate) fn new() -> Self {
+        Self { all: vec![T::default()], numbers: BTreeMap::new(), last: (T::default(), 0), refused: 0 }
+    }
+
+    /// The number of a value. Traffic comes in runs, so the last one is tried first.
+    #[inline]
+    pub(crate) fn of(&mut self, value: T) -> u16 {
+        if value != self.last.0 {
+            self.last = (value, self.look_up(value));
+        }
+        self.last.1
+    }
+
+    fn look_up(&mut self, value: T) -> u16 {
+        if value == T::default() {
+            return 0;
+        }
+        if let Some(number) = self.numbers.get(&value) {
+            return *number;
+        }
+        match u16::try_from(self.all.len()) {
+            Ok(number) if self.all.len() < MAX => {
+                self.all.push(value);
+                self.numbers.insert(value, number);
+                number
+            }
+            _ => {
+                self.refused = self.refused.saturating_add(1);
+                0
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, number: u16) -> T {
+        self.all.get(usize::from(number)).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Vlan;
+
+    #[test]
+    fn values_keep_their_numbers_and_a_flood_of_them_is_refused() {
+        let mut scopes = Numbers::new();
+        let (a, b) = (Vlan::single(20), Vlan::single(20).push(30));
+        let numbers = [scopes.of(a), scopes.of(b), scopes.of(a), scopes.of(Vlan::NONE)];
+        assert_eq!(numbers, [1, 2, 1, 0]);
+        assert_eq!([scopes.get(1), scopes.get(2), scopes.get(9)], [a, b, Vlan::NONE]);
+        for n in 0..10_000 {
+            scopes.of(Vlan::from_bits(1 << 24 | n));
+        }
+        assert_eq!((scopes.all.len(), scopes.of(b)), (MAX, 2));
+        assert!(scopes.refused > 5_000);
+    }
+}
