@@ -1,5 +1,6 @@
 //! A segment's fields. Separators are read from the message, never assumed (HL7 v2 §2.5.4).
 
+use crate::wire::Hash;
 use model::Text;
 
 /// The separators of one message.
@@ -33,13 +34,16 @@ impl Separators {
     }
 }
 
-/// One segment, split on demand.
+/// Fields read of a segment: none that is learned from stands further back (OBR-24).
+const MAX_FIELDS: usize = 25;
+
+/// One segment, split once.
 #[derive(Clone, Copy)]
 pub(super) struct Segment<'a> {
     pub(super) separators: Separators,
-    /// What follows the first field separator.
-    body: &'a [u8],
-    /// Number of the first field in `body`.
+    /// What follows the first field separator, field by field.
+    fields: [&'a [u8]; MAX_FIELDS],
+    /// Number of the first field.
     first: usize,
 }
 
@@ -47,7 +51,16 @@ impl<'a> Segment<'a> {
     /// A segment of three letters and its fields.
     pub(super) fn new(separators: Separators, raw: &'a [u8]) -> Self {
         let body = raw.get(4..).filter(|_| raw.get(3) == Some(&separators.field)).unwrap_or_default();
-        Self { separators, body, first: 1 }
+        let mut fields = [&[][..]; MAX_FIELDS];
+        let mut ends = memchr::memchr_iter(separators.field, body);
+        let mut from = 0;
+        for field in &mut fields {
+            let end = ends.next();
+            *field = body.get(from..end.unwrap_or(body.len())).unwrap_or_default();
+            let Some(end) = end else { break };
+            from = end.saturating_add(1);
+        }
+        Self { separators, fields, first: 1 }
     }
 
     /// A header segment, whose first field is the separator itself.
@@ -57,9 +70,20 @@ impl<'a> Segment<'a> {
 
     /// Field `n`, counted as the standard does, from 1; empty when the segment is shorter.
     pub(super) fn field(&self, n: usize) -> Field<'a> {
-        let raw =
-            n.checked_sub(self.first).and_then(|skip| split(self.body, self.separators.field).nth(skip));
+        let raw = n.checked_sub(self.first).and_then(|place| self.fields.get(place)).copied();
         Field { separators: self.separators, raw: raw.unwrap_or_default() }
+    }
+
+    /// What a header says besides what is new in every message: its time, security, control id, sequence number and
+    /// continuation pointer (MSH-7, 8, 10, 13, 14).
+    pub(super) fn standing(&self) -> u64 {
+        let mut hash = Hash::default();
+        for (n, field) in (self.first..).zip(&self.fields) {
+            if !matches!(n, 7 | 8 | 10 | 13 | 14) {
+                hash.add(field);
+            }
+        }
+        hash.get()
     }
 }
 
@@ -71,8 +95,13 @@ pub(super) struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.raw.is_empty()
+    }
+
+    /// A name for all of it.
+    pub(super) fn hash(&self) -> u64 {
+        Hash::of(self.raw)
     }
 
     /// Its repetitions, at most `most`.

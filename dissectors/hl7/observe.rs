@@ -2,19 +2,23 @@
 
 use super::message::{Field, Segment, Separators};
 use super::tables::{DEVICES, IMAGING, LABORATORY, SENDERS};
+use crate::wire::Hash;
 use crate::{Pdu, Sink};
 use model::{
     Attribute, Confidence, DeviceClass, Equipment, EquipmentAttribute, Fact, Relation, Side, Subject, Text,
     Timestamp,
 };
 use std::collections::{BTreeSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 
 /// Requests of one side that wait for an answer.
 const MAX_WAITING: usize = 64;
 
 /// Different facts remembered as said; each is said again after an hour.
 const MAX_SAID: usize = 256;
+
+/// Headers remembered of one side: everything that such a header says has been said.
+const MAX_HEADERS: usize = 16;
 
 /// Different pieces of equipment remembered of one connection.
 const MAX_EQUIPMENT: usize = 16;
@@ -44,11 +48,24 @@ struct Waiting {
 struct Piece {
     equipment: Equipment,
     field: &'static str,
+    /// Name of the bytes that began it: the same again says nothing new.
+    begun_by: u64,
+}
+
+/// What follows from a header that was read before.
+#[derive(Clone)]
+struct Heading {
+    name: u64,
+    own_eui64: Option<Text>,
+    /// What it asks; `None` for an answer.
+    asks: Option<Text>,
+    is_answer: bool,
 }
 
 /// What is known of one direction.
 #[derive(Default)]
 struct Talk {
+    headings: Vec<Heading>,
     waiting: VecDeque<Waiting>,
     in_batch: bool,
     /// Whether the message at hand answers another.
@@ -89,15 +106,20 @@ impl Conversation {
         confidence: Confidence,
         fact: Fact,
     ) {
-        if self.said_since.is_none_or(|since| pdu.ts.since(since) >= HOUR) || self.said.len() >= MAX_SAID {
-            self.said.clear();
-            self.said_since = Some(pdu.ts);
-        }
-        let mut hasher = DefaultHasher::new();
-        (subject, field).hash(&mut hasher);
-        fact.to_string().hash(&mut hasher);
-        if self.said.insert(hasher.finish()) {
+        self.forget(pdu.ts, MAX_SAID);
+        if self.said.insert(name(&subject, field, &fact)) {
             sink.learn(subject, field, confidence, fact);
+        }
+    }
+
+    /// After an hour, or when more than `most` is remembered, everything may be said again.
+    fn forget(&mut self, ts: Timestamp, most: usize) {
+        if self.said_since.is_none_or(|since| ts.since(since) >= HOUR) || self.said.len() >= most {
+            self.said.clear();
+            self.said_since = Some(ts);
+            for talk in &mut self.talks {
+                talk.headings.clear();
+            }
         }
     }
 
@@ -127,6 +149,16 @@ impl Conversation {
         sink: &mut Sink<'_>,
     ) {
         let segment = Segment::header(separators, raw);
+        self.forget(pdu.ts, MAX_SAID);
+        let name = segment.standing();
+        let talk = self.talk(pdu.side);
+        if kind == Kind::Message
+            && let Some(heading) = talk.headings.iter().find(|heading| heading.name == name).cloned()
+        {
+            talk.own_eui64 = heading.own_eui64;
+            talk.is_answer = heading.is_answer;
+            return self.ask_if_named(segment, heading.asks, pdu, sink);
+        }
         // An answer is signed by who answers; a message by its author, and an engine may pass it on as it is.
         let own =
             if segment.field(9).component(1) == b"ACK" { Confidence::STATED } else { Confidence::NAMED };
@@ -156,7 +188,15 @@ impl Conversation {
             eui64(segment.field(3).component(2)).or_else(|| eui64(segment.field(3).component(1)));
         talk.is_answer = false;
         match kind {
-            Kind::Message => self.message(segment, pdu, sink),
+            Kind::Message => {
+                let asks = self.message(segment, pdu, sink);
+                let talk = self.talk(pdu.side);
+                if talk.headings.len() < MAX_HEADERS {
+                    let (own_eui64, asks, is_answer) = (talk.own_eui64.clone(), asks.clone(), talk.is_answer);
+                    talk.headings.push(Heading { name, own_eui64, asks, is_answer });
+                }
+                self.ask_if_named(segment, asks, pdu, sink);
+            }
             Kind::Batch | Kind::File => {
                 // BHS-11 and FHS-11 name the batch; one answer may stand for all of it.
                 talk.in_batch = true;
@@ -170,7 +210,8 @@ impl Conversation {
         }
     }
 
-    fn message(&mut self, segment: Segment<'_>, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
+    /// What a message's header says; what it asks, when it is no answer.
+    fn message(&mut self, segment: Segment<'_>, pdu: &Pdu<'_>, sink: &mut Sink<'_>) -> Option<Text> {
         let stated = Confidence::STATED;
         let (sender, receiver) = (pdu.sender(), pdu.receiver());
         let name = segment.field(9);
@@ -183,15 +224,15 @@ impl Conversation {
         ] {
             self.is(pdu, sink, sender, field, stated, attribute, segment.field(n).text(1));
         }
-        let Some(kind) = kind else { return };
+        let kind = kind?;
         let modes = [segment.field(15).text(1), segment.field(16).text(1)];
         let mode = if modes.iter().any(Option::is_some) { "enhanced" } else { "original" };
         if kind.as_str() == "ACK" {
             self.talk(pdu.side).is_answer = true;
-            return;
+            return None;
         }
         let text = event.as_ref().map_or_else(|| kind.to_string(), |event| format!("{kind}^{event}"));
-        let Some(text) = Text::from_str_lossy(&text) else { return };
+        let text = Text::from_str_lossy(&text)?;
         self.is(
             pdu,
             sink,
@@ -216,16 +257,20 @@ impl Conversation {
                 );
             }
         }
+        Some(text)
+    }
+
+    fn ask_if_named(&mut self, segment: Segment<'_>, asks: Option<Text>, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
         let id = segment.field(10).component(1);
-        if !id.is_empty() {
+        if let Some(kind) = asks.filter(|_| !id.is_empty()) {
             let in_batch = self.talk(pdu.side).in_batch;
-            self.ask(id, text, in_batch, pdu, sink);
+            self.ask(id, kind, in_batch, pdu, sink);
         }
     }
 
     /// Remembers a request.
     fn ask(&mut self, id: &[u8], kind: Text, in_batch: bool, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
-        let id = hash(id);
+        let id = Hash::of(id);
         let talk = self.talk(pdu.side);
         talk.waiting.push_back(Waiting { id, kind, ts: pdu.ts, committed: false, in_batch });
         if talk.waiting.len() > MAX_WAITING
@@ -244,19 +289,20 @@ impl Conversation {
         {
             last.ts = pdu.ts;
         }
-        let segment = Segment::new(separators, raw);
-        match raw.first_chunk::<3>() {
-            Some(b"OBX") => self.observation(segment, pdu, sink),
-            Some(b"SFT") => self.software(segment, pdu, sink),
-            Some(b"OBR") => self.order(segment, pdu, sink),
-            Some(b"EQU") => self.equipment(segment, pdu, sink),
-            Some(b"INV") => self.inventory(segment, pdu, sink),
-            Some(b"PRT") => self.participation(segment, pdu, sink),
-            Some(b"MSA") => self.answer(segment, pdu, sink),
-            Some(b"ERR") => self.error(segment, pdu, sink),
-            Some(b"BTS" | b"FTS") => self.talk(pdu.side).in_batch = false,
-            _ => {}
-        }
+        let read = match raw.first_chunk::<3>() {
+            Some(b"OBX") => Self::observation,
+            Some(b"SFT") => Self::software,
+            Some(b"OBR") => Self::order,
+            Some(b"EQU") => Self::equipment,
+            Some(b"INV") => Self::inventory,
+            Some(b"PRT") => Self::participation,
+            Some(b"MSA") => Self::answer,
+            Some(b"ERR") => Self::error,
+            Some(b"BTS" | b"FTS") => return self.talk(pdu.side).in_batch = false,
+            // Stepped over: patients, visits, orders, notes.
+            _ => return,
+        };
+        read(self, Segment::new(separators, raw), pdu, sink);
     }
 
     /// SFT (§2.15.12).
@@ -382,7 +428,9 @@ impl Conversation {
 
     /// An entity identifier of a piece of equipment: identifier, namespace, universal id, its type.
     fn piece(&mut self, field: &'static str, id: Field<'_>, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
-        if id.is_empty() {
+        let begun_by = id.hash();
+        if id.is_empty() || self.talk(pdu.side).piece.as_ref().is_some_and(|piece| piece.begun_by == begun_by)
+        {
             return;
         }
         let found = [3, 1].into_iter().find_map(|n| eui64(id.component(n)));
@@ -400,6 +448,9 @@ impl Conversation {
             && let Some(value) = id.text(2)
         {
             self.add(field, Attribute::other("hl7.equipment_namespace"), value, pdu.side);
+        }
+        if let Some(piece) = self.talk(pdu.side).piece.as_mut() {
+            piece.begun_by = begun_by;
         }
     }
 
@@ -439,7 +490,7 @@ impl Conversation {
             class,
             attributes: code.into_iter().collect(),
         };
-        talk.piece = Some(Piece { equipment, field });
+        talk.piece = Some(Piece { equipment, field, begun_by: 0 });
     }
 
     /// Adds an attribute to the piece at hand.
@@ -454,7 +505,7 @@ impl Conversation {
 
     /// Says what is known of the piece at hand.
     fn flush(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
-        if let Some(Piece { equipment, field }) = self.talk(pdu.side).piece.take() {
+        if let Some(Piece { equipment, field, .. }) = self.talk(pdu.side).piece.take() {
             let behind = equipment.relation == Relation::Behind;
             let fact = Fact::Equipment(Box::new(equipment));
             self.say(pdu, sink, pdu.sender(), field, Confidence::STATED, fact);
@@ -490,7 +541,7 @@ impl Conversation {
         if !matches!(code.as_str(), "AA" | "AE" | "AR" | "CA" | "CE" | "CR") {
             return;
         }
-        let id = hash(segment.field(2).component(1));
+        let id = Hash::of(segment.field(2).component(1));
         let waiting = &mut self.talk(pdu.side.other()).waiting;
         let Some(at) = waiting.iter().position(|request| request.id == id) else { return };
         // A commit acknowledgement comes first in enhanced mode (§2.9.3); the application's own follows.
@@ -566,10 +617,43 @@ fn eui64(raw: &[u8]) -> Option<Text> {
     if whole && letters { Text::new(&digits.to_ascii_lowercase()) } else { None }
 }
 
-fn hash(raw: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    raw.hash(&mut hasher);
-    hasher.finish()
+/// What a fact is remembered by.
+fn name(subject: &Subject, field: &str, fact: &Fact) -> u64 {
+    let mut hash = Hash::default();
+    if let Some((vlan, ip)) = subject.address() {
+        hash.number(vlan.bits());
+        match ip {
+            IpAddr::V4(v4) => hash.add(&v4.octets()),
+            IpAddr::V6(v6) => hash.add(&v6.octets()),
+        }
+    }
+    hash.add(field.as_bytes());
+    match fact {
+        Fact::Is { attribute, value } => {
+            hash.add(attribute.as_str().as_bytes());
+            hash.add(value.as_str().as_bytes());
+        }
+        Fact::Role { class, weight } => {
+            hash.add(class.as_str().as_bytes());
+            hash.number(u64::from(*weight));
+        }
+        Fact::Equipment(equipment) => {
+            hash.number(equipment.relation as u64);
+            hash.add(equipment.class.map_or("", DeviceClass::as_str).as_bytes());
+            let texts =
+                [&equipment.id, &equipment.ae_title].map(|text| text.as_ref().map_or("", Text::as_str));
+            for text in [equipment.scheme, texts[0], texts[1]] {
+                hash.add(text.as_bytes());
+            }
+            for EquipmentAttribute { attribute, field, value } in &equipment.attributes {
+                for text in [attribute.as_str(), field, value.as_str()] {
+                    hash.add(text.as_bytes());
+                }
+            }
+        }
+        other => hash.add(other.to_string().as_bytes()),
+    }
+    hash.get()
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Encodings that several protocols share. No dissector uses another; they meet here.
 
+mod hash;
 mod location;
 mod software;
 
+pub use hash::Hash;
 pub use location::{Civic, address_of_family, civic_address, coordinates};
 pub use software::{system_description, version_lines};
 

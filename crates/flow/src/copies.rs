@@ -7,6 +7,7 @@
 
 use crate::config::mix;
 use crate::decode::Ip;
+use model::IpProto;
 
 /// Nanoseconds within which an identical packet is a copy rather than a repetition. Mirrors and routers need microseconds;
 /// a busy switch some milliseconds. Senders repeat after 200 ms at the earliest (RFC 6298 §2.4 says a second).
@@ -65,7 +66,9 @@ pub(crate) fn of_packet(ends: u64, ip: &Ip<'_>) -> u64 {
         Some(head) => (word(head, 0), word(head, 8), word(head, 16)),
         None => (word(ip.payload, 0), word(ip.payload, 8), word(ip.payload, 16)),
     };
-    mix(mix(ends ^ name, first ^ place.rotate_left(40)), mix(second, third ^ ends))
+    let hash = mix(mix(ends ^ name, first ^ place.rotate_left(40)), mix(second, third ^ ends));
+    // UDP without a checksum says nothing of its data by its header (RFC 768): all of it is looked at.
+    if ip.proto == IpProto::UDP.0 && first >> 48 == 0 { of_frame(hash, ip.payload) } else { hash }
 }
 
 /// A whole frame above its addresses.
@@ -111,6 +114,15 @@ mod tests {
             let mut other = bytes.clone();
             other[at] ^= 1;
             assert_eq!(copies.original(name(5, 64, &other), 1_000), None, "byte {at} differs");
+        }
+        for (checksum, same) in [(7, true), (0, false)] {
+            let (mut one, mut other) = ([9; 40], [9; 40]);
+            (one[6..8].fill(checksum), other[6..8].fill(checksum));
+            other[30] = 1;
+            let name = |bytes| of_packet(7, &Ip { proto: 17, ..packet(0, 64, bytes) });
+            copies.remember(name(&one), 1_000, 4);
+            let found = copies.original(name(&other), 1_000);
+            assert_eq!(found.is_some(), same, "where the checksum is {checksum}, the data is looked at");
         }
         assert_eq!(copies.original(name(6, 64, &bytes), 1_000), None, "another identification");
         assert_eq!(copies.original(name(5, 64, &bytes[..39]), 1_000), None, "another length");

@@ -15,6 +15,9 @@ impl Text {
 
     /// Cleans `bytes`; `None` when nothing printable is left.
     pub fn new(bytes: &[u8]) -> Option<Self> {
+        if let Some(plain) = plain(bytes) {
+            return Some(Self(plain.into()));
+        }
         // Four times the cap is enough: the longest UTF-8 character is four bytes.
         let head = bytes.get(..Self::MAX * 4).unwrap_or(bytes);
         Self::from_str_lossy(&String::from_utf8_lossy(head))
@@ -22,6 +25,9 @@ impl Text {
 
     /// Cleans text that is already characters; `None` when nothing printable is left.
     pub fn from_str_lossy(text: &str) -> Option<Self> {
+        if let Some(plain) = plain(text.as_bytes()) {
+            return Some(Self(plain.into()));
+        }
         let mut out = String::with_capacity(text.len().min(Self::MAX));
         for c in text.trim_matches(|c: char| c.is_whitespace() || c == '\0').chars() {
             let c = if hidden(c) { ' ' } else { c };
@@ -38,6 +44,13 @@ impl Text {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// What nothing has to be done to, as most names are: printable ASCII that neither begins nor ends with a space.
+fn plain(bytes: &[u8]) -> Option<&str> {
+    let ends = bytes.first()? != &b' ' && bytes.last()? != &b' ';
+    let clean = ends && bytes.len() <= Text::MAX && bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
+    if clean { std::str::from_utf8(bytes).ok() } else { None }
 }
 
 /// Control characters and the marks that reorder or hide the text around them (Unicode bidi controls, zero widths).
