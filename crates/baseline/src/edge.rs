@@ -120,11 +120,15 @@ impl State {
                 latency.saturating_record((nanos / 1_000).min(MAX_LATENCY));
             }
         }
-        let key = (kind.clone(), outcome.clone());
-        let fits = self.exchanges.len() < max_kinds || self.exchanges.contains_key(&key);
-        if fits {
-            let count = self.exchanges.entry(key).or_default();
+        // There are few, and most of the time it is one of them.
+        let known = self.exchanges.iter_mut().find(|((k, o), _)| k == kind && o == outcome);
+        if let Some((_, count)) = known {
             *count = count.saturating_add(1);
+            return true;
+        }
+        let fits = self.exchanges.len() < max_kinds;
+        if fits {
+            self.exchanges.insert((kind.clone(), outcome.clone()), 1);
         }
         fits
     }

@@ -49,7 +49,9 @@ pub struct Counters {
 pub struct Baseline {
     config: Config,
     counters: Counters,
-    edges: BTreeMap<EdgeKey, State>,
+    /// By client: most look-ups then compare few keys.
+    edges: BTreeMap<DeviceId, BTreeMap<EdgeKey, State>>,
+    count: usize,
     /// Who is asked by whom: finds the edges of a server.
     clients_of: BTreeSet<(DeviceId, DeviceId)>,
     /// Edges used only once, by when that was.
@@ -65,6 +67,7 @@ impl Baseline {
             config,
             counters: Counters { edges_evicted: 0, edges_refused: 0, kinds_refused: 0, without_client: 0 },
             edges: BTreeMap::new(),
+            count: 0,
             clients_of: BTreeSet::new(),
             once: BTreeSet::new(),
             dirty: Vec::new(),
@@ -101,7 +104,7 @@ impl Baseline {
 
     /// Every edge as it stands, by key.
     pub fn edges(&self) -> impl Iterator<Item = Edge> {
-        self.edges.iter().map(|(key, state)| state.row(key))
+        self.edges.values().flatten().map(|(key, state)| state.row(key))
     }
 
     /// Takes in what an event meant.
@@ -135,7 +138,7 @@ impl Baseline {
         dirty.sort_unstable();
         dirty.dedup();
         for key in dirty {
-            if let Some(state) = self.edges.get_mut(&key)
+            if let Some(state) = self.edge(&key)
                 && std::mem::take(&mut state.dirty)
             {
                 state.written = true;
@@ -148,7 +151,7 @@ impl Baseline {
     /// Counts something on an edge, new if need be. `count` says how many kinds of request did not fit.
     fn update(&mut self, key: EdgeKey, ts: Timestamp, count: impl FnOnce(&mut State, usize) -> u64) {
         let max_kinds = self.config.max_kinds_per_edge;
-        if let Some(state) = self.edges.get_mut(&key) {
+        if let Some(state) = self.edges.get_mut(&key.client).and_then(|edges| edges.get_mut(&key)) {
             let (was_dirty, was_habit, last) = (state.dirty, state.is_habit(), state.last);
             self.counters.kinds_refused += count(state, max_kinds);
             let place = (!state.is_habit()).then_some(state.last);
@@ -161,7 +164,7 @@ impl Baseline {
             }
             return;
         }
-        if self.edges.len() >= self.config.max_edges && !self.evict() {
+        if self.count >= self.config.max_edges && !self.evict() {
             self.counters.edges_refused += 1;
             return;
         }
@@ -178,11 +181,22 @@ impl Baseline {
         if !state.is_habit() {
             self.once.insert((state.last, key.clone()));
         }
-        self.edges.insert(key, state);
+        if self.edges.entry(key.client).or_default().insert(key, state).is_none() {
+            self.count += 1;
+        }
+    }
+
+    fn edge(&mut self, key: &EdgeKey) -> Option<&mut State> {
+        self.edges.get_mut(&key.client)?.get_mut(key)
     }
 
     fn remove(&mut self, key: &EdgeKey) -> Option<State> {
-        let state = self.edges.remove(key)?;
+        let edges = self.edges.get_mut(&key.client)?;
+        let state = edges.remove(key)?;
+        if edges.is_empty() {
+            self.edges.remove(&key.client);
+        }
+        self.count -= 1;
         self.once.remove(&(state.last, key.clone()));
         if state.written {
             self.gone.insert(key.clone());
@@ -202,15 +216,7 @@ impl Baseline {
     }
 
     fn edges_of(&self, client: DeviceId) -> impl Iterator<Item = (&EdgeKey, &State)> {
-        let lowest = EdgeKey {
-            client,
-            server: None,
-            peer: None,
-            transport: model::IpProto(0),
-            port: 0,
-            application: None,
-        };
-        self.edges.range(lowest..).take_while(move |(key, _)| key.client == client)
+        self.edges.get(&client).into_iter().flatten()
     }
 
     /// What was `from`'s is `into`'s: edges that become the same are added up.

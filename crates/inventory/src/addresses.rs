@@ -72,7 +72,7 @@ impl Inventory {
         if !matches!(span.how, How::Lease | How::Sent) {
             return None;
         }
-        let root = self.nodes.get(&self.root(id))?;
+        let root = self.nodes.get(&self.root(id)).filter(|root| !root.leases.is_empty())?;
         let mut history = root.leases.iter().rev();
         let granted = history
             .find(|(_, (l, _))| l.message == LeaseMessage::Ack && l.ip == Some(ip) && l.seconds.is_some());
@@ -105,11 +105,14 @@ impl Inventory {
                 (has_mac(*id), std::cmp::Reverse(span.how), span.first, std::cmp::Reverse(*id))
             })
         };
-        let mut only = self.spans(vlan, ip);
-        match (only.next()?, only.next()) {
-            // The common case, without ranking.
-            ((id, span), None) if self.covers(id, ip, &span, ts) => return Some((id, span)),
-            _ => {}
+        // The common case, without ranking: one holder ever.
+        if let [id] = self.by_address.get(&(vlan, ip))?.as_slice()
+            && let Some(node) = self.nodes.get(id)
+            && let mut spans = node.spans_of(vlan, ip)
+            && let (Some(span), None) = (spans.next(), spans.next())
+            && self.covers(*id, ip, span, ts)
+        {
+            return Some((*id, *span));
         }
         let covering = best(&mut self.spans(vlan, ip).filter(|(id, span)| self.covers(*id, ip, span, ts)));
         covering

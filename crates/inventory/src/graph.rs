@@ -262,10 +262,15 @@ impl Inventory {
 
     /// The device of a node was heard of.
     pub(crate) fn heard(&mut self, id: DeviceId, ts: Timestamp) {
+        self.heard_from_to(id, ts, ts);
+    }
+
+    /// The device of a node was heard of at two times.
+    pub(crate) fn heard_from_to(&mut self, id: DeviceId, first: Timestamp, last: Timestamp) {
         let root = self.root(id);
         let Some(node) = self.nodes.get_mut(&root) else { return };
-        node.first = node.first.min(ts);
-        node.last = node.last.max(ts);
+        node.first = node.first.min(first);
+        node.last = node.last.max(last);
         if !std::mem::replace(&mut node.dirty, true) {
             self.dirty.push(root);
         }
@@ -425,8 +430,9 @@ impl Inventory {
     }
 }
 
-/// The values under each key, sorted.
-pub(crate) type Index<K, V = DeviceId> = std::collections::HashMap<K, Vec<V>>;
+/// The values under each key, sorted. Never gone through in the order of the hash, which differs from run to run so that
+/// nobody can choose what collides.
+pub(crate) type Index<K, V = DeviceId> = hashbrown::HashMap<K, Vec<V>>;
 
 pub(crate) fn insert_into<K: Hash + Eq, V: Ord>(index: &mut Index<K, V>, key: K, value: V) {
     let values = index.entry(key).or_default();

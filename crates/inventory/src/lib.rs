@@ -39,12 +39,13 @@ pub use vendors::{Medical, Trust, Vendor, VendorError, Vendors};
 
 use evidence::Via;
 use graph::{Dirt, Gone, Index, Node, Said, Served};
+use hashbrown::HashMap;
 use merge::Recorded;
 use model::{
     Attribute, Confidence, DeviceId, Event, Fact, Flow, FlowRecord, FlowState, IpProto, KeyKind, Mac,
     Observation, OriginatorBy, Subject, Text, Timestamp, Vlan,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 

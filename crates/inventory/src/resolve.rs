@@ -6,6 +6,8 @@ use crate::evidence::{attr, claims_of, split_domain, text};
 
 /// Most HL7 partners of a device that are noted.
 const MOST_PARTNERS: usize = 16;
+/// A partner is noted again after this many nanoseconds at the earliest.
+const PARTNER_AGAIN: i64 = 60 * 1_000_000_000;
 /// Ports from here on are taken for a service only if more than the direction of the first packet says so (IANA's
 /// dynamic range begins higher, but systems use this range too).
 const DYNAMIC_PORTS: u16 = 32_768;
@@ -143,15 +145,18 @@ impl Inventory {
     }
 
     fn note_partner(&mut self, id: DeviceId, attribute: Attribute, ip: IpAddr, said: &Said) {
-        let value = text(&ip.to_string());
         let Some(node) = self.nodes.get(&id) else { return };
-        let mut count = 0;
-        let known = claims_of(&node.ledger, &attribute).any(|(claim, _)| {
-            count += 1;
-            claim.value == value
-        });
-        if known || count < MOST_PARTNERS {
-            self.learn(id, Via::DIRECT, attribute, value, said);
+        let name = ip.to_string();
+        let known = claims_of(&node.ledger, &attribute);
+        let latest =
+            known.filter(|(claim, _)| claim.value.as_str() == name).map(|(_, weight)| weight.last).max();
+        let again = match latest {
+            // Every message says it.
+            Some(latest) => said.ts.since(latest) >= PARTNER_AGAIN,
+            None => claims_of(&node.ledger, &attribute).count() < MOST_PARTNERS,
+        };
+        if again {
+            self.learn(id, Via::DIRECT, attribute, text(&name), said);
         }
     }
 
@@ -208,8 +213,7 @@ impl Inventory {
                 None => None,
             };
             if let Some(id) = nodes[side].filter(|_| spoke) {
-                self.heard(id, record.first);
-                self.heard(id, record.last);
+                self.heard_from_to(id, record.first, record.last);
             }
         }
         if let Some(server) = nodes[1].filter(|_| is_service(&record)) {
