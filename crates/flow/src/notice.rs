@@ -7,7 +7,7 @@ use model::{BindingSource, Confidence, Fact, IpProto, Mac, Observation, Subject,
 use std::net::IpAddr;
 
 /// The same is said again after this many nanoseconds at the earliest.
-const AGAIN: i64 = 60_000_000_000;
+const AGAIN: i64 = 300_000_000_000;
 
 /// Things remembered as said lately. A place is shared by what hashes to it: then something is said more often, never
 /// less.

@@ -105,6 +105,9 @@ impl Inventory {
                 (has_mac(*id), std::cmp::Reverse(span.how), span.first, std::cmp::Reverse(*id))
             })
         };
+        if let Some(answer) = self.recent.get(vlan, ip, ts) {
+            return Some(answer);
+        }
         // The common case, without ranking: one holder ever.
         if let [id] = self.by_address.get(&(vlan, ip))?.as_slice()
             && let Some(node) = self.nodes.get(id)
@@ -112,6 +115,10 @@ impl Inventory {
             && let (Some(span), None) = (spans.next(), spans.next())
             && self.covers(*id, ip, span, ts)
         {
+            if span.until.is_none() {
+                let until = self.expiry(*id, ip, span).unwrap_or(Timestamp(i64::MAX));
+                self.recent.put(vlan, ip, *id, *span, until);
+            }
             return Some((*id, *span));
         }
         let covering = best(&mut self.spans(vlan, ip).filter(|(id, span)| self.covers(*id, ip, span, ts)));
@@ -232,8 +239,12 @@ impl Inventory {
     ) {
         let node = self.nodes.get_mut(&id);
         if let Some(span) = node.and_then(|node| node.spans.get_mut(&(vlan, ip, first))) {
+            let before = (span.until, span.how);
             edit(span);
             span.dirt.touch();
+            if (span.until, span.how) != before {
+                self.recent.forget();
+            }
             self.mark(id);
         }
     }
@@ -298,6 +309,7 @@ impl Inventory {
     /// Puts a span in its place. Also when rows are read back, which make no room for each other.
     pub(crate) fn insert_span(&mut self, id: DeviceId, vlan: Vlan, ip: IpAddr, span: Span) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
+        self.recent.forget();
         node.spans.insert((vlan, ip, span.first), span);
         insert_into(&mut self.by_address, (vlan, ip), id);
         insert_into(&mut self.scopes, ip, vlan);
@@ -333,6 +345,7 @@ impl Inventory {
         first: Timestamp,
     ) -> Option<Span> {
         let node = self.nodes.get_mut(&id)?;
+        self.recent.forget();
         let span = node.spans.remove(&(vlan, ip, first))?;
         if node.spans_of(vlan, ip).next().is_none() {
             self.forget_holder(vlan, ip, id);
@@ -428,6 +441,7 @@ impl Inventory {
     pub(crate) fn lease(&mut self, id: DeviceId, lease: Lease, ts: Timestamp) {
         let root = self.root(id);
         let limit = self.config.max_leases_per_device;
+        self.recent.forget();
         let Some(node) = self.nodes.get_mut(&root) else { return };
         let n = node
             .leases

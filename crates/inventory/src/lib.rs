@@ -9,7 +9,7 @@
 //! - `graph`: nodes, one for each identity that was heard, and the devices they add up to;
 //! - `keys`: what a node's evidence says about identity;
 //! - `identity`: from MACs and addresses to nodes; routers, shared MACs, virtual MACs;
-//! - `addresses`: who held which address when; `merge`: nodes that are one device; `equipment`: whose identity a message
+//! - `addresses`: who held which address when, and `recent` answers to that; `merge`: nodes that are one device; `equipment`: whose identity a message
 //!   carries; `evidence`: the ledger and the order of values;
 //! - `classify`: the vote on what a device is for; `project`: the device as it is shown;
 //! - `changes`: rows out and in; `vendors`: who registered a MAC prefix.
@@ -26,6 +26,7 @@ mod identity;
 mod keys;
 mod merge;
 mod project;
+mod recent;
 mod resolve;
 mod sorted;
 mod table;
@@ -45,6 +46,7 @@ use model::{
     Attribute, Confidence, DeviceId, Event, Fact, Flow, FlowRecord, FlowState, IpProto, KeyKind, Mac,
     Observation, OriginatorBy, Subject, Text, Timestamp, Vlan,
 };
+use recent::Recent;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -94,6 +96,7 @@ pub struct Inventory {
     next: u32,
     by_mac: Index<Mac>,
     by_address: Index<(Vlan, IpAddr)>,
+    recent: Recent,
     /// The scopes an address is or was held in.
     scopes: Index<IpAddr, Vlan>,
     by_key: Index<(KeyKind, String)>,
@@ -123,6 +126,7 @@ impl Inventory {
             next: 1,
             by_mac: HashMap::new(),
             by_address: HashMap::new(),
+            recent: Recent::new(),
             scopes: HashMap::new(),
             by_key: HashMap::new(),
             virtual_addresses: HashMap::new(),

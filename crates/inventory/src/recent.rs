@@ -1,0 +1,59 @@
+//! Who was found to hold which address lately, so that the same question has a quick answer.
+//!
+//! An answer holds until anything changes that it could depend on: then all are forgotten, by counting. In the steady state
+//! of a network that is seldom, and the questions are many.
+
+use crate::addresses::Span;
+use model::{DeviceId, Timestamp, Vlan};
+use std::cell::Cell;
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+
+/// Answers kept; a place is shared by what hashes to it.
+const PLACES: usize = 4_096;
+
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    vlan: Vlan,
+    ip: IpAddr,
+    id: DeviceId,
+    span: Span,
+    /// The latest time for which it is the answer; the earliest is when the span began.
+    until: Timestamp,
+    era: u64,
+}
+
+/// Recent answers.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    places: Box<[Cell<Option<Answer>>]>,
+    era: u64,
+    hasher: hashbrown::DefaultHashBuilder,
+}
+
+impl Recent {
+    pub(crate) fn new() -> Self {
+        Self { places: vec![Cell::new(None); PLACES].into(), era: 0, hasher: Default::default() }
+    }
+
+    /// Something changed that an answer may depend on.
+    pub(crate) const fn forget(&mut self) {
+        self.era += 1;
+    }
+
+    fn place(&self, vlan: Vlan, ip: IpAddr) -> Option<&Cell<Option<Answer>>> {
+        self.places.get(self.hasher.hash_one((vlan, ip)) as usize % PLACES)
+    }
+
+    pub(crate) fn get(&self, vlan: Vlan, ip: IpAddr, ts: Timestamp) -> Option<(DeviceId, Span)> {
+        let answer = self.place(vlan, ip)?.get()?;
+        let holds = answer.era == self.era && answer.ip == ip && answer.vlan == vlan;
+        (holds && answer.span.first <= ts && ts <= answer.until).then_some((answer.id, answer.span))
+    }
+
+    pub(crate) fn put(&self, vlan: Vlan, ip: IpAddr, id: DeviceId, span: Span, until: Timestamp) {
+        if let Some(place) = self.place(vlan, ip) {
+            place.set(Some(Answer { vlan, ip, id, span, until, era: self.era }));
+        }
+    }
+}
