@@ -34,6 +34,14 @@ impl Copies {
         Self { pairs: vec![[Seen { signature: 0, slot: 0, ts: i64::MIN }; 2]; PAIRS].into() }
     }
 
+    /// Fetches what [`Copies::original`] will look at.
+    #[inline]
+    pub(crate) fn fetch(&self, signature: u64) {
+        if let Some(pair) = self.pairs.get(place(signature)) {
+            crate::fetch(pair);
+        }
+    }
+
     /// The flow that a packet's original belongs to, when it is a copy.
     #[inline]
     pub(crate) fn original(&self, signature: u64, ts: i64) -> Option<u32> {

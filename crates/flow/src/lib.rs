@@ -29,6 +29,7 @@ mod counters;
 mod decode;
 mod dispatch;
 mod fragments;
+mod index;
 mod notice;
 mod numbers;
 mod packet;
@@ -43,3 +44,12 @@ mod timers;
 pub use config::Config;
 pub use counters::{Counters, Heard, Quality};
 pub use shard::Shard;
+
+/// Asks the processor to have something at hand soon. A hint: nothing depends on it.
+#[inline]
+fn fetch<T>(item: &T) {
+    #[cfg(target_arch = "x86_64")]
+    safe_arch::prefetch_t0(item);
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = item;
+}

@@ -18,6 +18,8 @@ pub(crate) struct Transport<'a> {
     pub(crate) segment: Option<Tcp<'a>>,
     /// What the transport carries.
     pub(crate) bytes: &'a [u8],
+    /// What a packet and its copies have in common.
+    pub(crate) signature: u64,
 }
 
 impl<'a> Transport<'a> {
@@ -37,13 +39,9 @@ impl<'a> Transport<'a> {
             _ => ((0, 0), None, ip.payload),
         };
         let (key, side) = Key::new(scope, ip.proto, (ip.src, ports.0), (ip.dst, ports.1));
-        Some(Self { key, side, hash: key.hash(seed), ports, segment, bytes })
-    }
-
-    /// What a packet and its copies have in common.
-    #[inline]
-    pub(crate) fn signature(&self, ip: &Ip<'_>) -> u64 {
-        copies::of_packet(self.hash.wrapping_add(self.side.index() as u64), ip)
+        let hash = key.hash(seed);
+        let signature = copies::of_packet(hash.wrapping_add(side.index() as u64), ip);
+        Some(Self { key, side, hash, ports, segment, bytes, signature })
     }
 }
 

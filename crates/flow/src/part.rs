@@ -61,19 +61,30 @@ impl Part {
         }
     }
 
-    /// Where the flow of a packet is by now. Asked for a batch of packets at once, so that their cache misses overlap.
+    /// A packet is about to come: first its places in the tables are fetched, then the flow that stands there.
     #[inline]
-    pub(crate) fn find(&self, transport: &Transport<'_>) -> u32 {
+    pub(crate) fn fetch_places(&self, transport: &Transport<'_>) {
+        self.table.fetch_place(transport.hash);
+        self.copies.fetch(transport.signature);
+    }
+
+    /// Where the flow of a packet most likely is, which is fetched.
+    #[inline]
+    pub(crate) fn fetch_flow(&self, transport: &Transport<'_>) -> u32 {
+        self.table.fetch_flow(transport.hash)
+    }
+
+    fn find(&self, transport: &Transport<'_>) -> u32 {
         self.table.find(&transport.key, transport.hash).unwrap_or(NONE)
     }
 
-    /// A packet with its transport; `slot` is where its flow was a moment ago.
+    /// A packet with its transport; `slot` is where its flow most likely is.
     #[inline]
     pub(crate) fn packet(&mut self, cx: &mut Context<'_>, packet: &Packet<'_, '_>, slot: u32) {
         if !packet.ip.src.is_host() {
             self.notice.heard(cx.no, cx.ts, packet.vlan, packet.macs[0], &mut self.learned);
         }
-        let signature = packet.transport.signature(packet.ip);
+        let signature = packet.transport.signature;
         match self.copies.original(signature, cx.ts.0) {
             Some(original) => self.copy(cx, packet, original),
             None => {
@@ -220,7 +231,7 @@ impl Part {
             let (ports, bytes) = (transport.ports, transport.bytes);
             self.notice.packet(no, ts, packet.vlan, packet.macs[0], ip, ports, bytes, learned);
         }
-        // A flow that the batch has opened, closed or moved since is looked for again.
+        // Most likely is not surely: the batch may have opened or closed it since.
         let mut slot = if self.table.is(found, &transport.key) { found } else { self.find(transport) };
         if self.table.get(slot).is_some_and(|flow| starts_anew(cx, flow, packet)) {
             self.end(cx, slot);

@@ -11,8 +11,8 @@ use crate::table::NONE;
 use dissectors::Dissector;
 use model::{Event, Frame, Vlan};
 
-/// Frames decoded together before their flows are looked for together, and only then read one by one: so the cache
-/// misses of the flow table overlap. More gain nothing and fill the first-level cache.
+/// Frames decoded together, so that what the tables hold of them can be fetched from memory meanwhile, and only then read
+/// one by one. More gain nothing and fill the first-level cache.
 const BATCH: usize = 32;
 
 /// Handles the frames of its parts and steps over the rest.
@@ -34,7 +34,7 @@ struct Work<'a> {
     transport: Option<Transport<'a>>,
     part: usize,
     scope: u16,
-    /// Where the flow of its packet was when the batch was looked up.
+    /// Where the flow of its packet most likely is.
     slot: u32,
 }
 
@@ -69,7 +69,7 @@ impl Shard {
             }
             for work in &mut batch {
                 if let (Some(transport), Some(Some(part))) = (&work.transport, self.parts.get(work.part)) {
-                    work.slot = part.find(transport);
+                    work.slot = part.fetch_flow(transport);
                 }
             }
             for work in &batch {
@@ -90,6 +90,9 @@ impl Shard {
             if let Net::Ip(ip @ Ip { fragment: None, .. }) = &work.decoded.net {
                 let scope = if self.config.vlan_scope { work.scope } else { 0 };
                 work.transport = Transport::new(ip, scope, self.config.seed);
+                if let (Some(transport), Some(Some(part))) = (&work.transport, self.parts.get(work.part)) {
+                    part.fetch_places(transport);
+                }
             }
         }
     }

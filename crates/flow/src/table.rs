@@ -1,15 +1,12 @@
-//! The flow table of one part: entries of two cache lines in a dense list, found by an index of their places.
-//!
-//! The index is hashbrown's; keys are hashed here, with a seed, because whoever sends packets chooses them.
+//! The flow table of one part: entries of two cache lines in a dense list, found by an index of their places. Keys are
+//! hashed with a seed, because whoever sends packets chooses them.
 
 use crate::config::mix;
 use crate::decode::Addr;
-use hashbrown::HashTable;
+use crate::index::Index;
+pub(crate) use crate::index::NONE;
 use model::{FlowKey, FlowRecord, FlowState, IpProto, Mac, OriginatorBy, Side, Timestamp, Tunnel, Vlan};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-/// No place, no second, no conversation.
-pub(crate) const NONE: u32 = u32::MAX;
 
 /// The canonical key in compact form. Both ends are of one IP version, and 16 bytes each whichever it is: exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -317,7 +314,7 @@ pub(crate) const fn pick_mut<T>(pair: &mut [T; 2], side: Side) -> &mut T {
 
 /// Flows of one part.
 pub(crate) struct Table {
-    index: HashTable<u32>,
+    index: Index,
     flows: Vec<Flow>,
     free: Vec<u32>,
     /// Where the search for a flow to evict goes on.
@@ -326,18 +323,35 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self { index: HashTable::new(), flows: Vec::new(), free: Vec::new(), hand: 0, seed }
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { index: Index::new(), flows: Vec::new(), free: Vec::new(), hand: 0, seed }
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.index.len()
     }
 
     /// Where a key's flow is, given the key's hash.
     #[inline]
     pub(crate) fn find(&self, key: &Key, hash: u64) -> Option<u32> {
-        self.index.find(hash, |slot| self.is(*slot, key)).copied()
+        self.index.find(hash, |slot| self.is(slot, key))
+    }
+
+    /// Fetches what the index holds for a hash.
+    #[inline]
+    pub(crate) fn fetch_place(&self, hash: u64) {
+        self.index.fetch(hash);
+    }
+
+    /// Where a hash's flow most likely is; fetches it.
+    #[inline]
+    pub(crate) fn fetch_flow(&self, hash: u64) -> u32 {
+        let slot = self.index.find(hash, |_| true).unwrap_or(NONE);
+        if let Some(flow) = self.flows.get(slot as usize) {
+            crate::fetch(&flow.key);
+            crate::fetch(&flow.timer);
+        }
+        slot
     }
 
     /// Whether the flow at a place is the key's.
@@ -369,9 +383,7 @@ impl Table {
                 u32::try_from(self.flows.len().saturating_sub(1)).unwrap_or(NONE)
             }
         };
-        let (flows, seed) = (&self.flows, self.seed);
-        let rehash = |slot: &u32| flows.get(*slot as usize).map_or(0, |flow| flow.key.hash(seed));
-        self.index.insert_unique(hash, slot, rehash);
+        self.index.insert(hash, slot);
         slot
     }
 
@@ -379,9 +391,7 @@ impl Table {
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Flow> {
         let place = self.flows.get_mut(slot as usize).filter(|flow| flow.has(bit::USED))?;
         let flow = std::mem::take(place);
-        if let Ok(entry) = self.index.find_entry(flow.key.hash(self.seed), |other| *other == slot) {
-            entry.remove();
-        }
+        self.index.remove(flow.key.hash(self.seed), slot);
         self.free.push(slot);
         Some(flow)
     }

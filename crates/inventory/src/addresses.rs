@@ -243,7 +243,7 @@ impl Inventory {
             edit(span);
             span.dirt.touch();
             if (span.until, span.how) != before {
-                self.recent.forget();
+                self.recent.forget(ip);
             }
             self.mark(id);
         }
@@ -309,7 +309,7 @@ impl Inventory {
     /// Puts a span in its place. Also when rows are read back, which make no room for each other.
     pub(crate) fn insert_span(&mut self, id: DeviceId, vlan: Vlan, ip: IpAddr, span: Span) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
-        self.recent.forget();
+        self.recent.forget(ip);
         node.spans.insert((vlan, ip, span.first), span);
         insert_into(&mut self.by_address, (vlan, ip), id);
         insert_into(&mut self.scopes, ip, vlan);
@@ -345,7 +345,7 @@ impl Inventory {
         first: Timestamp,
     ) -> Option<Span> {
         let node = self.nodes.get_mut(&id)?;
-        self.recent.forget();
+        self.recent.forget(ip);
         let span = node.spans.remove(&(vlan, ip, first))?;
         if node.spans_of(vlan, ip).next().is_none() {
             self.forget_holder(vlan, ip, id);
@@ -441,7 +441,9 @@ impl Inventory {
     pub(crate) fn lease(&mut self, id: DeviceId, lease: Lease, ts: Timestamp) {
         let root = self.root(id);
         let limit = self.config.max_leases_per_device;
-        self.recent.forget();
+        if let Some(ip) = lease.ip {
+            self.recent.forget(ip);
+        }
         let Some(node) = self.nodes.get_mut(&root) else { return };
         let n = node
             .leases
@@ -473,7 +475,10 @@ impl Inventory {
     pub(crate) fn trim_leases(&mut self, root: DeviceId, limit: usize) {
         let Some(node) = self.nodes.get_mut(&root) else { return };
         while node.leases.len() > limit.max(1) {
-            let Some(((ts, n), (_, dirt))) = node.leases.pop_first() else { break };
+            let Some(((ts, n), (lease, dirt))) = node.leases.pop_first() else { break };
+            if let Some(ip) = lease.ip {
+                self.recent.forget(ip);
+            }
             if dirt.written {
                 self.gone.insert(Gone::Lease(root, ts, n));
             }

@@ -201,7 +201,7 @@ impl Inventory {
             return false;
         };
         let tree = self.tree(victim);
-        self.recent.forget();
+        self.recent.forget_all();
         self.mark_behind(&tree);
         for id in tree {
             if let Some(node) = self.nodes.remove(&id) {

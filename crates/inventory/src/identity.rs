@@ -438,7 +438,7 @@ impl Inventory {
             let said_now = node.leases.starting(|(at, _)| *at < ts).take_while(|((at, _), _)| *at == ts);
             let moved: Vec<_> = said_now.copied().collect();
             for ((ts, n), (lease, dirt)) in moved {
-                self.recent.forget();
+                self.recent.forget_all();
                 if let Some(node) = self.nodes.get_mut(&from_root) {
                     node.leases.remove(&(ts, n));
                 }

@@ -77,7 +77,7 @@ impl Inventory {
 
     /// Hangs one node under another. Also when rows are read back.
     pub(crate) fn link(&mut self, into: DeviceId, from: DeviceId) {
-        self.recent.forget();
+        self.recent.forget_all();
         if let Some(node) = self.nodes.get_mut(&from) {
             node.parent = Some(into);
         }
@@ -165,7 +165,7 @@ impl Inventory {
         }
         if let Some(node) = self.nodes.get_mut(&from) {
             node.parent = None;
-            self.recent.forget();
+            self.recent.forget_all();
         }
         let times = self.times_of(from).unwrap_or((ts, ts));
         if let Some(node) = self.nodes.get_mut(&from) {

@@ -1,7 +1,7 @@
 //! Who was found to hold which address lately, so that the same question has a quick answer.
 //!
-//! An answer holds until anything changes that it could depend on: then all are forgotten, by counting. In the steady state
-//! of a network that is seldom, and the questions are many.
+//! An answer holds until something changes that it could depend on: who has the address, what was leased, which nodes are
+//! one device.
 
 use crate::addresses::Span;
 use model::{DeviceId, Timestamp, Vlan};
@@ -36,23 +36,30 @@ impl Recent {
         Self { places: vec![Cell::new(None); PLACES].into(), era: 0, hasher: Default::default() }
     }
 
-    /// Something changed that an answer may depend on.
-    pub(crate) const fn forget(&mut self) {
+    /// Something changed that any answer may depend on.
+    pub(crate) const fn forget_all(&mut self) {
         self.era += 1;
     }
 
-    fn place(&self, vlan: Vlan, ip: IpAddr) -> Option<&Cell<Option<Answer>>> {
-        self.places.get(self.hasher.hash_one((vlan, ip)) as usize % PLACES)
+    /// Something changed about an address, in whatever scope.
+    pub(crate) fn forget(&mut self, ip: IpAddr) {
+        if let Some(place) = self.place(ip) {
+            place.set(None);
+        }
+    }
+
+    fn place(&self, ip: IpAddr) -> Option<&Cell<Option<Answer>>> {
+        self.places.get(self.hasher.hash_one(ip) as usize % PLACES)
     }
 
     pub(crate) fn get(&self, vlan: Vlan, ip: IpAddr, ts: Timestamp) -> Option<(DeviceId, Span)> {
-        let answer = self.place(vlan, ip)?.get()?;
+        let answer = self.place(ip)?.get()?;
         let holds = answer.era == self.era && answer.ip == ip && answer.vlan == vlan;
         (holds && answer.span.first <= ts && ts <= answer.until).then_some((answer.id, answer.span))
     }
 
     pub(crate) fn put(&self, vlan: Vlan, ip: IpAddr, id: DeviceId, span: Span, until: Timestamp) {
-        if let Some(place) = self.place(vlan, ip) {
+        if let Some(place) = self.place(ip) {
             place.set(Some(Answer { vlan, ip, id, span, until, era: self.era }));
         }
     }
