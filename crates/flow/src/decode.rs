@@ -6,7 +6,8 @@
 //! host are full of ones that the network card would have filled in.
 
 use crate::bytes::{mac_at, u16_at, u32_at};
-use model::{LinkType, Mac, Vlan};
+use crate::tunnel;
+use model::{LinkType, Mac, Tunnel, Vlan};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// VLAN tags read; the model keeps as many.
@@ -15,13 +16,14 @@ const MAX_TAGS: usize = 4;
 /// IPv6 extension headers stepped over.
 const MAX_EXTENSIONS: usize = 8;
 
-/// A decoded frame.
+/// A decoded frame: the innermost, where it was in a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Decoded<'a> {
     pub(crate) src_mac: Option<Mac>,
     pub(crate) dst_mac: Option<Mac>,
     pub(crate) vlan: Vlan,
-    pub(crate) tunnel: Option<model::Tunnel>,
+    /// What the frame was found in.
+    pub(crate) tunnel: Option<Tunnel>,
     pub(crate) net: Net<'a>,
 }
 
@@ -108,53 +110,58 @@ pub(crate) fn is_host(ip: IpAddr) -> bool {
     }
 }
 
-/// Decodes as far as the bytes go.
-#[inline(always)]
+/// Decodes as far as the bytes go, to the innermost frame.
+#[inline]
 pub(crate) fn frame(link: LinkType, bytes: &[u8]) -> Decoded<'_> {
-    link_layer(link, bytes).unwrap_or(Decoded {
+    let decoded = if link == LinkType::ETHERNET { ethernet(bytes) } else { other_link(link, bytes) };
+    let decoded = decoded.unwrap_or(Decoded {
         src_mac: None,
         dst_mac: None,
         vlan: Vlan::NONE,
         tunnel: None,
         net: Net::Malformed,
-    })
+    });
+    if tunnel::may_be(&decoded.net) { tunnel::open(decoded) } else { decoded }
 }
 
-#[inline(always)]
-fn link_layer(link: LinkType, bytes: &[u8]) -> Option<Decoded<'_>> {
+/// An Ethernet frame, from its destination address on.
+#[inline]
+pub(crate) fn ethernet(bytes: &[u8]) -> Option<Decoded<'_>> {
+    let (src, dst) = (mac_at(bytes, 6)?, mac_at(bytes, 0)?);
+    let (vlan, net) = ether_type(Vlan::NONE, u16_at(bytes, 12)?, bytes.get(14..)?)?;
+    Some(Decoded { src_mac: Some(src), dst_mac: Some(dst), vlan, tunnel: None, net })
+}
+
+fn other_link(link: LinkType, bytes: &[u8]) -> Option<Decoded<'_>> {
     let bare = |net| Decoded { src_mac: None, dst_mac: None, vlan: Vlan::NONE, tunnel: None, net };
-    Some(match link {
-        LinkType::ETHERNET => {
-            let (src, dst) = (mac_at(bytes, 6)?, mac_at(bytes, 0)?);
-            let (vlan, net) = ether_type(u16_at(bytes, 12)?, bytes.get(14..)?)?;
-            Decoded { src_mac: Some(src), dst_mac: Some(dst), vlan, tunnel: None, net }
-        }
-        LinkType::RAW | LinkType::IPV4 | LinkType::IPV6 | LinkType(12 | 14) => bare(ip(bytes)),
+    let cooked = |src_mac, kind, rest| {
+        let (vlan, net) = ether_type(Vlan::NONE, kind, rest)?;
+        Some(Decoded { src_mac, dst_mac: None, vlan, tunnel: None, net })
+    };
+    match link {
+        LinkType::RAW | LinkType::IPV4 | LinkType::IPV6 | LinkType(12 | 14) => Some(bare(ip(bytes))),
         // An address family in either byte order: 2 is IPv4 everywhere, IPv6 is 10, 24, 28 or 30. The packet says it too.
-        LinkType::NULL | LinkType::LOOP => bare(ip(bytes.get(4..)?)),
+        LinkType::NULL | LinkType::LOOP => Some(bare(ip(bytes.get(4..)?))),
         LinkType::LINUX_SLL => {
             let src = (u16_at(bytes, 4)? == 6).then(|| mac_at(bytes, 6)).flatten();
-            let (vlan, net) = ether_type(u16_at(bytes, 14)?, bytes.get(16..)?)?;
-            Decoded { src_mac: src, dst_mac: None, vlan, tunnel: None, net }
+            cooked(src, u16_at(bytes, 14)?, bytes.get(16..)?)
         }
         LinkType::LINUX_SLL2 => {
             let src = (*bytes.get(11)? == 6).then(|| mac_at(bytes, 12)).flatten();
-            let (vlan, net) = ether_type(u16_at(bytes, 0)?, bytes.get(20..)?)?;
-            Decoded { src_mac: src, dst_mac: None, vlan, tunnel: None, net }
+            cooked(src, u16_at(bytes, 0)?, bytes.get(20..)?)
         }
-        LinkType::IEEE802_11 => wlan(bytes)?,
+        LinkType::IEEE802_11 => wlan(bytes),
         LinkType::IEEE802_11_RADIOTAP => {
             let length = u16::from_le_bytes(*bytes.get(2..)?.first_chunk()?);
-            wlan(bytes.get(usize::from(length)..)?)?
+            wlan(bytes.get(usize::from(length)..)?)
         }
-        _ => bare(Net::Skipped),
-    })
+        _ => Some(bare(Net::Skipped)),
+    }
 }
 
-/// From an EtherType or 802.3 length on, through VLAN tags.
-#[inline(always)]
-fn ether_type(mut kind: u16, mut rest: &[u8]) -> Option<(Vlan, Net<'_>)> {
-    let mut vlan = Vlan::NONE;
+/// From an EtherType or 802.3 length on, through VLAN tags, which are added to those there are.
+#[inline]
+pub(crate) fn ether_type(mut vlan: Vlan, mut kind: u16, mut rest: &[u8]) -> Option<(Vlan, Net<'_>)> {
     let mut tags = 0;
     // 802.1Q, 802.1ad, and the two that came before it.
     while matches!(kind, 0x8100 | 0x88a8 | 0x9100 | 0x9200) && tags < MAX_TAGS {
@@ -189,7 +196,7 @@ fn llc(rest: &[u8]) -> Net<'_> {
 }
 
 /// An 802.11 data frame (IEEE 802.11-2020 §9.2): LLC follows the MAC header.
-fn wlan(bytes: &[u8]) -> Option<Decoded<'_>> {
+pub(crate) fn wlan(bytes: &[u8]) -> Option<Decoded<'_>> {
     let (&kind, &flags) = (bytes.first()?, bytes.get(1)?);
     let skipped = Decoded { src_mac: None, dst_mac: None, vlan: Vlan::NONE, tunnel: None, net: Net::Skipped };
     let (is_data, has_data, is_qos) = (kind & 0x0c == 0x08, kind & 0x40 == 0, kind & 0x80 != 0);
@@ -225,7 +232,7 @@ fn wlan(bytes: &[u8]) -> Option<Decoded<'_>> {
     })
 }
 
-#[inline(always)]
+#[inline]
 pub(crate) fn ip(bytes: &[u8]) -> Net<'_> {
     let packet = match bytes.first().map(|first| first >> 4) {
         Some(4) => ipv4(bytes),
@@ -236,7 +243,7 @@ pub(crate) fn ip(bytes: &[u8]) -> Net<'_> {
 }
 
 /// RFC 791 §3.1.
-#[inline(always)]
+#[inline]
 fn ipv4(bytes: &[u8]) -> Option<Ip<'_>> {
     let head = bytes.first_chunk::<20>()?;
     let [first, _, l0, l1, i0, i1, f0, f1, ttl, proto, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *head;
@@ -321,7 +328,7 @@ pub(crate) const SYN: u8 = 2;
 pub(crate) const RST: u8 = 4;
 pub(crate) const ACK: u8 = 16;
 
-#[inline(always)]
+#[inline]
 pub(crate) fn tcp(bytes: &[u8]) -> Option<Tcp<'_>> {
     let head = bytes.first_chunk::<14>()?;
     let [s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, length, flags] = *head;
@@ -337,7 +344,7 @@ pub(crate) fn tcp(bytes: &[u8]) -> Option<Tcp<'_>> {
 }
 
 /// A UDP header's ports and what it carries; a length of 0 (offload) or one too large is not believed.
-#[inline(always)]
+#[inline]
 pub(crate) fn udp(bytes: &[u8]) -> Option<(u16, u16, &[u8])> {
     let (src, dst) = (u16_at(bytes, 0)?, u16_at(bytes, 2)?);
     let length = usize::from(u16_at(bytes, 4)?);

@@ -1,6 +1,6 @@
 //! Frames in, events out.
 //!
-//! The way of a frame: `decode` finds its layers; `part` takes it if its addresses belong to this shard; an IP fragment
+//! The way of a frame: `decode` finds its layers, `tunnel` those inside; `part` takes it if its addresses belong to this shard; an IP fragment
 //! waits in `fragments` until its packet is whole; `table` finds its flow; for the few flows that a dissector wants,
 //! `stream` puts each direction in order and `dispatch` hands it over; `notice` is what the headers alone teach. Idle flows
 //! are closed by event time: the latest time any frame has carried.
@@ -40,6 +40,7 @@ mod shard;
 mod stream;
 mod table;
 mod timers;
+mod tunnel;
 
 pub use config::Config;
 pub use counters::{Counters, Heard, Quality};
