@@ -27,6 +27,7 @@ fn flow(
         key,
         originator,
         originator_by: OriginatorBy::Handshake,
+        vlans: [key.vlan; 2],
         macs: [None; 2],
         first: at(seconds),
         last: at(seconds + 1),

@@ -50,7 +50,7 @@ impl Clock {
             return Step::default();
         };
         let ahead = ts.since(now);
-        if ahead <= AHEAD && ahead >= -BACK {
+        if (-BACK..=AHEAD).contains(&ahead) {
             self.far = (false, 0);
             if ahead <= 0 {
                 return Step::default();

@@ -125,7 +125,8 @@ mod tests {
         }
         for (checksum, same) in [(7, true), (0, false)] {
             let (mut one, mut other) = ([9; 40], [9; 40]);
-            (one[6..8].fill(checksum), other[6..8].fill(checksum));
+            one[6..8].fill(checksum);
+            other[6..8].fill(checksum);
             other[30] = 1;
             let name = |bytes| of_packet(7, &Ip { proto: 17, ..packet(0, 64, bytes) });
             copies.remember(name(&one), 1_000, 4);

@@ -75,7 +75,7 @@ impl Index {
     /// Adds a place under a hash.
     pub(crate) fn insert(&mut self, hash: u64, slot: u32) {
         // At most three quarters full, so that there is always an empty bucket to stop at, and not far.
-        if self.len >= self.buckets.len() / 4 * 3 {
+        if self.len >= (self.buckets.len() / 4).saturating_mul(3) {
             let twice = vec![EMPTY; self.buckets.len().saturating_mul(2)];
             for bucket in std::mem::replace(&mut self.buckets, twice) {
                 if bucket.slot != NONE {
@@ -141,7 +141,7 @@ mod tests {
         fn finds_what_is_there_and_nothing_else(steps in prop::collection::vec((0u32..300, 0u64..40, any::<bool>()), 0..600)) {
             let mut index = Index::new();
             let mut known = BTreeMap::new();
-            let hash = |h: u64| (h % 20).wrapping_mul(u64::MAX / 19) ^ h % 3;
+            let hash = |h: u64| (h % 20).wrapping_mul(u64::MAX / 19) ^ (h % 3);
             for (slot, h, add) in steps {
                 if add {
                     if let std::collections::btree_map::Entry::Vacant(entry) = known.entry(slot) {

@@ -247,6 +247,9 @@ impl Part {
         let packets = pick_mut(&mut flow.packets, side);
         *packets = packets.saturating_add(1);
         add(pick_mut(&mut flow.bytes, side), u64::from(ip.length));
+        if first_of_side {
+            flow.heard_in(side, transport.key.scope);
+        }
         if first_of_side || moved {
             flow.set_mac(side, packet.macs[0]);
             let answered = flow.packets(side.other()) > 0;
@@ -413,7 +416,9 @@ impl Part {
     fn end(&mut self, cx: &mut Context<'_>, slot: u32) {
         let Some(mut flow) = self.table.remove(slot) else { return };
         let scope = flow.key.scope;
-        let vlan = if cx.config.vlan_scope { cx.tally.scopes.get(scope) } else { Vlan::NONE };
+        let scoped = cx.config.vlan_scope;
+        let scopes = |tally: &Tally, scope: u16| if scoped { tally.scopes.get(scope) } else { Vlan::NONE };
+        let vlan = scopes(cx.tally, scope);
         let [low, high] = flow.key.ends();
         let mut learned = Vec::new();
         if let Some(mut conversation) = self.sessions.remove(flow.conversation) {
@@ -440,13 +445,14 @@ impl Part {
         }
         for (side, (host, _), other_single) in [(Side::Low, low, single[1]), (Side::High, high, single[0])] {
             if flow.packets(side) > 0 {
-                cx.tally.heard(scope, host, !other_single);
+                cx.tally.heard(flow.scope(side), host, !other_single);
             }
         }
         let name = |place: u8| cx.registry.get(place).map(|dissector| dissector.name);
         let claimed = |port: u16| cx.registry.port(proto.0, port).and_then(name);
         let tunnel = cx.tally.tunnels.get(flow.tunnel);
-        let record = flow.record(vlan, tunnel, claimed, flow.found().and_then(name));
+        let record =
+            flow.record(|scope| scopes(cx.tally, scope), tunnel, claimed, flow.found().and_then(name));
         cx.out.push(Event::Flow { no: cx.no, record: Box::new(record), learned });
     }
 

@@ -118,6 +118,8 @@ mod bit {
     pub(super) const DATA: u16 = 1 << 8;
     pub(super) const START_LOW: u16 = 1 << 9;
     pub(super) const START_HIGH: u16 = 1 << 10;
+    pub(super) const LOW_IN_ALSO: u16 = 1 << 11;
+    pub(super) const HIGH_IN_ALSO: u16 = 1 << 12;
 }
 
 const fn of(side: Side, low: u16, high: u16) -> u16 {
@@ -174,6 +176,18 @@ impl Flow {
 
     pub(crate) fn set_mac(&mut self, side: Side, mac: Option<Mac>) {
         *pick_mut(&mut self.macs, side) = mac.unwrap_or_default();
+    }
+
+    /// The first packet of a side, and the scope it was heard in.
+    pub(crate) const fn heard_in(&mut self, side: Side, scope: u16) {
+        if scope != self.key.scope {
+            self.bits |= of(side, bit::LOW_IN_ALSO, bit::HIGH_IN_ALSO);
+        }
+    }
+
+    /// The scope a side was heard in.
+    pub(crate) const fn scope(&self, side: Side) -> u16 {
+        if self.has(of(side, bit::LOW_IN_ALSO, bit::HIGH_IN_ALSO)) { self.also } else { self.key.scope }
     }
 
     pub(crate) fn start(&self, side: Side) -> Option<u32> {
@@ -251,10 +265,10 @@ impl Flow {
         }
     }
 
-    /// The record, given which ports are services' own.
+    /// The record, given the numbers' scopes and which ports are services' own.
     pub(crate) fn record(
         &self,
-        vlan: Vlan,
+        vlan: impl Fn(u16) -> Vlan,
         tunnel: Option<Tunnel>,
         claimed: impl Fn(u16) -> Option<&'static str>,
         found: Option<&'static str>,
@@ -277,9 +291,10 @@ impl Flow {
         let responder = originator.other();
         FlowRecord {
             first_no: self.first_no,
-            key: self.key.flow_key(vlan),
+            key: self.key.flow_key(vlan(self.key.scope)),
             originator,
             originator_by,
+            vlans: [vlan(self.scope(originator)), vlan(self.scope(responder))],
             macs: [pick(&macs, originator), pick(&macs, responder)],
             first: self.first,
             last: self.last,

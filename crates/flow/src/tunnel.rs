@@ -86,10 +86,7 @@ fn layer<'a>(decoded: &Decoded<'a>) -> Option<(Option<Tunnel>, Decoded<'a>)> {
         // Version and type 1, code 0, session, length, PPP protocol (RFC 2516 §4, §6).
         Net::Ether(PPPOE_SESSION, bytes) => {
             let [0x11, 0, s0, s1, _, _, rest @ ..] = bytes else { return None };
-            let packet = match rest {
-                [0, 0x21 | 0x57, packet @ ..] | [0x21 | 0x57, packet @ ..] => packet,
-                _ => return None,
-            };
+            let ([0, 0x21 | 0x57, packet @ ..] | [0x21 | 0x57, packet @ ..]) = rest else { return None };
             let id = u32::from(u16::from_be_bytes([*s0, *s1]));
             Some((on_link(TunnelKind::Pppoe, Some(id)), here((decoded.vlan, ip(packet)))))
         }

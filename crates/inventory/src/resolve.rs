@@ -194,22 +194,22 @@ impl Inventory {
         let ends = record.ends();
         let mut nodes = [None, None];
         for side in 0..2 {
-            let ip = ends[side].0;
-            if !is_host(ip) || self.virtual_addresses.contains_key(&(record.key.vlan, ip)) {
+            let (ip, vlan) = (ends[side].0, record.vlans[side]);
+            if !is_host(ip) || self.virtual_addresses.contains_key(&(vlan, ip)) {
                 continue;
             }
-            let known = self.holder(record.key.vlan, ip, record.first, record.macs[side]);
+            let known = self.holder(vlan, ip, record.first, record.macs[side]);
             let spoke = record.packets[side] > 0;
             let keep = nodes[0];
             nodes[side] = match known {
                 Some((id, span)) => {
                     if spoke && span.until.is_none() {
-                        self.confirm(id, record.key.vlan, ip, span.first, span.how, record.last);
+                        self.confirm(id, vlan, ip, span.first, span.how, record.last);
                     }
                     Some(id)
                 }
                 // To be spoken to does not make a device.
-                None if spoke => self.sender_behind(record.key.vlan, ip, record.first, keep),
+                None if spoke => self.sender_behind(vlan, ip, record.first, keep),
                 None => None,
             };
             if let Some(id) = nodes[side].filter(|_| spoke) {

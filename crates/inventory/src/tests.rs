@@ -131,6 +131,7 @@ fn event(no: u64, line: &str) -> Event {
                 key,
                 originator,
                 originator_by: OriginatorBy::Handshake,
+                vlans: [key.vlan; 2],
                 macs: [after("from").map(mac), after("to").map(mac)],
                 first: ts,
                 last: ts.plus(1_000_000_000),

@@ -1,6 +1,6 @@
 //! What the flow table knows of one conversation.
 
-use crate::{DeviceId, FlowKey, Mac, Side, Timestamp, Tunnel};
+use crate::{DeviceId, FlowKey, Mac, Side, Timestamp, Tunnel, Vlan};
 use std::fmt;
 
 /// Why one end is called the originator.
@@ -83,6 +83,9 @@ pub struct FlowRecord {
     pub originator: Side,
     /// How sure that is.
     pub originator_by: OriginatorBy,
+    /// The scope each end was heard in: that of the key, but for an end on the other side of a router whose both sides
+    /// are seen.
+    pub vlans: [Vlan; 2],
     /// Ethernet source addresses last seen from each end.
     pub macs: [Option<Mac>; 2],
     /// Time of the first packet.

@@ -17,6 +17,7 @@ mod flag {
     pub(super) const MAC_O: u8 = 1 << 2;
     pub(super) const MAC_R: u8 = 1 << 3;
     pub(super) const BY_CONTENT: u8 = 1 << 4;
+    pub(super) const OTHER_SCOPES: u8 = 1 << 5;
 }
 
 /// A block's bytes: the applications and tunnels its records name, how many records, and the records.
@@ -88,7 +89,8 @@ fn put_flow(out: &mut Vec<u8>, names: &mut Names, flow: &Flow, no: &mut u64, tim
             | is(r.originator == Side::High, flag::HIGH_BEGAN)
             | is(mac_o.is_some(), flag::MAC_O)
             | is(mac_r.is_some(), flag::MAC_R)
-            | is(r.app_by_content, flag::BY_CONTENT),
+            | is(r.app_by_content, flag::BY_CONTENT)
+            | is(r.vlans != [r.key.vlan; 2], flag::OTHER_SCOPES),
     );
     out.push((code(&ORIGINATOR_BY, &r.originator_by) << 4 | code(&STATES, &r.state)) as u8);
     out.push(r.key.proto.0);
@@ -103,6 +105,9 @@ fn put_flow(out: &mut Vec<u8>, names: &mut Names, flow: &Flow, no: &mut u64, tim
         out.extend_from_slice(&mac.0);
     }
     put(out, r.key.vlan.bits());
+    if r.vlans != [r.key.vlan; 2] {
+        r.vlans.iter().for_each(|vlan| put(out, vlan.bits()));
+    }
     put_signed(out, r.first_no.wrapping_sub(*no) as i64);
     put_signed(out, r.first.0.wrapping_sub(*time));
     put_signed(out, r.last.0.wrapping_sub(r.first.0));
@@ -206,6 +211,11 @@ impl<'a> Reader<'a> {
             }
         }
         let vlan = Vlan::from_bits(self.number()?);
+        let vlans = if is(flag::OTHER_SCOPES) {
+            [Vlan::from_bits(self.number()?), Vlan::from_bits(self.number()?)]
+        } else {
+            [vlan; 2]
+        };
         *no = no.wrapping_add(self.signed()? as u64);
         *time = time.wrapping_add(self.signed()?);
         let last = time.wrapping_add(self.signed()?);
@@ -218,6 +228,7 @@ impl<'a> Reader<'a> {
             key: FlowKey { vlan, proto: IpProto(proto), low, high },
             originator: if is(flag::HIGH_BEGAN) { Side::High } else { Side::Low },
             originator_by: *ORIGINATOR_BY.get(usize::from(codes >> 4))?,
+            vlans,
             macs,
             first: Timestamp(*time),
             last: Timestamp(last),
@@ -264,6 +275,8 @@ mod tests {
         flows[8].record.last = Timestamp(i64::MAX);
         flows[9].record.bytes = [u64::MAX, 0];
         flows[10].record.macs = [None, Some(Mac([0xff; 6]))];
+        flows[13].record.vlans = [Vlan::single(10), Vlan::NONE];
+        flows[13].record.tunnel = Tunnel::parse("vxlan 5001 10.0.0.1 > 10.0.0.2");
         flows[11].devices = [Some(DeviceId(u32::MAX)), None];
         flows[12].record.key.low.0 = IpAddr::from([0u8; 16]);
         flows[12].record.key.high.0 = IpAddr::from([0xffu8; 16]);

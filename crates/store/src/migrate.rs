@@ -49,6 +49,7 @@ fn flow(row: &Row<'_>) -> Result<Flow, Bad> {
             key,
             originator,
             originator_by: *need(ORIGINATOR_BY.get(at("by")?), "by")?,
+            vlans: [key.vlan; 2],
             macs: [mac("mac_o")?, mac("mac_r")?],
             first: time(row, "first")?,
             last: time(row, "last")?,

@@ -61,7 +61,7 @@ pub struct FlowFilter {
     pub transport: Option<IpProto>,
     /// Application protocol.
     pub app: Option<String>,
-    /// Innermost VLAN id; 0 is untagged.
+    /// Innermost VLAN id of either end; 0 is untagged.
     pub vlan: Option<u16>,
     /// State.
     pub state: Option<model::FlowState>,
@@ -78,7 +78,7 @@ impl FlowFilter {
             && self.port.is_none_or(|port| ends.iter().any(|end| end.1 == port))
             && self.transport.is_none_or(|transport| r.key.proto == transport)
             && self.app.as_deref().is_none_or(|app| r.app == Some(app))
-            && self.vlan.is_none_or(|id| r.key.vlan.inner().unwrap_or(0) == id)
+            && self.vlan.is_none_or(|id| r.vlans.iter().any(|vlan| vlan.inner().unwrap_or(0) == id))
             && self.state.is_none_or(|state| r.state == state)
     }
 }

@@ -125,6 +125,7 @@ pub(crate) fn flow(no: u64) -> Change {
             key,
             originator,
             originator_by: OriginatorBy::ServicePort,
+            vlans: [key.vlan; 2],
             macs: [Some(Mac([2; 6])), None],
             first: Timestamp(1),
             last: Timestamp(2),
