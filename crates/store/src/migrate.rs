@@ -67,3 +67,67 @@ fn flow(row: &Row<'_>) -> Result<Flow, Bad> {
         ],
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::tests::flow;
+    use crate::{FlowFilter, Store};
+    use model::{Change, Flow};
+    use rusqlite::Connection;
+
+    fn first_schema(path: &std::path::Path) -> Connection {
+        let conn = Connection::open(path).unwrap();
+        conn.execute_batch(include_str!("schema.sql")).unwrap();
+        conn.pragma_update(None, "application_id", crate::APPLICATION_ID).unwrap();
+        conn.pragma_update(None, "user_version", 1).unwrap();
+        conn
+    }
+
+    /// As schema 1 stored `tests::flow`, with the originator at `port`.
+    fn row(conn: &Connection, run: i64, no: i64, port: u16) {
+        let sql = "INSERT INTO flow VALUES (?1, ?2, 20, 6, x'0a140411', ?3, x'0a140209', 104, 1,
+            x'020202020202', NULL, 1, 2, 3, 4, 5, 6, 'dicom', 1, 4, 7, 1, NULL)";
+        conn.execute(sql, (run, no, port)).unwrap();
+    }
+
+    #[test]
+    fn rows_of_the_first_schema_are_read_back_from_blocks() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("old.db");
+        let conn = first_schema(&path);
+        row(&conn, 1, 3, 40_000);
+        row(&conn, 1, 4, 40_000);
+        row(&conn, 2, 1, 40_000);
+        drop(conn);
+        let store = Store::open(&path).unwrap();
+        let found = store.reader().flows(&FlowFilter::default()).unwrap();
+        let wanted: Vec<Flow> = [3, 4, 1]
+            .into_iter()
+            .map(|no| match flow(no) {
+                Change::Flow(flow) => *flow,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(found, wanted);
+        drop(store);
+        let again = Store::open(&path).unwrap();
+        assert_eq!(again.reader().flows(&FlowFilter::default()).unwrap(), wanted, "and only once");
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_leaves_the_file_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("odd.db");
+        let conn = first_schema(&path);
+        row(&conn, 1, 3, 40_000);
+        conn.execute("UPDATE flow SET ip_o = x'00'", []).unwrap();
+        drop(conn);
+        let error = Store::open(&path).unwrap_err().to_string();
+        assert!(error.contains("odd.db") && error.contains("ip_o"), "{error}");
+        let rows: i64 = Connection::open(&path)
+            .unwrap()
+            .query_row("SELECT count(*) FROM flow", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(rows, 1);
+    }
+}
