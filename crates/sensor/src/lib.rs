@@ -6,6 +6,7 @@ mod config;
 mod docs;
 mod find;
 mod pipeline;
+mod quality;
 mod replay;
 mod show;
 mod text;

@@ -1,9 +1,10 @@
-//! `wardwatch replay`: files in, a summary, the devices and the capture's own quality out.
+//! `wardwatch replay`: files in, a summary and the devices out.
 
 use crate::cli::{Replay, TableOrJson};
 use crate::pipeline::{self, Outcome};
+use crate::quality;
 use crate::show::device_table;
-use crate::text::{self, bytes, count, duration, line, nanos, plural, span};
+use crate::text::{self, bytes, duration, line, plural, span};
 use crate::{Config, Error};
 use capture::{Input, Report, Timeline};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -96,15 +97,8 @@ fn summary(report: &Report, outcome: &Outcome) -> Value {
             })
         })
         .collect();
-    let skipped: serde_json::Map<_, _> =
-        flow.skipped.iter().map(|(link, n)| (link.to_string(), json!(n))).collect();
-    let vlans: serde_json::Map<_, _> = flow
-        .vlans
-        .iter()
-        .map(|(vlan, n)| {
-            (if vlan.inner().is_none() { "untagged".into() } else { vlan.to_string() }, json!(n.frames))
-        })
-        .collect();
+    let vlans: serde_json::Map<_, _> =
+        flow.vlans.iter().map(|(vlan, n)| (quality::scope(*vlan), json!(n.frames))).collect();
     json!({
         "files": files,
         "warnings": report.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -115,15 +109,9 @@ fn summary(report: &Report, outcome: &Outcome) -> Value {
         "protocols": flow.pdus,
         "vlans": vlans,
         "flows": flow.flows,
-        "quality": {
-            "one_sided_flows": flow.one_sided, "gaps": flow.gaps, "lost_bytes": flow.lost_bytes,
-            "truncated": flow.truncated, "malformed": flow.malformed, "duplicates": flow.duplicates,
-            "time_backwards": flow.backwards, "largest_step_back_ns": flow.largest_step_back,
-            "skipped": skipped, "fragments_reassembled": flow.reassembled, "fragments_lost": flow.fragments_lost,
-            "dissector_panics": flow.panics,
-        },
+        "quality": quality::json(flow),
         "evictions": {
-            "flows": flow.flows_evicted, "devices": outcome.inventory.devices_evicted,
+            "flows": flow.flows_evicted, "sessions": flow.sessions_evicted, "devices": outcome.inventory.devices_evicted,
             "devices_refused": outcome.inventory.devices_refused, "evidence": outcome.inventory.evidence_evicted,
             "addresses": outcome.inventory.addresses_evicted, "leases": outcome.inventory.leases_evicted,
             "edges": outcome.baseline.edges_evicted, "edges_refused": outcome.baseline.edges_refused,
@@ -164,47 +152,11 @@ fn print(report: &Report, outcome: &Outcome, store: &Store, elapsed: Duration) -
             plural(flow.flows, "flow", "flows")
         ))?;
     }
-    line(&quality(outcome))?;
     if outcome.flow.pdus.contains_key("lldp") || outcome.flow.pdus.contains_key("cdp") {
         let from = known
             .iter()
             .filter(|k| k.evidence.iter().any(|e| matches!(e.key.source.as_ref(), "lldp" | "cdp")));
         line(&format!("LLDP/CDP heard from {}.", plural(from.count() as u64, "device", "devices")))?;
     }
-    Ok(())
-}
-
-/// One or two sentences on what the capture lacks; every count that is not zero.
-fn quality(outcome: &Outcome) -> String {
-    let flow = &outcome.flow;
-    let mut said = Vec::new();
-    let mut say = |n: u64, one: &str, many: &str| {
-        if n > 0 {
-            said.push(format!("{} {}", count(n), if n == 1 { one } else { many }));
-        }
-    };
-    say(flow.one_sided, "flow one-sided", "flows one-sided");
-    say(flow.gaps, "gap in a stream", "gaps in streams");
-    say(flow.truncated, "packet cut short", "packets cut short");
-    say(flow.duplicates, "duplicate", "duplicates");
-    say(flow.malformed, "malformed header", "malformed headers");
-    say(flow.fragments_lost, "packet lost a fragment", "packets lost a fragment");
-    say(flow.skipped.values().sum(), "frame of a link that is not read", "frames of links that are not read");
-    say(flow.flows_evicted, "flow dropped, table full", "flows dropped, table full");
-    say(outcome.inventory.devices_evicted, "device dropped, table full", "devices dropped, table full");
-    say(
-        outcome.inventory.evidence_evicted,
-        "piece of evidence dropped, table full",
-        "pieces of evidence dropped, table full",
-    );
-    say(flow.panics, "internal error, its session dropped", "internal errors, their sessions dropped");
-    if flow.backwards > 0 {
-        let step = nanos(flow.largest_step_back.unsigned_abs());
-        said.push(format!("time went back {} (by {step} at most)", plural(flow.backwards, "time", "times")));
-    }
-    if said.is_empty() {
-        "Capture quality: nothing missing that could be noticed.".into()
-    } else {
-        format!("Capture quality: {}.", said.join(", "))
-    }
+    quality::print(outcome)
 }

@@ -484,6 +484,9 @@ pub(crate) fn flows(args: &Flows) -> Result<(), Error> {
                 "bytes_out",
                 "bytes_back",
                 "gaps",
+                "originator_vlan",
+                "responder_vlan",
+                "tunnel",
             ];
             let rows = flows.iter().map(|flow| {
                 let json = flow_json(flow);
@@ -525,6 +528,9 @@ fn flow_row(flow: &Flow) -> Vec<String> {
     if r.gaps > 0 {
         notes.push(plural(r.gaps.into(), "gap", "gaps"));
     }
+    notes.extend(r.tunnel.map(|tunnel| format!("in {tunnel}")));
+    let crossed = r.vlans.into_iter().find(|vlan| *vlan != r.key.vlan);
+    notes.extend(crossed.map(|vlan| format!("also in VLAN {}", find::vlan(vlan))));
     vec![
         moment(r.first),
         end(from, flow.devices[0]),
@@ -550,8 +556,14 @@ fn flow_json(flow: &Flow) -> Value {
         "packets_out": r.packets[0], "packets_back": r.packets[1], "bytes_out": r.bytes[0], "bytes_back": r.bytes[1],
         "gaps": r.gaps,
     });
+    // Where a routed copy was heard in another VLAN too, each end has its own.
+    let of_end =
+        |vlan: model::Vlan| (vlan != r.key.vlan && vlan.inner().is_some()).then(|| json!(vlan.to_string()));
     let known = [
         ("vlan", r.key.vlan.inner().map(|_| json!(r.key.vlan.to_string()))),
+        ("originator_vlan", of_end(r.vlans[0])),
+        ("responder_vlan", of_end(r.vlans[1])),
+        ("tunnel", r.tunnel.map(|tunnel| json!(tunnel.to_string()))),
         ("application", r.app.map(|app| json!(app))),
         ("application_by_content", r.app.map(|_| json!(r.app_by_content))),
         ("originator_device", flow.devices[0].map(|id| json!(id.to_string()))),

@@ -50,7 +50,8 @@ fn a_capture_is_replayed_and_its_devices_explained() {
         "CLASS",
         "SOMATOM Force #WLB-CT-75021",
         "Protocols read: ARP, CDP, DHCP, DICOM, HL7, LLDP.",
-        "Capture quality:",
+        "Capture quality: 13 flows one-sided",
+        "ONE-SIDED FLOWS",
         "LLDP/CDP heard from",
     ] {
         assert!(shown.contains(says), "{says:?} is not in\n{shown}");
