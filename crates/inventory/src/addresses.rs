@@ -88,6 +88,19 @@ impl Inventory {
             && self.expiry(id, ip, span).is_none_or(|expiry| ts <= expiry)
     }
 
+    /// Something changed about an address: answers about it in any scope it was held in are void.
+    fn forget_recent(&self, ip: IpAddr) {
+        for vlan in self.scopes.get(&ip).map(Vec::as_slice).unwrap_or_default() {
+            self.recent.forget(*vlan, ip);
+        }
+    }
+
+    /// Whether an address is a virtual router's, whoever answers for it now.
+    pub(crate) fn is_virtual(&self, vlan: Vlan, ip: IpAddr) -> bool {
+        // On most networks there is none.
+        !self.virtual_addresses.is_empty() && self.virtual_addresses.contains_key(&(vlan, ip))
+    }
+
     /// Who held an address at a time. Of several, the one whose MAC sent, then the one it is best known of, then the
     /// latest.
     pub(crate) fn holder(
@@ -243,7 +256,7 @@ impl Inventory {
             edit(span);
             span.dirt.touch();
             if (span.until, span.how) != before {
-                self.recent.forget(ip);
+                self.forget_recent(ip);
             }
             self.mark(id);
         }
@@ -308,8 +321,8 @@ impl Inventory {
 
     /// Puts a span in its place. Also when rows are read back, which make no room for each other.
     pub(crate) fn insert_span(&mut self, id: DeviceId, vlan: Vlan, ip: IpAddr, span: Span) {
+        self.forget_recent(ip);
         let Some(node) = self.nodes.get_mut(&id) else { return };
-        self.recent.forget(ip);
         node.spans.insert((vlan, ip, span.first), span);
         insert_into(&mut self.by_address, (vlan, ip), id);
         insert_into(&mut self.scopes, ip, vlan);
@@ -344,8 +357,8 @@ impl Inventory {
         ip: IpAddr,
         first: Timestamp,
     ) -> Option<Span> {
+        self.forget_recent(ip);
         let node = self.nodes.get_mut(&id)?;
-        self.recent.forget(ip);
         let span = node.spans.remove(&(vlan, ip, first))?;
         if node.spans_of(vlan, ip).next().is_none() {
             self.forget_holder(vlan, ip, id);
@@ -395,7 +408,7 @@ impl Inventory {
         ts: Timestamp,
         keep: Option<DeviceId>,
     ) -> Option<DeviceId> {
-        if !is_host(ip) || self.virtual_addresses.contains_key(&(vlan, ip)) {
+        if !is_host(ip) || self.is_virtual(vlan, ip) {
             return None;
         }
         if let Some((id, span)) = self.holder(vlan, ip, ts, None) {
@@ -442,7 +455,7 @@ impl Inventory {
         let root = self.root(id);
         let limit = self.config.max_leases_per_device;
         if let Some(ip) = lease.ip {
-            self.recent.forget(ip);
+            self.forget_recent(ip);
         }
         let Some(node) = self.nodes.get_mut(&root) else { return };
         let n = node
@@ -473,11 +486,10 @@ impl Inventory {
     }
 
     pub(crate) fn trim_leases(&mut self, root: DeviceId, limit: usize) {
-        let Some(node) = self.nodes.get_mut(&root) else { return };
-        while node.leases.len() > limit.max(1) {
+        while let Some(node) = self.nodes.get_mut(&root).filter(|node| node.leases.len() > limit.max(1)) {
             let Some(((ts, n), (lease, dirt))) = node.leases.pop_first() else { break };
             if let Some(ip) = lease.ip {
-                self.recent.forget(ip);
+                self.forget_recent(ip);
             }
             if dirt.written {
                 self.gone.insert(Gone::Lease(root, ts, n));

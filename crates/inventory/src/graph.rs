@@ -10,6 +10,7 @@ use crate::addresses::Span;
 use crate::evidence::{Claim, Ledger, Via, Weight, attr, claims_of, scoped};
 use crate::keys::{BY_SOURCE, Derived, derive, is_identifying};
 use crate::sorted::Sorted;
+use hashbrown::HashMap;
 use model::{Attribute, Confidence, DeviceId, EvidenceKey, IpProto, KeyKind, Lease, Text, Timestamp, Vlan};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,6 +67,9 @@ pub(crate) struct Node {
     pub(crate) services: BTreeMap<(IpProto, u16), Served>,
     /// Worked out from the ledger, see [`derive`](crate::keys::derive).
     pub(crate) known: Derived,
+    /// When HL7 partners heard of lately were noted (whether it sends to them, or they to it); `None` for those that are
+    /// not because there are enough. Empty again once a claim was taken out of the ledger.
+    pub(crate) partners: HashMap<(bool, IpAddr), Option<Timestamp>>,
     rank: Option<Rank>,
     /// Whether some row of this node may have to be written.
     pub(crate) dirty: bool,
@@ -91,6 +95,7 @@ impl Node {
             leases: Sorted::default(),
             services: BTreeMap::new(),
             known: Derived::default(),
+            partners: HashMap::new(),
             rank: None,
             dirty: false,
             written: false,
@@ -336,7 +341,9 @@ impl Inventory {
 
     /// Takes a claim out of a node's ledger.
     pub(crate) fn forget(&mut self, id: DeviceId, claim: &Claim) -> Option<Weight> {
-        let weight = self.nodes.get_mut(&id)?.ledger.remove(claim)?;
+        let node = self.nodes.get_mut(&id)?;
+        let weight = node.ledger.remove(claim)?;
+        node.partners.clear();
         let root = self.root(id);
         if weight.dirt.written {
             self.gone.insert(Gone::Evidence(claim.row_key(root, id)));
@@ -433,7 +440,7 @@ impl Inventory {
 
 /// The values under each key, sorted. Never gone through in the order of the hash, which differs from run to run so that
 /// nobody can choose what collides.
-pub(crate) type Index<K, V = DeviceId> = hashbrown::HashMap<K, Vec<V>>;
+pub(crate) type Index<K, V = DeviceId> = HashMap<K, Vec<V>>;
 
 pub(crate) fn insert_into<K: Hash + Eq, V: Ord>(index: &mut Index<K, V>, key: K, value: V) {
     let values = index.entry(key).or_default();

@@ -403,6 +403,13 @@ impl Inventory {
     /// identifier alone is a boot loader, a reinstallation or another network stack.) The newcomer becomes a device.
     pub(crate) fn split_shared_mac(&mut self, mac: Mac, id: DeviceId, said: &Said) {
         let Some(node) = self.nodes.get(&id) else { return };
+        // Most say what they have always said: without an earlier identifier there is nobody to part from.
+        let earlier = |(claim, weight): (&crate::evidence::Claim, &crate::evidence::Weight)| {
+            claim.source == said.by && weight.last < said.ts
+        };
+        if !claims_of(&node.ledger, &Attribute::DHCP_CLIENT_ID).any(earlier) {
+            return;
+        }
         let of = |attribute: &Attribute, now: bool| -> BTreeSet<String> {
             claims_of(&node.ledger, attribute)
                 .filter(|(claim, weight)| claim.source == said.by && (weight.last >= said.ts) == now)

@@ -41,25 +41,30 @@ impl Recent {
         self.era += 1;
     }
 
-    /// Something changed about an address, in whatever scope.
-    pub(crate) fn forget(&mut self, ip: IpAddr) {
-        if let Some(place) = self.place(ip) {
+    /// Something changed about an address in a scope.
+    pub(crate) fn forget(&self, vlan: Vlan, ip: IpAddr) {
+        if let Some(place) = self.place(vlan, ip) {
             place.set(None);
         }
     }
 
-    fn place(&self, ip: IpAddr) -> Option<&Cell<Option<Answer>>> {
-        self.places.get(self.hasher.hash_one(ip) as usize % PLACES)
+    fn place(&self, vlan: Vlan, ip: IpAddr) -> Option<&Cell<Option<Answer>>> {
+        let folded = match ip {
+            IpAddr::V4(v4) => u128::from(v4.to_bits()),
+            IpAddr::V6(v6) => v6.to_bits(),
+        };
+        let hash = self.hasher.hash_one((folded as u64, (folded >> 64) as u64 ^ vlan.bits().rotate_left(32)));
+        self.places.get(hash as usize % PLACES)
     }
 
     pub(crate) fn get(&self, vlan: Vlan, ip: IpAddr, ts: Timestamp) -> Option<(DeviceId, Span)> {
-        let answer = self.place(ip)?.get()?;
+        let answer = self.place(vlan, ip)?.get()?;
         let holds = answer.era == self.era && answer.ip == ip && answer.vlan == vlan;
         (holds && answer.span.first <= ts && ts <= answer.until).then_some((answer.id, answer.span))
     }
 
     pub(crate) fn put(&self, vlan: Vlan, ip: IpAddr, id: DeviceId, span: Span, until: Timestamp) {
-        if let Some(place) = self.place(ip) {
+        if let Some(place) = self.place(vlan, ip) {
             place.set(Some(Answer { vlan, ip, id, span, until, era: self.era }));
         }
     }

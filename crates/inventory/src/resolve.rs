@@ -1,11 +1,14 @@
 //! One event: whom it is about, and what becomes of each kind of fact.
 
 use super::*;
+use crate::addresses::Span;
 use crate::config::is_host;
 use crate::evidence::{attr, claims_of, split_domain, text};
 
 /// Most HL7 partners of a device that are noted.
 const MOST_PARTNERS: usize = 16;
+/// Partners of a device of which is remembered whether they are noted.
+const MOST_PARTNERS_REMEMBERED: usize = 1_024;
 /// A partner is noted again after this many nanoseconds at the earliest.
 const PARTNER_AGAIN: i64 = 60 * 1_000_000_000;
 /// Ports from here on are taken for a service only if more than the direction of the first packet says so (IANA's
@@ -145,18 +148,31 @@ impl Inventory {
     }
 
     fn note_partner(&mut self, id: DeviceId, attribute: Attribute, ip: IpAddr, said: &Said) {
-        let Some(node) = self.nodes.get(&id) else { return };
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let sends = attribute == attr::HL7_SENDS_TO;
+        // Every message says it, so that asking the ledger each time would cost more than reading the message.
+        match node.partners.get(&(sends, ip)) {
+            Some(Some(noted)) if said.ts.since(*noted) < PARTNER_AGAIN => return,
+            Some(None) => return,
+            _ => {}
+        }
         let name = ip.to_string();
         let known = claims_of(&node.ledger, &attribute);
         let latest =
             known.filter(|(claim, _)| claim.value.as_str() == name).map(|(_, weight)| weight.last).max();
         let again = match latest {
-            // Every message says it.
             Some(latest) => said.ts.since(latest) >= PARTNER_AGAIN,
             None => claims_of(&node.ledger, &attribute).count() < MOST_PARTNERS,
         };
         if again {
             self.learn(id, Via::DIRECT, attribute, text(&name), said);
+        }
+        if let Some(node) = self.nodes.get_mut(&id) {
+            let noted = if again { Some(said.ts) } else { latest };
+            if node.partners.len() >= MOST_PARTNERS_REMEMBERED {
+                node.partners.clear();
+            }
+            node.partners.insert((sends, ip), noted);
         }
     }
 
@@ -186,7 +202,39 @@ impl Inventory {
         } else {
             self.counters.services_refused += 1;
         }
-        self.mark(root);
+        if !std::mem::replace(&mut node.dirty, true) {
+            self.dirty.push(root);
+        }
+    }
+
+    /// The holder of an address took part in a conversation: as [`Inventory::confirm`] by what is known already, and
+    /// [`Inventory::heard_from_to`], at the price of one look-up. Every flow comes by here.
+    fn spoke(
+        &mut self,
+        id: DeviceId,
+        vlan: Vlan,
+        ip: IpAddr,
+        held: &Span,
+        first: Timestamp,
+        last: Timestamp,
+    ) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if held.until.is_none()
+            && let Some(span) = node.spans.get_mut(&(vlan, ip, held.first))
+        {
+            span.last = span.last.max(last);
+            span.dirt.touch();
+        }
+        if !std::mem::replace(&mut node.dirty, true) {
+            self.dirty.push(id);
+        }
+        match node.parent {
+            Some(_) => self.heard_from_to(id, first, last),
+            None => {
+                node.first = node.first.min(first);
+                node.last = node.last.max(last);
+            }
+        }
     }
 
     /// Resolves the ends of a conversation at the time it began.
@@ -195,26 +243,28 @@ impl Inventory {
         let mut nodes = [None, None];
         for side in 0..2 {
             let (ip, vlan) = (ends[side].0, record.vlans[side]);
-            if !is_host(ip) || self.virtual_addresses.contains_key(&(vlan, ip)) {
+            if !is_host(ip) || self.is_virtual(vlan, ip) {
                 continue;
             }
             let known = self.holder(vlan, ip, record.first, record.macs[side]);
             let spoke = record.packets[side] > 0;
             let keep = nodes[0];
             nodes[side] = match known {
-                Some((id, span)) => {
-                    if spoke && span.until.is_none() {
-                        self.confirm(id, vlan, ip, span.first, span.how, record.last);
-                    }
+                Some((id, span)) if spoke => {
+                    self.spoke(id, vlan, ip, &span, record.first, record.last);
                     Some(id)
                 }
+                Some((id, _)) => Some(id),
                 // To be spoken to does not make a device.
-                None if spoke => self.sender_behind(vlan, ip, record.first, keep),
+                None if spoke => {
+                    let id = self.sender_behind(vlan, ip, record.first, keep);
+                    if let Some(id) = id {
+                        self.heard_from_to(id, record.first, record.last);
+                    }
+                    id
+                }
                 None => None,
             };
-            if let Some(id) = nodes[side].filter(|_| spoke) {
-                self.heard_from_to(id, record.first, record.last);
-            }
         }
         if let Some(server) = nodes[1].filter(|_| is_service(&record)) {
             let application = record.app.filter(|_| record.app_by_content);
