@@ -64,7 +64,9 @@ fn through_flow(path: &Path, mut each: impl FnMut(model::Event)) -> u64 {
         shard.frames(block.frames(), &mut events);
         events.drain(..).for_each(&mut each);
     }
-    shard.finish(&mut events);
+    while shard.finish(&mut events) {
+        events.drain(..).for_each(&mut each);
+    }
     events.drain(..).for_each(&mut each);
     shard.counters().frames
 }

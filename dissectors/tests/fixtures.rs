@@ -58,7 +58,7 @@ fn events(frames: &[Owned]) -> Vec<Event> {
         bytes: &frame.bytes,
     });
     shard.frames(numbered, &mut out);
-    shard.finish(&mut out);
+    while shard.finish(&mut out) {}
     assert_eq!(shard.counters().panics, 0);
     out
 }

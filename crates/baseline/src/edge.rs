@@ -1,9 +1,10 @@
 //! One edge: what is counted of a habit, and its row.
 
+use crate::table::{Key, Table};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
 use inventory::Resolved;
-use model::{DeviceId, Edge, EdgeKey, Flow, IpProto, OriginatorBy, Text, Timestamp};
+use model::{Edge, EdgeKey, Flow, IpProto, OriginatorBy, Text, Timestamp};
 use std::collections::BTreeMap;
 
 /// Longest latency that is told apart, in microseconds: an hour. Longer ones count as this.
@@ -22,11 +23,23 @@ pub(crate) struct State {
     exchanges: BTreeMap<(Text, Option<Text>), u64>,
     latency: Option<Box<Histogram<u32>>>,
     pub(crate) dirty: bool,
-    pub(crate) written: bool,
 }
 
-/// The edge a conversation belongs to; `None` when nobody known asked.
-pub(crate) fn key_of_flow(flow: &Flow) -> Option<EdgeKey> {
+/// The edge that an event belongs to; `None` for a conversation that no known device began, and for what is neither
+/// conversation nor request.
+pub(crate) fn key(resolved: &Resolved, table: &mut Table) -> Option<Key> {
+    match resolved {
+        Resolved::Flow(flow) => key_of_flow(flow, table),
+        Resolved::Exchange { client, server, peer, port, application, .. } => {
+            let peer = if server.is_none() { Some(*peer) } else { None };
+            let application = table.application(Some((*application).into()));
+            Some(Table::with(*client, *server, peer, IpProto::TCP, *port, application))
+        }
+        Resolved::Renamed { .. } => None,
+    }
+}
+
+fn key_of_flow(flow: &Flow, table: &mut Table) -> Option<Key> {
     let record = &flow.record;
     let [client, server] = flow.devices;
     let [(_, client_port), (ip, port)] = record.ends();
@@ -34,34 +47,10 @@ pub(crate) fn key_of_flow(flow: &Flow) -> Option<EdgeKey> {
     // Of two ports of which neither is known, the lower one is the service's; what was heard first may be the answer.
     let reversed = record.originator_by == OriginatorBy::FirstPacket && port > client_port.max(1023);
     let negotiated = !by_content && (port >= DYNAMIC_PORTS || reversed);
-    Some(EdgeKey {
-        client: client?,
-        server,
-        peer: if server.is_none() { Some(ip) } else { None },
-        transport: record.key.proto,
-        port: if negotiated || !record.key.proto.has_ports() { 0 } else { port },
-        application: record.app.map(Into::into),
-    })
-}
-
-/// The edge of a request. Requests are only told apart on TCP.
-pub(crate) fn key_of_exchange(resolved: &Resolved) -> Option<EdgeKey> {
-    let Resolved::Exchange { client, server, peer, port, application, .. } = resolved else { return None };
-    Some(EdgeKey {
-        client: *client,
-        server: *server,
-        peer: if server.is_none() { Some(*peer) } else { None },
-        transport: IpProto::TCP,
-        port: *port,
-        application: Some((*application).into()),
-    })
-}
-
-/// The key after a device was merged into another; `None` when it is not about that device.
-pub(crate) fn renamed(key: &EdgeKey, from: DeviceId, into: DeviceId) -> Option<EdgeKey> {
-    let rename = |id: DeviceId| if id == from { into } else { id };
-    let new = EdgeKey { client: rename(key.client), server: key.server.map(rename), ..key.clone() };
-    (new != *key).then_some(new)
+    let port = if negotiated || !record.key.proto.has_ports() { 0 } else { port };
+    let peer = if server.is_none() { Some(ip) } else { None };
+    let application = table.application(record.app.map(Into::into));
+    Some(Table::with(client?, server, peer, record.key.proto, port, application))
 }
 
 fn histogram() -> Option<Box<Histogram<u32>>> {
@@ -79,7 +68,6 @@ impl State {
             exchanges: BTreeMap::new(),
             latency: None,
             dirty: true,
-            written: false,
         }
     }
 
@@ -161,14 +149,14 @@ impl State {
         lost
     }
 
-    pub(crate) fn row(&self, key: &EdgeKey) -> Edge {
+    pub(crate) fn row(&self, key: EdgeKey) -> Edge {
         let mut latency = Vec::new();
         if let Some(histogram) = &self.latency {
             // Writing to memory cannot fail; an empty histogram means "none measured".
             let _ = V2Serializer::new().serialize(histogram, &mut latency);
         }
         Edge {
-            key: key.clone(),
+            key,
             first: self.first,
             last: self.last,
             flows: self.flows,
@@ -201,7 +189,6 @@ impl State {
             exchanges: row.exchanges.into_iter().map(|(kind, outcome, n)| ((kind, outcome), n)).collect(),
             latency,
             dirty: false,
-            written: true,
         };
         (row.key, state)
     }

@@ -6,6 +6,7 @@
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod edge;
+mod table;
 
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,9 @@ mod tests;
 use edge::State;
 use inventory::Resolved;
 use model::{Change, DeviceId, Edge, EdgeKey, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use table::{Key, Table};
 
 /// Limits of the baseline. What falls to one is counted in [`Counters`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,203 +52,185 @@ pub struct Counters {
 pub struct Baseline {
     config: Config,
     counters: Counters,
-    /// By client: most look-ups then compare few keys.
-    edges: BTreeMap<DeviceId, BTreeMap<EdgeKey, State>>,
-    count: usize,
-    /// Who is asked by whom: finds the edges of a server.
-    clients_of: BTreeSet<(DeviceId, DeviceId)>,
-    /// Edges used only once, by when that was.
-    once: BTreeSet<(Timestamp, EdgeKey)>,
-    dirty: Vec<EdgeKey>,
-    gone: BTreeSet<EdgeKey>,
+    edges: Table,
+    /// Edges used only once, by when that was; some that are so no more.
+    once: BinaryHeap<Reverse<(Timestamp, Key)>>,
+    /// Clients of edges that have something to write; some more than once.
+    dirty: Vec<DeviceId>,
 }
+
+/// Entries of [`Baseline::once`] for which looking through it is not worth while.
+const FEW: usize = 1_024;
+
+/// Events of which the edges are looked up together.
+const BATCH: usize = 32;
 
 impl Baseline {
     /// An empty baseline.
-    pub const fn new(config: Config) -> Self {
+    pub fn new(config: Config) -> Self {
         Self {
             config,
-            counters: Counters { edges_evicted: 0, edges_refused: 0, kinds_refused: 0, without_client: 0 },
-            edges: BTreeMap::new(),
-            count: 0,
-            clients_of: BTreeSet::new(),
-            once: BTreeSet::new(),
+            counters: Counters::default(),
+            edges: Table::default(),
+            once: BinaryHeap::new(),
             dirty: Vec::new(),
-            gone: BTreeSet::new(),
         }
     }
 
-    /// Continues from rows as they were written, final or as a history in order: the state is that of a baseline that
-    /// was never interrupted.
+    /// Continues from rows as they were written; other rows than those of the baseline are passed over. Rows may be the
+    /// final ones or the whole history, in order.
     pub fn restore(config: Config, rows: impl IntoIterator<Item = Change>) -> Self {
         let mut last = BTreeMap::new();
         for row in rows {
-            match row {
-                Change::Edge(edge) => {
-                    last.insert(edge.key.clone(), *edge);
-                }
-                Change::EdgeGone(key) => {
-                    last.remove(&*key);
-                }
-                _ => {}
+            if let Change::Edges(client, edges) = row {
+                last.insert(client, edges);
             }
         }
         let mut baseline = Self::new(config);
-        for (key, state) in last.into_values().map(State::from_row) {
+        for (key, state) in last.into_values().flatten().map(State::from_row) {
+            let key = baseline.edges.key(key);
             baseline.insert(key, state);
         }
         baseline
     }
 
-    /// What could not be kept.
+    /// What the limits cost.
     pub const fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// Every edge as it stands, by key.
+    /// All edges, by key.
     pub fn edges(&self) -> impl Iterator<Item = Edge> {
-        self.edges.values().flatten().map(|(key, state)| state.row(key))
+        let mut all: Vec<Edge> =
+            self.edges.all().map(|(key, state)| state.row(self.edges.edge_key(key))).collect();
+        all.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        all.into_iter()
     }
 
-    /// Takes in what an event meant.
-    pub fn resolved(&mut self, resolved: &Resolved) {
-        match resolved {
-            Resolved::Flow(flow) => {
-                let Some(key) = edge::key_of_flow(flow) else {
-                    self.counters.without_client += 1;
-                    return;
-                };
-                self.update(key, flow.record.first, |state, _| {
-                    state.flow(flow);
-                    0
-                });
+    /// Takes in what the inventory made of some events, in order. Edges are many, and most of them are not at hand when
+    /// their turn comes; so those of a few events are looked up first.
+    pub fn resolved(&mut self, resolved: &[Resolved]) {
+        for batch in resolved.chunks(BATCH) {
+            let mut keys = [None; BATCH];
+            for (place, resolved) in keys.iter_mut().zip(batch) {
+                *place = edge::key(resolved, &mut self.edges).map(|key| (key, self.edges.fetch(&key)));
             }
-            Resolved::Exchange { ts, kind, outcome, latency, .. } => {
-                let Some(key) = edge::key_of_exchange(resolved) else { return };
+            for (key, resolved) in keys.into_iter().zip(batch) {
+                self.one(resolved, key);
+            }
+        }
+    }
+
+    /// One event, the key of its edge, and where that most likely is.
+    fn one(&mut self, resolved: &Resolved, key: Option<(Key, u32)>) {
+        match (resolved, key) {
+            (Resolved::Flow(flow), Some(key)) => self.update(key, flow.record.first, |state, _| {
+                state.flow(flow);
+                0
+            }),
+            (Resolved::Flow(_), None) => self.counters.without_client += 1,
+            (Resolved::Exchange { ts, kind, outcome, latency, .. }, Some(key)) => {
                 self.update(key, *ts, |state, max_kinds| {
                     u64::from(!state.exchange(*ts, kind, outcome, *latency, max_kinds))
                 });
             }
-            Resolved::Renamed { from, into } => self.rename(*from, *into),
+            (Resolved::Exchange { .. }, None) => {}
+            (Resolved::Renamed { from, into }, _) => self.rename(*from, *into),
         }
     }
 
-    /// Edges that changed since the last call: what is gone, then what is new or was used, each sorted by key.
+    /// The edges of each client of which some changed since the last call, by client.
     pub fn changes(&mut self) -> Vec<Change> {
-        let gone = std::mem::take(&mut self.gone);
-        let mut out: Vec<Change> = gone.into_iter().map(|key| Change::EdgeGone(Box::new(key))).collect();
-        let mut dirty = std::mem::take(&mut self.dirty);
-        dirty.sort_unstable();
-        dirty.dedup();
-        for key in dirty {
-            if let Some(state) = self.edge(&key)
-                && std::mem::take(&mut state.dirty)
-            {
-                state.written = true;
-                out.push(Change::Edge(Box::new(state.row(&key))));
-            }
-        }
-        out
+        let mut clients = std::mem::take(&mut self.dirty);
+        clients.sort_unstable();
+        clients.dedup();
+        let rows = clients.into_iter().map(|client| {
+            let keys = self.edges.of_device(client);
+            let own = keys.into_iter().filter(|key| key.client == client);
+            let mut edges: Vec<Edge> = own
+                .filter_map(|key| {
+                    let state = self.edges.get_mut(&key)?;
+                    state.dirty = false;
+                    let state = state.clone();
+                    Some(state.row(self.edges.edge_key(&key)))
+                })
+                .collect();
+            edges.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+            Change::Edges(client, edges)
+        });
+        rows.collect()
     }
 
-    /// Counts something on an edge, new if need be. `count` says how many kinds of request did not fit.
-    fn update(&mut self, key: EdgeKey, ts: Timestamp, count: impl FnOnce(&mut State, usize) -> u64) {
+    fn update(&mut self, at: (Key, u32), ts: Timestamp, count: impl FnOnce(&mut State, usize) -> u64) {
         let max_kinds = self.config.max_kinds_per_edge;
-        if let Some(state) = self.edges.get_mut(&key.client).and_then(|edges| edges.get_mut(&key)) {
-            let (was_dirty, was_habit, last) = (state.dirty, state.is_habit(), state.last);
+        let (key, slot) = at;
+        if let Some(state) = self.edges.find(&key, slot) {
+            let was_dirty = state.dirty;
             self.counters.kinds_refused += count(state, max_kinds);
-            let place = (!state.is_habit()).then_some(state.last);
-            if !was_habit && place != Some(last) {
-                self.once.remove(&(last, key.clone()));
-                self.once.extend(place.map(|last| (last, key.clone())));
-            }
             if !was_dirty {
-                self.dirty.push(key);
+                self.dirty.push(key.client);
             }
             return;
         }
-        if self.count >= self.config.max_edges && !self.evict() {
+        if self.edges.len() >= self.config.max_edges && !self.evict() {
             self.counters.edges_refused += 1;
             return;
         }
         let mut state = State::new(ts);
         self.counters.kinds_refused += count(&mut state, max_kinds);
-        self.dirty.push(key.clone());
         self.insert(key, state);
     }
 
-    fn insert(&mut self, key: EdgeKey, state: State) {
-        if let Some(server) = key.server {
-            self.clients_of.insert((server, key.client));
-        }
+    fn insert(&mut self, key: Key, state: State) {
         if !state.is_habit() {
-            self.once.insert((state.last, key.clone()));
+            self.once.push(Reverse((state.last, key)));
+            if self.once.len() > self.edges.len().saturating_mul(2).saturating_add(FEW) {
+                let edges = &self.edges;
+                self.once.retain(|Reverse((last, key))| is_once(edges, *last, key));
+            }
         }
-        if self.edges.entry(key.client).or_default().insert(key, state).is_none() {
-            self.count += 1;
+        if state.dirty {
+            self.dirty.push(key.client);
         }
+        self.edges.insert(key, state);
     }
 
-    fn edge(&mut self, key: &EdgeKey) -> Option<&mut State> {
-        self.edges.get_mut(&key.client)?.get_mut(key)
-    }
-
-    fn remove(&mut self, key: &EdgeKey) -> Option<State> {
-        let edges = self.edges.get_mut(&key.client)?;
-        let state = edges.remove(key)?;
-        if edges.is_empty() {
-            self.edges.remove(&key.client);
-        }
-        self.count -= 1;
-        self.once.remove(&(state.last, key.clone()));
-        if state.written {
-            self.gone.insert(key.clone());
-        }
-        if let Some(server) = key.server
-            && !self.edges_of(key.client).any(|(other, _)| other.server == Some(server))
-        {
-            self.clients_of.remove(&(server, key.client));
-        }
+    fn remove(&mut self, key: &Key) -> Option<State> {
+        let state = self.edges.remove(key)?;
+        self.dirty.push(key.client);
         Some(state)
     }
 
+    /// Makes room for one edge. False when only habits are left.
     fn evict(&mut self) -> bool {
-        let Some((_, key)) = self.once.first().cloned() else { return false };
-        self.counters.edges_evicted += 1;
-        self.remove(&key).is_some()
+        while let Some(Reverse((last, key))) = self.once.pop() {
+            if is_once(&self.edges, last, &key) {
+                self.counters.edges_evicted += 1;
+                return self.remove(&key).is_some();
+            }
+        }
+        false
     }
 
-    fn edges_of(&self, client: DeviceId) -> impl Iterator<Item = (&EdgeKey, &State)> {
-        self.edges.get(&client).into_iter().flatten()
-    }
-
-    /// What was `from`'s is `into`'s: edges that become the same are added up.
+    /// What was known of `from` is `into`'s.
     fn rename(&mut self, from: DeviceId, into: DeviceId) {
-        let askers = self
-            .clients_of
-            .range((from, DeviceId(0))..=(from, DeviceId(u32::MAX)))
-            .map(|(_, client)| *client);
-        let clients: BTreeSet<DeviceId> = askers.chain([from]).collect();
-        let changed: Vec<(EdgeKey, EdgeKey)> = clients
-            .into_iter()
-            .flat_map(|client| self.edges_of(client))
-            .filter_map(|(key, _)| Some((key.clone(), edge::renamed(key, from, into)?)))
-            .collect();
-        for (old, new) in changed {
-            let Some(mut moved) = self.remove(&old) else { continue };
+        let mut changed: Vec<(EdgeKey, Key)> =
+            self.edges.of_device(from).into_iter().map(|key| (self.edges.edge_key(&key), key)).collect();
+        changed.sort_unstable();
+        for (_, old) in changed {
+            let new = old.renamed(from, into);
+            let Some(mut moved) = self.remove(&old).filter(|_| new != old) else { continue };
             if let Some(mut known) = self.remove(&new) {
                 self.counters.kinds_refused += known.absorb(moved, self.config.max_kinds_per_edge);
-                if known.written {
-                    // The row is replaced in place.
-                    self.gone.remove(&new);
-                }
                 moved = known;
-            } else {
-                moved.written = false;
             }
             moved.dirty = true;
-            self.dirty.push(new.clone());
             self.insert(new, moved);
         }
     }
+}
+
+/// Whether an edge still stands as it was when it was used for the first time.
+fn is_once(edges: &Table, last: Timestamp, key: &Key) -> bool {
+    edges.get(key).is_some_and(|state| !state.is_habit() && state.last == last)
 }

@@ -58,7 +58,7 @@ fn exchange(seconds: i64, client: u32, server: u32, outcome: &str, micros: u64) 
 
 fn learn(config: Config, events: &[Resolved]) -> Baseline {
     let mut baseline = Baseline::new(config);
-    events.iter().for_each(|event| baseline.resolved(event));
+    baseline.resolved(events);
     baseline
 }
 
@@ -147,8 +147,8 @@ fn a_merged_device_keeps_its_habits() {
             exchange(1, 1, 2, "AA", 10),
         ],
     );
-    assert_eq!(baseline.changes().len(), 6);
-    baseline.resolved(&Resolved::Renamed { from: DeviceId(3), into: DeviceId(1) });
+    assert_eq!(baseline.changes().len(), 3, "three clients");
+    baseline.resolved(&[Resolved::Renamed { from: DeviceId(3), into: DeviceId(1) }]);
     let lines: Vec<_> = baseline.edges().map(|edge| line(&edge)).collect();
     assert_eq!(
         lines,
@@ -159,9 +159,15 @@ fn a_merged_device_keeps_its_habits() {
             "d2 > d1:22/tcp -: 1 flows [3, 2] packets [300, 200] bytes",
         ]
     );
-    let (gone, kept): (Vec<_>, Vec<_>) =
-        baseline.changes().into_iter().partition(|change| matches!(change, Change::EdgeGone(_)));
-    assert_eq!((gone.len(), kept.len()), (4, 4));
+    let rows: Vec<_> =
+        baseline
+            .changes()
+            .into_iter()
+            .map(|row| {
+                if let Change::Edges(client, edges) = row { (client.0, edges.len()) } else { unreachable!() }
+            })
+            .collect();
+    assert_eq!(rows, [(1, 3), (2, 1), (3, 0)], "of the one that is no more, nothing is left");
     assert!(baseline.changes().is_empty());
 }
 
@@ -171,14 +177,14 @@ fn a_scan_does_not_wipe_out_habits() {
     let mut baseline =
         learn(config, &[flow(0, Some(1), Some(2), 80, None), flow(1, Some(1), Some(2), 80, None)]);
     for port in 1000..1100 {
-        baseline.resolved(&flow(2, Some(9), Some(2), port, None));
+        baseline.resolved(&[flow(2, Some(9), Some(2), port, None)]);
     }
     assert_eq!(baseline.edges().count(), 3);
     assert!(baseline.edges().any(|edge| edge.key.port == 80));
     assert_eq!(baseline.counters().edges_evicted, 98);
     for n in 0..3 {
-        baseline.resolved(&exchange(n, 4 + n as u32, 5, "AA", 1));
-        baseline.resolved(&exchange(n, 4 + n as u32, 5, "AE", 1));
+        baseline.resolved(&[exchange(n, 4 + n as u32, 5, "AA", 1)]);
+        baseline.resolved(&[exchange(n, 4 + n as u32, 5, "AE", 1)]);
     }
     assert_eq!((baseline.counters().edges_refused, baseline.counters().kinds_refused), (2, 2));
 }
@@ -198,11 +204,9 @@ type Rows = BTreeMap<EdgeKey, Edge>;
 
 fn apply(rows: &mut Rows, changes: Vec<Change>) {
     for change in changes {
-        match change {
-            Change::Edge(edge) => rows.insert(edge.key.clone(), *edge),
-            Change::EdgeGone(key) => rows.remove(&*key),
-            other => panic!("not a row of the baseline: {other:?}"),
-        };
+        let Change::Edges(client, edges) = change else { panic!("not a row of the baseline: {change:?}") };
+        rows.retain(|key, _| key.client != client);
+        rows.extend(edges.into_iter().map(|edge| (edge.key.clone(), edge)));
     }
 }
 
@@ -210,10 +214,14 @@ fn interrupted(config: Config, events: &[Resolved], cut: usize, keep: impl Fn(&E
     let mut rows = Rows::new();
     let mut baseline = learn(config, &events[..cut]);
     apply(&mut rows, baseline.changes());
-    let stored = rows.values().filter(|edge| keep(edge)).map(|edge| Change::Edge(Box::new(edge.clone())));
+    let mut clients = BTreeMap::<DeviceId, Vec<Edge>>::new();
+    for edge in rows.values().filter(|edge| keep(edge)) {
+        clients.entry(edge.key.client).or_default().push(edge.clone());
+    }
+    let stored = clients.into_iter().map(|(client, edges)| Change::Edges(client, edges));
     let mut baseline = Baseline::restore(config, stored);
     assert!(baseline.changes().is_empty(), "what was just read needs no writing");
-    events[cut..].iter().for_each(|event| baseline.resolved(event));
+    baseline.resolved(&events[cut..]);
     apply(&mut rows, baseline.changes());
     rows
 }

@@ -110,17 +110,66 @@ pub(crate) fn is_host(ip: IpAddr) -> bool {
     }
 }
 
-/// Decodes as far as the bytes go, to the innermost frame.
+impl Decoded<'_> {
+    /// Nothing yet.
+    pub(crate) const NOTHING: Self =
+        Self { src_mac: None, dst_mac: None, vlan: Vlan::NONE, tunnel: None, net: Net::Malformed };
+}
+
+/// Decodes as far as the bytes go, to the innermost frame; in place, because what is found is large and most frames are
+/// [`common`].
 #[inline]
+pub(crate) fn frame_into<'a>(link: LinkType, bytes: &'a [u8], out: &mut Decoded<'a>) {
+    if link != LinkType::ETHERNET || common(bytes, out).is_none() {
+        *out = frame(link, bytes);
+    }
+}
+
+/// The common frame: Ethernet with one tag or none, and in it IPv4 without options that is no fragment, with TCP or with
+/// UDP that is no tunnel. `None` for every other, of which nothing is changed.
+#[inline]
+fn common<'a>(bytes: &'a [u8], out: &mut Decoded<'a>) -> Option<()> {
+    let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, k0, k1, t0, t1, n0, n1] =
+        *bytes.first_chunk::<18>()?;
+    let (vlan, packet) = match ([k0, k1], [n0, n1]) {
+        ([0x08, 0x00], _) => (Vlan::NONE, bytes.get(14..)?),
+        ([0x81, 0x00], [0x08, 0x00]) => (Vlan::single(u16::from_be_bytes([t0, t1])), bytes.get(18..)?),
+        _ => return None,
+    };
+    let head = packet.first_chunk::<24>()?;
+    let [first, _, l0, l1, i0, i1, f0, f1, ttl, proto, _, _, rest @ ..] = *head;
+    let [a0, a1, a2, a3, b0, b1, b2, b3, _, _, p0, p1] = rest;
+    let length = usize::from(u16::from_be_bytes([l0, l1]));
+    let plain = match proto {
+        6 => true,
+        17 => !tunnel::is_port(u16::from_be_bytes([p0, p1])),
+        _ => false,
+    };
+    if first != 0x45 || u16::from_be_bytes([f0, f1]) & 0x3fff != 0 || length < 24 || !plain {
+        return None;
+    }
+    out.dst_mac = Some(Mac([d0, d1, d2, d3, d4, d5]));
+    out.src_mac = Some(Mac([s0, s1, s2, s3, s4, s5]));
+    out.vlan = vlan;
+    out.tunnel = None;
+    out.net = Net::Ip(Ip {
+        src: Addr::v4([a0, a1, a2, a3]),
+        dst: Addr::v4([b0, b1, b2, b3]),
+        ttl,
+        proto,
+        ident: u32::from(u16::from_be_bytes([i0, i1])),
+        length: u32::from(u16::from_be_bytes([l0, l1])),
+        fragment: None,
+        payload: packet.get(20..length).or_else(|| packet.get(20..))?,
+        cut: length > packet.len(),
+    });
+    Some(())
+}
+
+/// As [`frame_into`], whatever the frame.
 pub(crate) fn frame(link: LinkType, bytes: &[u8]) -> Decoded<'_> {
     let decoded = if link == LinkType::ETHERNET { ethernet(bytes) } else { other_link(link, bytes) };
-    let decoded = decoded.unwrap_or(Decoded {
-        src_mac: None,
-        dst_mac: None,
-        vlan: Vlan::NONE,
-        tunnel: None,
-        net: Net::Malformed,
-    });
+    let decoded = decoded.unwrap_or(Decoded::NOTHING);
     if tunnel::may_be(&decoded.net) { tunnel::open(decoded) } else { decoded }
 }
 

@@ -31,17 +31,23 @@ impl Notice {
         Self { lately: vec![(0, Timestamp(i64::MIN)); REMEMBERED].into(), seed }
     }
 
+    /// A new flow is about to be: what is remembered of its addresses is fetched.
+    pub(crate) fn fetch(&self, vlan: Vlan, macs: [Option<Mac>; 2], ip: &Ip<'_>) {
+        for (mac, addr, kind) in [(macs[0], ip.src, SENT), (macs[1], ip.dst, SENT_TO)] {
+            if let Some(mac) = mac
+                && let Some(said) = self.lately.get(place(&statement(mac, Some((vlan, addr)), kind)))
+            {
+                crate::fetch(said);
+            }
+        }
+    }
+
     /// Whether it is time to say something (again).
     fn fresh(&mut self, mac: Mac, address: Option<(Vlan, Addr)>, kind: u8, ts: Timestamp) -> bool {
-        let bits =
-            address.map_or(0, |(vlan, addr)| (addr.bits as u64) ^ (addr.bits >> 64) as u64 ^ vlan.bits());
-        let who = u64::from(kind) << 56 | mac.to_u64();
-        // The place does not depend on the seed: what is said how often is the same for all.
-        let place = mix(who, bits);
-        let name = mix(place ^ self.seed, bits.rotate_left(32) ^ who);
-        let Some(said) = self.lately.get_mut(place as usize & REMEMBERED.saturating_sub(1)) else {
-            return true;
-        };
+        let statement = statement(mac, address, kind);
+        let [who, bits] = statement;
+        let name = mix(mix(who, bits) ^ self.seed, bits.rotate_left(32) ^ who);
+        let Some(said) = self.lately.get_mut(place(&statement)) else { return true };
         let fresh = said.0 != name || ts.since(said.1).unsigned_abs() >= AGAIN.unsigned_abs();
         if fresh {
             *said = (name, ts);
@@ -173,6 +179,18 @@ impl Notice {
             };
         }
     }
+}
+
+/// What is said of whom.
+fn statement(mac: Mac, address: Option<(Vlan, Addr)>, kind: u8) -> [u64; 2] {
+    let bits = address.map_or(0, |(vlan, addr)| (addr.bits as u64) ^ (addr.bits >> 64) as u64 ^ vlan.bits());
+    [u64::from(kind) << 56 | mac.to_u64(), bits]
+}
+
+/// Where a statement is remembered. It does not depend on the seed: what is said how often is the same for all.
+const fn place(statement: &[u64; 2]) -> usize {
+    let [who, bits] = *statement;
+    mix(who, bits) as usize & (REMEMBERED - 1)
 }
 
 impl Ip<'_> {

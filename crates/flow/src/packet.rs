@@ -23,25 +23,49 @@ pub(crate) struct Transport<'a> {
 }
 
 impl<'a> Transport<'a> {
+    /// Of no packet.
+    pub(crate) const NOTHING: Self = Self {
+        key: Key::NOTHING,
+        side: Side::Low,
+        hash: 0,
+        ports: (0, 0),
+        segment: None,
+        bytes: &[],
+        signature: 0,
+    };
+
     /// `None` when the transport's header is not all there.
-    #[inline]
     pub(crate) fn new(ip: &Ip<'a>, scope: u16, seed: u64) -> Option<Self> {
-        let (ports, segment, bytes) = match IpProto(ip.proto) {
+        let mut transport = Self::NOTHING;
+        transport.read(ip, scope, seed).then_some(transport)
+    }
+
+    /// Reads a packet's, in place of what was there; false when the transport's header is not all there.
+    #[inline]
+    pub(crate) fn read(&mut self, ip: &Ip<'a>, scope: u16, seed: u64) -> bool {
+        self.segment = None;
+        match IpProto(ip.proto) {
             IpProto::TCP => {
-                let segment = tcp(ip.payload)?;
-                ((segment.src, segment.dst), Some(segment), segment.payload)
+                let Some(segment) = tcp(ip.payload) else { return false };
+                (self.ports, self.bytes) = ((segment.src, segment.dst), segment.payload);
+                self.segment = Some(segment);
             }
             IpProto::UDP => {
-                let (src, dst, bytes) = udp(ip.payload)?;
-                ((src, dst), None, bytes)
+                let Some((src, dst, bytes)) = udp(ip.payload) else { return false };
+                (self.ports, self.bytes) = ((src, dst), bytes);
             }
-            IpProto::SCTP => ((u16_at(ip.payload, 0)?, u16_at(ip.payload, 2)?), None, ip.payload),
-            _ => ((0, 0), None, ip.payload),
-        };
-        let (key, side) = Key::new(scope, ip.proto, (ip.src, ports.0), (ip.dst, ports.1));
-        let hash = key.hash(seed);
-        let signature = copies::of_packet(hash.wrapping_add(side.index() as u64), ip);
-        Some(Self { key, side, hash, ports, segment, bytes, signature })
+            IpProto::SCTP => {
+                let (Some(src), Some(dst)) = (u16_at(ip.payload, 0), u16_at(ip.payload, 2)) else {
+                    return false;
+                };
+                (self.ports, self.bytes) = ((src, dst), ip.payload);
+            }
+            _ => (self.ports, self.bytes) = ((0, 0), ip.payload),
+        }
+        (self.key, self.side) = Key::new(scope, ip.proto, (ip.src, self.ports.0), (ip.dst, self.ports.1));
+        self.hash = self.key.hash(seed);
+        self.signature = copies::of_packet(self.hash.wrapping_add(self.side.index() as u64), ip);
+        true
     }
 }
 
@@ -50,7 +74,7 @@ impl<'a> Transport<'a> {
 pub(crate) struct Packet<'p, 'a> {
     pub(crate) vlan: Vlan,
     pub(crate) macs: [Option<Mac>; 2],
-    pub(crate) tunnel: Option<Tunnel>,
+    pub(crate) tunnel: &'p Option<Tunnel>,
     pub(crate) ip: &'p Ip<'a>,
     pub(crate) transport: &'p Transport<'a>,
     pub(crate) truncated: bool,

@@ -33,6 +33,9 @@ pub(crate) struct Context<'a> {
     pub(crate) out: &'a mut Vec<Event>,
 }
 
+/// A flow that is to be closed: the number of its first frame, its part and its place there. They sort as their records do.
+pub(crate) type Ending = (u64, u8, u32);
+
 /// Tables of one part.
 pub(crate) struct Part {
     table: Table,
@@ -68,10 +71,21 @@ impl Part {
         self.copies.fetch(transport.signature);
     }
 
-    /// Where the flow of a packet most likely is, which is fetched.
+    /// Where the flow of a packet most likely is, which is fetched; of a new one, what its addresses are asked for.
     #[inline]
-    pub(crate) fn fetch_flow(&self, transport: &Transport<'_>) -> u32 {
-        self.table.fetch_flow(transport.hash)
+    pub(crate) fn fetch_flow(&self, transport: &Transport<'_>, decoded: &Decoded<'_>) -> u32 {
+        let slot = self.table.fetch_flow(transport.hash);
+        if slot == NONE
+            && let Net::Ip(ip) = &decoded.net
+        {
+            self.notice.fetch(decoded.vlan, [decoded.src_mac, decoded.dst_mac], ip);
+        }
+        slot
+    }
+
+    /// A flow is about to be closed.
+    pub(crate) fn fetch_slot(&self, slot: u32) {
+        self.table.fetch_slot(slot);
     }
 
     fn find(&self, transport: &Transport<'_>) -> u32 {
@@ -212,7 +226,7 @@ impl Part {
         let (vlan, scope) = if cx.config.vlan_scope { (decoded.vlan, scope) } else { (Vlan::NONE, 0) };
         match Transport::new(&ip, scope, cx.config.seed) {
             Some(transport) => {
-                let (macs, tunnel) = ([decoded.src_mac, decoded.dst_mac], decoded.tunnel);
+                let (macs, tunnel) = ([decoded.src_mac, decoded.dst_mac], &decoded.tunnel);
                 let packet = Packet { vlan, macs, tunnel, ip: &ip, transport: &transport, truncated };
                 let slot = self.find(&transport);
                 self.transport(cx, &packet, slot);
@@ -290,7 +304,7 @@ impl Part {
         }
         add(&mut cx.tally.sum.flows, 1);
         let mut flow = Flow::new(packet.transport.key, packet.transport.side, cx.no, cx.ts);
-        flow.tunnel = cx.tally.tunnels.of(packet.tunnel);
+        flow.tunnel = cx.tally.tunnels.of(*packet.tunnel);
         let check = cx.now.plus(idle(cx.config, &flow)).seconds();
         let slot = self.table.insert(flow, packet.transport.hash);
         self.timers.set(&mut self.table, slot, cx.now.seconds(), check.saturating_add(1));
@@ -413,7 +427,7 @@ impl Part {
     }
 
     /// Closes a flow: what its last bytes teach, and its record.
-    fn end(&mut self, cx: &mut Context<'_>, slot: u32) {
+    pub(crate) fn end(&mut self, cx: &mut Context<'_>, slot: u32) {
         let Some(mut flow) = self.table.remove(slot) else { return };
         let scope = flow.key.scope;
         let scoped = cx.config.vlan_scope;
@@ -456,11 +470,14 @@ impl Part {
         cx.out.push(Event::Flow { no: cx.no, record: Box::new(record), learned });
     }
 
-    /// Closes what has been idle too long.
-    pub(crate) fn expire(&mut self, cx: &mut Context<'_>) {
+    /// What has been idle too long, as (number of its first frame, this part, place), to be closed.
+    pub(crate) fn idle(&mut self, cx: &mut Context<'_>, number: u8, out: &mut Vec<Ending>) {
         let now = cx.now.seconds();
         while let Some((second, places)) = self.timers.due(now) {
-            for slot in places {
+            for (n, slot) in places.iter().copied().enumerate() {
+                if let Some(coming) = places.get(n.saturating_add(crate::shard::FETCH_AHEAD)) {
+                    self.table.fetch_slot(*coming);
+                }
                 if !is_due(&self.table, slot, second) {
                     continue;
                 }
@@ -469,26 +486,23 @@ impl Part {
                 if check > cx.now {
                     self.timers.set(&mut self.table, slot, now, check.seconds().saturating_add(1));
                 } else {
-                    self.end(cx, slot);
+                    out.push((flow.first_no, number, slot));
                 }
             }
         }
         self.fragments.expire(cx.now.0, &mut cx.tally.sum.fragments_lost);
     }
 
+    /// Every open flow; fragments are given up.
+    pub(crate) fn open_flows(&mut self, cx: &mut Context<'_>, number: u8, out: &mut Vec<Ending>) {
+        out.extend(self.table.all().map(|(slot, flow)| (flow.first_no, number, slot)));
+        let left = self.fragments.finish();
+        add(&mut cx.tally.sum.fragments_lost, left);
+    }
+
     /// The clock of the capture was set.
     pub(crate) fn restart_clock(&mut self, now: Timestamp) {
         self.timers.restart(&mut self.table, now.seconds());
-    }
-
-    /// Closes everything.
-    pub(crate) fn finish(&mut self, cx: &mut Context<'_>) {
-        let all: Vec<u32> = self.table.all().map(|(slot, _)| slot).collect();
-        for slot in all {
-            self.end(cx, slot);
-        }
-        let left = self.fragments.finish();
-        add(&mut cx.tally.sum.fragments_lost, left);
     }
 }
 

@@ -3,10 +3,10 @@
 use crate::clock::Clock;
 use crate::config::{Config, PARTS, mix};
 use crate::counters::{Counters, Tally, add};
-use crate::decode::{Decoded, Ip, Net, frame as decode};
+use crate::decode::{Decoded, Ip, Net, frame_into};
 use crate::dispatch::Registry;
 use crate::packet::{Packet, Transport};
-use crate::part::{Context, Part};
+use crate::part::{Context, Ending, Part};
 use crate::table::NONE;
 use dissectors::Dissector;
 use model::{Event, Frame, Vlan};
@@ -14,6 +14,12 @@ use model::{Event, Frame, Vlan};
 /// Frames decoded together, so that what the tables hold of them can be fetched from memory meanwhile, and only then read
 /// one by one. More gain nothing and fill the first-level cache.
 const BATCH: usize = 32;
+
+/// Flows fetched ahead of the one that is closed.
+pub(crate) const FETCH_AHEAD: usize = 8;
+
+/// Frames of which the flows that began with them are closed together at the end.
+const FINISH: u64 = 16_384;
 
 /// Handles the frames of its parts and steps over the rest.
 pub struct Shard {
@@ -24,18 +30,29 @@ pub struct Shard {
     tally: Tally,
     clock: Clock,
     last_no: u64,
+    /// At the end: flows still to be closed, the latest first, and up to which frame they have been.
+    left: Option<Vec<Ending>>,
+    finished: u64,
 }
 
 /// A frame of the batch.
 struct Work<'a> {
     frame: Frame<'a>,
     decoded: Decoded<'a>,
-    /// Of a whole IP packet.
-    transport: Option<Transport<'a>>,
+    /// Of a whole IP packet; of no other frame.
+    transport: Transport<'a>,
+    is_packet: bool,
     part: usize,
     scope: u16,
     /// Where the flow of its packet most likely is.
     slot: u32,
+}
+
+impl<'a> Work<'a> {
+    const fn new(frame: Frame<'a>) -> Self {
+        let (decoded, transport) = (Decoded::NOTHING, Transport::NOTHING);
+        Self { frame, decoded, transport, is_packet: false, part: 0, scope: 0, slot: NONE }
+    }
 }
 
 impl Shard {
@@ -50,6 +67,8 @@ impl Shard {
             tally: Tally::new(),
             clock: Clock::default(),
             last_no: 0,
+            left: None,
+            finished: 0,
         }
     }
 
@@ -57,25 +76,31 @@ impl Shard {
     pub fn frames<'a>(&mut self, mut frames: impl Iterator<Item = Frame<'a>>, out: &mut Vec<Event>) {
         let mut batch: Vec<Work<'a>> = Vec::with_capacity(BATCH);
         loop {
+            let mut count = 0usize;
             for frame in frames.by_ref().take(BATCH) {
-                let decoded = decode(frame.link, frame.bytes);
-                batch.push(Work { frame, decoded, transport: None, part: 0, scope: 0, slot: NONE });
+                // What is decoded is large, so the places are used again and again.
+                if batch.len() == count {
+                    batch.push(Work::new(frame));
+                }
+                let Some(work) = batch.get_mut(count) else { break };
+                work.frame = frame;
+                frame_into(frame.link, frame.bytes, &mut work.decoded);
+                count = count.saturating_add(1);
             }
-            if batch.is_empty() {
-                return;
-            }
-            for work in &mut batch {
+            let Some(batch) = batch.get_mut(..count).filter(|batch| !batch.is_empty()) else { return };
+            for work in &mut *batch {
                 self.place(work);
             }
-            for work in &mut batch {
-                if let (Some(transport), Some(Some(part))) = (&work.transport, self.parts.get(work.part)) {
-                    work.slot = part.fetch_flow(transport);
+            for work in &mut *batch {
+                if work.is_packet
+                    && let Some(Some(part)) = self.parts.get(work.part)
+                {
+                    work.slot = part.fetch_flow(&work.transport, &work.decoded);
                 }
             }
-            for work in &batch {
+            for work in &*batch {
                 self.work(work, out);
             }
-            batch.clear();
         }
     }
 
@@ -85,16 +110,16 @@ impl Shard {
         work.part = part_of(&work.decoded);
         // Numbered in every shard alike, whosever the frame is.
         work.scope = self.tally.scopes.of(work.decoded.vlan);
-        if matches!(self.parts.get(work.part), Some(Some(_))) {
-            self.count(&work.frame, &work.decoded, work.scope);
-            if let Net::Ip(ip @ Ip { fragment: None, .. }) = &work.decoded.net {
-                let scope = if self.config.vlan_scope { work.scope } else { 0 };
-                work.transport = Transport::new(ip, scope, self.config.seed);
-                if let (Some(transport), Some(Some(part))) = (&work.transport, self.parts.get(work.part)) {
-                    part.fetch_places(transport);
-                }
+        work.is_packet = false;
+        let Some(Some(part)) = self.parts.get(work.part) else { return };
+        if let Net::Ip(ip @ Ip { fragment: None, .. }) = &work.decoded.net {
+            let scope = if self.config.vlan_scope { work.scope } else { 0 };
+            work.is_packet = work.transport.read(ip, scope, self.config.seed);
+            if work.is_packet {
+                part.fetch_places(&work.transport);
             }
         }
+        self.count(&work.frame, &work.decoded, work.scope);
     }
 
     #[inline]
@@ -110,7 +135,7 @@ impl Shard {
             }
         }
         if step.next_second {
-            self.close(frame.no, out, Part::expire);
+            self.expire(frame.no, out);
         }
         self.tally.sum.clock_steps = self.clock.steps();
         let Some(Some(part)) = self.parts.get_mut(work.part) else { return };
@@ -132,11 +157,11 @@ impl Shard {
             out,
         };
         let decoded = &work.decoded;
-        match (&work.transport, &decoded.net) {
-            (Some(transport), Net::Ip(ip)) => {
+        match &decoded.net {
+            Net::Ip(ip) if work.is_packet => {
                 let vlan = if context.config.vlan_scope { decoded.vlan } else { Vlan::NONE };
-                let (macs, tunnel) = ([decoded.src_mac, decoded.dst_mac], decoded.tunnel);
-                let truncated = is_truncated(frame);
+                let (macs, tunnel) = ([decoded.src_mac, decoded.dst_mac], &decoded.tunnel);
+                let (truncated, transport) = (is_truncated(frame), &work.transport);
                 let packet = Packet { vlan, macs, tunnel, ip, transport, truncated };
                 part.packet(&mut context, &packet, work.slot);
             }
@@ -149,20 +174,69 @@ impl Shard {
         }
     }
 
-    /// The end of the capture: closes every open flow, in the order in which they began.
-    pub fn finish(&mut self, out: &mut Vec<Event>) {
-        self.close(self.last_no.saturating_add(1), out, Part::finish);
+    /// The end of the capture: closes the open flows in the order in which they began, those that began within some
+    /// thousands of frames at a time, so that a full table is never held twice. False when none is left; every shard needs
+    /// as many calls.
+    pub fn finish(&mut self, out: &mut Vec<Event>) -> bool {
+        let mut left = match self.left.take() {
+            Some(left) => left,
+            None => {
+                let mut all = self.endings(Part::open_flows);
+                all.reverse();
+                all
+            }
+        };
+        self.finished = self.finished.saturating_add(FINISH);
+        let keep = left.partition_point(|(first_no, ..)| *first_no > self.finished);
+        let mut ending = left.split_off(keep);
+        ending.reverse();
+        self.close(self.last_no.saturating_add(1), &ending, out);
+        self.left = Some(left);
+        self.finished <= self.last_no
     }
 
-    fn close(&mut self, no: u64, out: &mut Vec<Event>, which: fn(&mut Part, &mut Context<'_>)) {
-        let from = out.len();
-        let Self { registry, config, tally, parts, clock, .. } = self;
-        let now = clock.now().unwrap_or_default();
-        let mut context = Context { no, ts: now, now, registry, config, tally, out };
-        for part in parts.iter_mut().flatten() {
-            which(part, &mut context);
+    /// Closes what has been idle too long.
+    fn expire(&mut self, no: u64, out: &mut Vec<Event>) {
+        let ending = self.endings(Part::idle);
+        self.close(no, &ending, out);
+    }
+
+    /// What every part says is to be closed, in order.
+    fn endings(&mut self, which: fn(&mut Part, &mut Context<'_>, u8, &mut Vec<Ending>)) -> Vec<Ending> {
+        let now = self.clock.now().unwrap_or_default();
+        let (mut all, mut events) = (Vec::new(), Vec::new());
+        let Self { registry, config, tally, parts, .. } = self;
+        let mut context =
+            Context { no: self.last_no, ts: now, now, registry, config, tally, out: &mut events };
+        for (number, part) in (0..=u8::MAX).zip(parts) {
+            if let Some(part) = part {
+                which(part, &mut context, number, &mut all);
+            }
         }
-        sort(out, from);
+        all.sort_unstable();
+        all
+    }
+
+    fn close(&mut self, no: u64, ending: &[Ending], out: &mut Vec<Event>) {
+        let now = self.clock.now().unwrap_or_default();
+        let Self { registry, config, tally, parts, .. } = self;
+        let mut context = Context { no, ts: now, now, registry, config, tally, out };
+        // They were idle, so that nothing of them is at hand: those to come are fetched while one is closed.
+        let mut coming = ending.iter();
+        let mut fetch = |parts: &[Option<Part>]| {
+            if let Some((_, number, slot)) = coming.next()
+                && let Some(Some(part)) = parts.get(usize::from(*number))
+            {
+                part.fetch_slot(*slot);
+            }
+        };
+        (0..FETCH_AHEAD).for_each(|_| fetch(parts));
+        for (_, number, slot) in ending {
+            fetch(parts);
+            if let Some(Some(part)) = parts.get_mut(usize::from(*number)) {
+                part.end(&mut context, *slot);
+            }
+        }
     }
 
     /// What has been counted so far.

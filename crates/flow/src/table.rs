@@ -22,9 +22,19 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// No packet's.
+    pub(crate) const NOTHING: Self =
+        Self { low: [0; 2], high: [0; 2], low_port: 0, high_port: 0, proto: 0, v6: false, scope: 0 };
+
     /// The key of a packet, and which side sent it.
+    #[inline]
     pub(crate) fn new(scope: u16, proto: u8, src: (Addr, u16), dst: (Addr, u16)) -> (Self, Side) {
-        let (side, low, high) = if src <= dst { (Side::Low, src, dst) } else { (Side::High, dst, src) };
+        // Both ends are of one version.
+        let in_order = match src.0.bits == dst.0.bits {
+            true => src.1 <= dst.1,
+            false => src.0.bits < dst.0.bits,
+        };
+        let (side, low, high) = if in_order { (Side::Low, src, dst) } else { (Side::High, dst, src) };
         let halves = |bits: u128| [(bits >> 64) as u64, bits as u64];
         let key = Self {
             low: halves(low.0.bits),
@@ -362,11 +372,17 @@ impl Table {
     #[inline]
     pub(crate) fn fetch_flow(&self, hash: u64) -> u32 {
         let slot = self.index.find(hash, |_| true).unwrap_or(NONE);
+        self.fetch_slot(slot);
+        slot
+    }
+
+    /// Fetches what stands at a place.
+    #[inline]
+    pub(crate) fn fetch_slot(&self, slot: u32) {
         if let Some(flow) = self.flows.get(slot as usize) {
             crate::fetch(&flow.key);
             crate::fetch(&flow.timer);
         }
-        slot
     }
 
     /// Whether the flow at a place is the key's.

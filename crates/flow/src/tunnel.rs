@@ -32,14 +32,18 @@ const PBB: u16 = 0x88e7;
 const CISCO_METADATA: u16 = 0x8909;
 const VN_TAG: u16 = 0x8926;
 
+/// Whether datagrams to a port may have a frame inside.
+#[inline]
+pub(crate) const fn is_port(port: u16) -> bool {
+    matches!(port, VXLAN | VXLAN_LINUX | GENEVE | CAPWAP_DATA)
+}
+
 /// Whether there may be a frame inside.
 #[inline]
 pub(crate) fn may_be(net: &Net<'_>) -> bool {
     match net {
         Net::Ip(Ip { fragment: None, proto, payload, .. }) => match *proto {
-            17 => {
-                matches!(u16_at(payload, 2), Some(VXLAN | VXLAN_LINUX | GENEVE | CAPWAP_DATA))
-            }
+            17 => u16_at(payload, 2).is_some_and(is_port),
             proto => matches!(proto, IP_IN_IP | IPV6_IN_IP | GRE | ETHER_IP | MPLS_IN_IP),
         },
         Net::Ether(kind, _) => {

@@ -112,10 +112,15 @@ fn run(config: &Config, frames: &[Owned], shards: usize, batch: usize) -> (Vec<E
         merged.sort_by_key(Event::order);
         events.append(&mut merged);
     }
-    let mut rest = Vec::new();
-    all.iter_mut().for_each(|shard| shard.finish(&mut rest));
-    rest.sort_by_key(Event::order);
-    events.append(&mut rest);
+    let mut more = true;
+    while more {
+        let mut rest = Vec::new();
+        let left: Vec<_> = all.iter_mut().map(|shard| shard.finish(&mut rest)).collect();
+        more = left[0];
+        assert!(left.iter().all(|left| *left == more), "all shards need as many calls");
+        rest.sort_by_key(Event::order);
+        events.append(&mut rest);
+    }
     let mut counters = Counters::default();
     all.iter().for_each(|shard| counters.merge(&shard.counters()));
     (events, counters)

@@ -284,7 +284,7 @@ pub(crate) fn final_rows(
                 last.retain(|key: &RowKey, _| key.device() != Some(*id));
                 continue;
             }
-            Change::Flow(_) | Change::Edge(_) | Change::EdgeGone(_) => continue,
+            Change::Edges(..) => continue,
         };
         last.insert(key, row);
     }

@@ -3,7 +3,7 @@
 //! Rows are upserts. A later row with the same key replaces the earlier one; a run that continues from stored rows
 //! must end with the same rows as one that was never interrupted.
 
-use crate::{Attribute, DeviceClass, Flow, IpProto, Lease, Mac, Text, Timestamp, Vlan};
+use crate::{Attribute, DeviceClass, IpProto, Lease, Mac, Text, Timestamp, Vlan};
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
@@ -245,7 +245,7 @@ pub struct Edge {
     pub latency: Vec<u8>,
 }
 
-/// One row to write. Deletions do not exist but for what a cap evicts, which is counted.
+/// One row to write, but for flow records, which are only ever added. Deletions do not exist but for what a cap evicts, which is counted.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// A device is new or its summary changed.
@@ -270,10 +270,6 @@ pub enum Change {
     ServiceGone(DeviceId, IpProto, u16),
     /// A merge happened or was taken back.
     Merge(Box<Merge>),
-    /// A flow ended.
-    Flow(Box<Flow>),
-    /// An edge is new or was used.
-    Edge(Box<Edge>),
-    /// An edge fell to a cap or its ends were renamed by a merge.
-    EdgeGone(Box<EdgeKey>),
+    /// All edges of a client, by key, some of which are new, were used, or are no more.
+    Edges(DeviceId, Vec<Edge>),
 }

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use dissectors::REGISTRY;
 use flow::{Counters, Shard};
 use inventory::{Inventory, Resolved, Vendors};
-use model::{Change, Event, Timestamp};
+use model::{Event, Timestamp};
 use std::sync::Arc;
 use std::thread;
 use store::Store;
@@ -19,8 +19,11 @@ use store::Store;
 /// Blocks on their way to a worker. Memory is this many times 256 KiB a worker at most; more gains nothing.
 const AHEAD: usize = 4;
 
-/// Flow rows that wait to be written. At a thousand and more a transaction their cost no longer falls.
-const FLOWS_A_BATCH: usize = 16_384;
+/// Bytes of flow records that wait to be written, about sixteen thousand records. More a transaction cost no less.
+const FLOWS_A_BATCH: usize = 1 << 20;
+
+/// Events resolved to devices before the next stage takes them: few enough to stay in the first-level cache.
+const EVENTS_AT_ONCE: usize = 32;
 
 /// What a run counted.
 #[derive(Clone, Debug, Default)]
@@ -63,8 +66,11 @@ pub fn run(
             sink.take(events.drain(..))?;
             progress(timeline);
         }
-        shard.finish(&mut events);
-        sink.take(events.drain(..))?;
+        let mut more = true;
+        while more {
+            more = shard.finish(&mut events);
+            sink.take(events.drain(..))?;
+        }
         shard.counters()
     } else {
         thread::scope(|scope| -> Result<Counters, Error> {
@@ -93,7 +99,8 @@ pub fn run(
                 }
                 // Collected a little behind, so that workers and writer work at once.
                 while under_way > if more { AHEAD - 1 } else { 0 } {
-                    sink.take(merge(workers.iter().map(|(_, from, _)| from)))?;
+                    let lists = workers.iter().map(|(_, from, _)| from.recv().unwrap_or_default());
+                    sink.take(merge(lists))?;
                     under_way -= 1;
                 }
                 progress(timeline);
@@ -108,7 +115,14 @@ pub fn run(
                 ends.push(from);
                 handles.push(handle);
             }
-            sink.take(merge(ends.iter()))?;
+            loop {
+                let lists: Vec<_> =
+                    ends.iter().map(Receiver::recv).collect::<Result<_, _>>().unwrap_or_default();
+                if lists.is_empty() {
+                    break;
+                }
+                sink.take(merge(lists))?;
+            }
             for handle in handles {
                 match handle.join() {
                     Ok(counters) => total.merge(&counters),
@@ -142,7 +156,7 @@ fn next_block(timeline: &mut Timeline, block: &mut Block, broken: &mut Option<Ca
     }
 }
 
-/// A worker: blocks in, events out, one list a block and one more at the end.
+/// A worker: blocks in, events out, one list a block and as many at the end as any other worker.
 fn work(mut shard: Shard, blocks: &Receiver<Arc<Block>>, events: &Sender<Vec<Event>>) -> Counters {
     for block in blocks {
         let mut out = Vec::new();
@@ -151,15 +165,20 @@ fn work(mut shard: Shard, blocks: &Receiver<Arc<Block>>, events: &Sender<Vec<Eve
             return shard.counters();
         }
     }
-    let mut out = Vec::new();
-    shard.finish(&mut out);
-    let _ = events.send(out);
+    let mut more = true;
+    while more {
+        let mut out = Vec::new();
+        more = shard.finish(&mut out);
+        if events.send(out).is_err() {
+            break;
+        }
+    }
     shard.counters()
 }
 
-/// The next list of every worker as one, in order.
-fn merge<'a>(workers: impl Iterator<Item = &'a Receiver<Vec<Event>>>) -> impl Iterator<Item = Event> {
-    let mut all: Vec<Event> = workers.flat_map(|from| from.recv().unwrap_or_default()).collect();
+/// A list of every worker as one, in order.
+fn merge(lists: impl IntoIterator<Item = Vec<Event>>) -> impl Iterator<Item = Event> {
+    let mut all: Vec<Event> = lists.into_iter().flatten().collect();
     // What one frame taught stays in the order in which it was learned: one worker saw it, and the sort is stable.
     all.sort_by_key(Event::order);
     all.into_iter()
@@ -171,7 +190,6 @@ struct Sink<'a> {
     baseline: Baseline,
     store: &'a mut Store,
     resolved: Vec<Resolved>,
-    flows: Vec<Change>,
 }
 
 impl<'a> Sink<'a> {
@@ -185,31 +203,35 @@ impl<'a> Sink<'a> {
             baseline: Baseline::restore(baseline::Config::default(), rows),
             store,
             resolved: Vec::new(),
-            flows: Vec::new(),
         })
     }
 
     fn take(&mut self, events: impl Iterator<Item = Event>) -> Result<(), Error> {
         for event in events {
             self.inventory.event(event, &mut self.resolved);
-            for resolved in self.resolved.drain(..) {
-                self.baseline.resolved(&resolved);
-                if let Resolved::Flow(flow) = resolved {
-                    self.flows.push(Change::Flow(Box::new(flow)));
-                }
+            if self.resolved.len() >= EVENTS_AT_ONCE {
+                self.pass_on();
             }
         }
-        if self.flows.len() >= FLOWS_A_BATCH {
-            self.store.write(&self.flows)?;
-            self.flows.clear();
+        self.pass_on();
+        if self.store.waiting() >= FLOWS_A_BATCH {
+            self.store.write(&[])?;
         }
         Ok(())
     }
 
+    fn pass_on(&mut self) {
+        self.baseline.resolved(&self.resolved);
+        for resolved in self.resolved.drain(..) {
+            if let Resolved::Flow(flow) = resolved {
+                self.store.add_flow(&flow);
+            }
+        }
+    }
+
     /// Writes what is left, the inventory last: a database that holds it holds the flows it came from.
     fn flush(&mut self) -> Result<(), Error> {
-        let mut rows = std::mem::take(&mut self.flows);
-        rows.extend(self.inventory.changes());
+        let mut rows = self.inventory.changes();
         rows.extend(self.baseline.changes());
         Ok(self.store.write(&rows)?)
     }

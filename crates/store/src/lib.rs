@@ -5,9 +5,11 @@
 //! as the types of `model`; what they mean is not known here.
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod edges;
 mod error;
 mod flows;
 mod migrate;
+mod packed;
 mod read;
 mod rows;
 mod write;
@@ -15,6 +17,7 @@ mod write;
 pub use error::StoreError;
 pub use read::{FlowFilter, Known, Reader, Run};
 
+use flows::Block;
 use model::Change;
 use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
@@ -30,6 +33,7 @@ static MIGRATIONS: LazyLock<Vec<M<'_>>> = LazyLock::new(|| {
     vec![
         M::up(include_str!("schema.sql")),
         M::up_with_hook(include_str!("flow-blocks.sql"), migrate::pack_flows),
+        M::up_with_hook(include_str!("edge-rows.sql"), migrate::pack_edges),
     ]
 });
 
@@ -43,6 +47,9 @@ pub struct Store {
     name: PathBuf,
     max_flows: u64,
     run: i64,
+    /// Flow records that wait to be written: full blocks, and the one in the making.
+    blocks: Vec<(u64, Vec<u8>)>,
+    block: Block,
     /// Held while the store is open for writing, so that two programs never continue the same inventory at once.
     _lock: Option<File>,
 }
@@ -71,7 +78,15 @@ impl Store {
         conn.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
         conn.pragma_update(None, "synchronous", "NORMAL").map_err(fail)?;
         Self::migrate(&mut conn, path)?;
-        Ok(Self { conn, name: path.into(), max_flows: DEFAULT_MAX_FLOWS, run: 0, _lock: Some(lock) })
+        Ok(Self {
+            conn,
+            name: path.into(),
+            max_flows: DEFAULT_MAX_FLOWS,
+            run: 0,
+            blocks: Vec::new(),
+            block: Block::default(),
+            _lock: Some(lock),
+        })
     }
 
     /// A database that lives as long as the value.
@@ -79,7 +94,15 @@ impl Store {
         let name = PathBuf::from("(in memory)");
         let mut conn = Connection::open_in_memory().map_err(|error| StoreError::from_sqlite(&name, error))?;
         Self::migrate(&mut conn, &name)?;
-        Ok(Self { conn, name, max_flows: DEFAULT_MAX_FLOWS, run: 0, _lock: None })
+        Ok(Self {
+            conn,
+            name,
+            max_flows: DEFAULT_MAX_FLOWS,
+            run: 0,
+            blocks: Vec::new(),
+            block: Block::default(),
+            _lock: None,
+        })
     }
 
     /// Opens a database to look at. Never makes, migrates or changes it.
@@ -104,7 +127,15 @@ impl Store {
         if found < MIGRATIONS.len() {
             return Err(StoreError::Older { path: path.into(), found });
         }
-        Ok(Self { conn, name: path.into(), max_flows: DEFAULT_MAX_FLOWS, run: 0, _lock: None })
+        Ok(Self {
+            conn,
+            name: path.into(),
+            max_flows: DEFAULT_MAX_FLOWS,
+            run: 0,
+            blocks: Vec::new(),
+            block: Block::default(),
+            _lock: None,
+        })
     }
 
     /// Keeps at most this many flow records.

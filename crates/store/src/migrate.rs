@@ -1,32 +1,38 @@
 //! Schemas there were before: what a newer schema keeps of them.
 
-use crate::flows::BLOCK;
-use crate::read::{Bad, app_name, count, need, time, vlan};
+use crate::flows::Block;
+use crate::read::{Bad, app_name, count, id, need, time, vlan};
 use crate::rows::{ORIGINATOR_BY, STATES, blob_ip, blob_mac};
-use crate::write::put_flows;
-use model::{DeviceId, Flow, FlowKey, FlowRecord, IpProto, Side};
+use crate::write::{put_edges, put_flows};
+use model::{DeviceId, Edge, EdgeKey, Flow, FlowKey, FlowRecord, IpProto, Side, Text};
 use rusqlite::{Row, Transaction};
 
 /// Puts the flow records of schema 1, a row for each, into blocks.
 pub(crate) fn pack_flows(tx: &Transaction<'_>) -> rusqlite_migration::HookResult {
     let mut statement = tx.prepare("SELECT * FROM flow ORDER BY rowid")?;
     let mut rows = statement.query([])?;
-    let (mut run, mut flows) = (0, Vec::new());
+    let (mut run, mut block) = (0, Block::default());
     loop {
         let row = rows.next()?;
         let of = row.map(|row| row.get::<_, i64>("run")).transpose()?;
-        if of != Some(run) || flows.len() >= BLOCK {
-            let block: Vec<&Flow> = flows.iter().collect();
-            put_flows(tx, run, &block, u64::MAX)?;
-            flows.clear();
+        if of != Some(run) {
+            put_block(tx, run, &mut block)?;
         }
         let (Some(row), Some(of)) = (row, of) else { break };
         run = of;
-        flows.push(flow(row).map_err(|Bad(what)| rusqlite_migration::HookError::Hook(what))?);
+        let flow = flow(row).map_err(|Bad(what)| rusqlite_migration::HookError::Hook(what))?;
+        if !block.push(&flow) {
+            put_block(tx, run, &mut block)?;
+        }
     }
     drop(rows);
     drop(statement);
     Ok(tx.execute_batch("DROP TABLE flow")?)
+}
+
+fn put_block(tx: &Transaction<'_>, run: i64, block: &mut Block) -> rusqlite::Result<()> {
+    let (count, data) = block.take();
+    if count > 0 { put_flows(tx, run, &[(count, data)], u64::MAX) } else { Ok(()) }
 }
 
 fn flow(row: &Row<'_>) -> Result<Flow, Bad> {
@@ -68,11 +74,63 @@ fn flow(row: &Row<'_>) -> Result<Flow, Bad> {
     })
 }
 
+/// Puts the edges of schema 2, a row for each, into one row a client.
+pub(crate) fn pack_edges(tx: &Transaction<'_>) -> rusqlite_migration::HookResult {
+    let order = "client, server, peer, transport, port, application";
+    let mut statement = tx.prepare(&format!("SELECT * FROM edge ORDER BY {order}"))?;
+    let mut rows = statement.query([])?;
+    let mut edges: Vec<Edge> = Vec::new();
+    loop {
+        let edge = rows.next()?.map(edge).transpose();
+        let edge = edge.map_err(|Bad(what)| rusqlite_migration::HookError::Hook(what))?;
+        if let Some(client) = edges.first().map(|known| known.key.client)
+            && edge.as_ref().is_none_or(|edge| edge.key.client != client)
+        {
+            put_edges(tx, client, &edges)?;
+            edges.clear();
+        }
+        let Some(edge) = edge else { break };
+        edges.push(edge);
+    }
+    drop(rows);
+    drop(statement);
+    Ok(tx.execute_batch("DROP TABLE edge")?)
+}
+
+fn edge(row: &Row<'_>) -> Result<Edge, Bad> {
+    let peer: String = row.get("peer")?;
+    let application: String = row.get("application")?;
+    let exchanges: Vec<(String, Option<String>, u64)> =
+        need(serde_json::from_str(&row.get::<_, String>("exchanges")?).ok(), "exchanges")?;
+    Ok(Edge {
+        key: EdgeKey {
+            client: id(row, "client")?,
+            server: Some(id(row, "server")?).filter(|id| id.0 != 0),
+            peer: Some(peer).filter(|p| !p.is_empty()).map(|p| need(p.parse().ok(), "peer")).transpose()?,
+            transport: IpProto(row.get("transport")?),
+            port: row.get("port")?,
+            application: Some(application).filter(|a| !a.is_empty()).map(Into::into),
+        },
+        first: time(row, "first")?,
+        last: time(row, "last")?,
+        flows: count(row, "flows")?,
+        packets: [count(row, "packets_client")?, count(row, "packets_server")?],
+        bytes: [count(row, "bytes_client")?, count(row, "bytes_server")?],
+        exchanges: exchanges
+            .into_iter()
+            .filter_map(|(kind, outcome, n)| {
+                Some((Text::from_str_lossy(&kind)?, outcome.as_deref().and_then(Text::from_str_lossy), n))
+            })
+            .collect(),
+        latency: row.get("latency")?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::tests::flow;
+    use crate::tests::{edge, flow};
     use crate::{FlowFilter, Store};
-    use model::{Change, Flow};
+    use model::Edge;
     use rusqlite::Connection;
 
     fn first_schema(path: &std::path::Path) -> Connection {
@@ -101,17 +159,38 @@ mod tests {
         drop(conn);
         let store = Store::open(&path).unwrap();
         let found = store.reader().flows(&FlowFilter::default()).unwrap();
-        let wanted: Vec<Flow> = [3, 4, 1]
-            .into_iter()
-            .map(|no| match flow(no) {
-                Change::Flow(flow) => *flow,
-                other => panic!("{other:?}"),
-            })
-            .collect();
+        let wanted = [3, 4, 1].map(flow);
         assert_eq!(found, wanted);
         drop(store);
         let again = Store::open(&path).unwrap();
         assert_eq!(again.reader().flows(&FlowFilter::default()).unwrap(), wanted, "and only once");
+    }
+
+    #[test]
+    fn edges_of_the_second_schema_are_read_back_from_one_row_a_client() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("old.db");
+        let conn = first_schema(&path);
+        conn.execute_batch("DROP TABLE flow").unwrap();
+        conn.execute_batch(include_str!("flow-blocks.sql")).unwrap();
+        conn.pragma_update(None, "user_version", 2).unwrap();
+        let wanted: Vec<Edge> = [(1, 53), (1, 54), (7, 53)]
+            .into_iter()
+            .map(|(client, port)| {
+                let mut edge = edge(client);
+                edge.key.port = port;
+                edge
+            })
+            .collect();
+        for edge in wanted.iter().rev() {
+            // As schema 2 stored `tests::edge`.
+            let sql = "INSERT INTO edge VALUES (?1, 0, '8.8.8.8', 17, ?2, '', 1, 2, 3, 4, 5, 6, 7,
+                '[[\"ORU^R01\",\"AA\",12],[\"x\\\"y\",null,1]]', x'0001ff')";
+            conn.execute(sql, (edge.key.client.0, edge.key.port)).unwrap();
+        }
+        drop(conn);
+        assert_eq!(Store::open(&path).unwrap().reader().edges().unwrap(), wanted);
+        assert_eq!(Store::open(&path).unwrap().reader().edges().unwrap(), wanted, "and only once");
     }
 
     #[test]

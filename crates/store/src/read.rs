@@ -1,11 +1,11 @@
 //! Rows back into the types of `model`.
 
 use crate::StoreError;
+use crate::edges::unpack as unpack_edges;
 use crate::flows::unpack;
 use model::{
-    Address, Attachment, Attribute, Change, Device, DeviceClass, DeviceId, Edge, EdgeKey, Evidence,
-    EvidenceKey, Flow, IpProto, KeyKind, Lease, LeaseEntry, LeaseMessage, Mac, Merge, Service, Text,
-    Timestamp, Vlan, Vote,
+    Address, Attachment, Attribute, Change, Device, DeviceClass, DeviceId, Edge, Evidence, EvidenceKey, Flow,
+    IpProto, KeyKind, Lease, LeaseEntry, LeaseMessage, Mac, Merge, Service, Text, Timestamp, Vlan, Vote,
 };
 use rusqlite::{Connection, Row, ToSql, params_from_iter};
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,7 +110,7 @@ pub(crate) fn time(row: &Row<'_>, column: &str) -> Result<Timestamp, Bad> {
     Ok(Timestamp(row.get(column)?))
 }
 
-fn id(row: &Row<'_>, column: &str) -> Result<DeviceId, Bad> {
+pub(crate) fn id(row: &Row<'_>, column: &str) -> Result<DeviceId, Bad> {
     Ok(DeviceId(row.get(column)?))
 }
 
@@ -328,40 +328,15 @@ impl<'a> Reader<'a> {
 
     /// Who talks to whom, by client.
     pub fn edges(&self) -> Got<Vec<Edge>> {
-        self.table("edge", "client, server, peer, transport, port, application", None, |row| {
-            let peer: String = row.get("peer")?;
-            let application: String = row.get("application")?;
-            let exchanges: Vec<(String, Option<String>, u64)> =
-                need(serde_json::from_str(&row.get::<_, String>("exchanges")?).ok(), "exchanges")?;
-            Ok(Edge {
-                key: EdgeKey {
-                    client: id(row, "client")?,
-                    server: Some(id(row, "server")?).filter(|id| id.0 != 0),
-                    peer: Some(peer)
-                        .filter(|p| !p.is_empty())
-                        .map(|p| need(p.parse().ok(), "peer"))
-                        .transpose()?,
-                    transport: IpProto(row.get("transport")?),
-                    port: row.get("port")?,
-                    application: Some(application).filter(|a| !a.is_empty()).map(Into::into),
-                },
-                first: time(row, "first")?,
-                last: time(row, "last")?,
-                flows: count(row, "flows")?,
-                packets: [count(row, "packets_client")?, count(row, "packets_server")?],
-                bytes: [count(row, "bytes_client")?, count(row, "bytes_server")?],
-                exchanges: exchanges
-                    .into_iter()
-                    .filter_map(|(kind, outcome, n)| {
-                        Some((
-                            Text::from_str_lossy(&kind)?,
-                            outcome.as_deref().and_then(Text::from_str_lossy),
-                            n,
-                        ))
-                    })
-                    .collect(),
-                latency: row.get("latency")?,
-            })
+        Ok(self.clients()?.into_iter().flat_map(|(_, edges)| edges).collect())
+    }
+
+    /// The edges of each client.
+    fn clients(&self) -> Got<Vec<(DeviceId, Vec<Edge>)>> {
+        self.query("edges", "SELECT client, data FROM edges ORDER BY client", &[], |row| {
+            let client = id(row, "client")?;
+            let edges = unpack_edges(client, row.get_ref(1)?.as_blob().unwrap_or_default());
+            Ok((client, need(edges, "data")?))
         })
     }
 
@@ -419,7 +394,7 @@ impl<'a> Reader<'a> {
         out.extend(self.leases()?.into_iter().map(|row| Change::Lease(Box::new(row))));
         out.extend(self.services()?.into_iter().map(|row| Change::Service(Box::new(row))));
         out.extend(self.merges()?.into_iter().map(|row| Change::Merge(Box::new(row))));
-        out.extend(self.edges()?.into_iter().map(|row| Change::Edge(Box::new(row))));
+        out.extend(self.clients()?.into_iter().map(|(client, edges)| Change::Edges(client, edges)));
         Ok(out)
     }
 }

@@ -1,9 +1,9 @@
 //! Changes into rows: one transaction a batch.
 
-use crate::flows::{BLOCK, pack};
+use crate::edges::pack;
 use crate::rows::int;
 use crate::{Run, Store, StoreError};
-use model::{Change, Device, Edge, EdgeKey, Evidence, Flow, LeaseEntry};
+use model::{Change, Device, DeviceId, Edge, Evidence, Flow, LeaseEntry};
 use rusqlite::{Transaction, params};
 
 impl Store {
@@ -16,20 +16,32 @@ impl Store {
             .map_err(fail)
     }
 
-    /// Writes a batch of changes; all of them or, on an error, none.
+    /// Adds a flow record. It is in the database after the next [`Store::write`]; until then it takes its 60 bytes.
+    pub fn add_flow(&mut self, flow: &Flow) {
+        if !self.block.push(flow) {
+            self.blocks.push(self.block.take());
+        }
+    }
+
+    /// Bytes of flow records that wait to be written.
+    pub fn waiting(&self) -> usize {
+        self.blocks.iter().map(|(_, block)| block.len()).sum()
+    }
+
+    /// Writes the flow records that wait and a batch of changes; all of them or, on an error, none.
     pub fn write(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let last = self.block.take();
+        self.blocks.extend(Some(last).filter(|(count, _)| *count > 0));
         let (run, max_flows, name) = (self.run, self.max_flows, &self.name);
         let fail = |error| StoreError::from_sqlite(name, error);
         let tx = self.conn.transaction().map_err(fail)?;
-        let mut flows: Vec<&Flow> = Vec::new();
         for change in changes {
-            match change {
-                Change::Flow(flow) => flows.push(flow),
-                other => apply(&tx, other).map_err(fail)?,
-            }
+            apply(&tx, change).map_err(fail)?;
         }
-        put_flows(&tx, run, &flows, max_flows).map_err(fail)?;
-        tx.commit().map_err(fail)
+        put_flows(&tx, run, &self.blocks, max_flows).map_err(fail)?;
+        tx.commit().map_err(fail)?;
+        self.blocks.clear();
+        Ok(())
     }
 
     /// Ends the run: what it was like.
@@ -109,18 +121,7 @@ fn apply(tx: &Transaction<'_>, change: &Change) -> Sql {
                 m.undone.as_ref().map(|(_, why)| why.as_str())
             ],
         ),
-        // Gathered into blocks by the caller.
-        Change::Flow(_) => Ok(()),
-        Change::Edge(edge) => put_edge(tx, edge),
-        Change::EdgeGone(key) => {
-            let (client, server, peer, transport, port, application) = edge_key(key);
-            run(
-                tx,
-                "DELETE FROM edge WHERE client = ?1 AND server = ?2 AND peer = ?3 AND transport = ?4 AND port = ?5
-                 AND application = ?6",
-                params![client, server, peer, transport, port, application],
-            )
-        }
+        Change::Edges(client, edges) => put_edges(tx, *client, edges),
     }
 }
 
@@ -221,16 +222,16 @@ fn put_lease(tx: &Transaction<'_>, e: &LeaseEntry) -> Sql {
     )
 }
 
-/// Adds flow records in blocks, and lets the oldest blocks go that are not needed to keep `max`.
-pub(crate) fn put_flows(tx: &Transaction<'_>, run_id: i64, flows: &[&Flow], max: u64) -> Sql {
-    if flows.is_empty() {
+/// Adds blocks of flow records, and lets the oldest blocks go that are not needed to keep `max`.
+pub(crate) fn put_flows(tx: &Transaction<'_>, run_id: i64, blocks: &[(u64, Vec<u8>)], max: u64) -> Sql {
+    if blocks.is_empty() {
         return Ok(());
     }
-    for block in flows.chunks(BLOCK) {
+    for (count, data) in blocks {
         run(
             tx,
             "INSERT INTO flows (run, count, data) VALUES (?1, ?2, ?3)",
-            params![run_id, block.len() as i64, pack(block.iter().copied())],
+            params![run_id, int(*count), data],
         )?;
     }
     let mut newer = tx.prepare_cached("SELECT id, count FROM flows ORDER BY id DESC")?;
@@ -246,40 +247,10 @@ pub(crate) fn put_flows(tx: &Transaction<'_>, run_id: i64, flows: &[&Flow], max:
     Ok(())
 }
 
-fn put_edge(tx: &Transaction<'_>, e: &Edge) -> Sql {
-    let (client, server, peer, transport, port, application) = edge_key(&e.key);
-    let exchanges: Vec<_> = e
-        .exchanges
-        .iter()
-        .map(|(kind, outcome, count)| {
-            serde_json::json!([kind.as_str(), outcome.as_ref().map(|o| o.as_str()), count])
-        })
-        .collect();
-    run(
-        tx,
-        "INSERT OR REPLACE INTO edge VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-        params![
-            client,
-            server,
-            peer,
-            transport,
-            port,
-            application,
-            e.first.0,
-            e.last.0,
-            int(e.flows),
-            int(e.packets[0]),
-            int(e.packets[1]),
-            int(e.bytes[0]),
-            int(e.bytes[1]),
-            serde_json::Value::from(exchanges).to_string(),
-            e.latency
-        ],
-    )
-}
-
-fn edge_key(key: &EdgeKey) -> (u32, u32, String, u8, u16, &str) {
-    let server = key.server.map_or(0, |id| id.0);
-    let peer = key.peer.map(|ip| ip.to_string()).unwrap_or_default();
-    (key.client.0, server, peer, key.transport.0, key.port, key.application.as_deref().unwrap_or_default())
+/// All edges of a client, in place of those there were.
+pub(crate) fn put_edges(tx: &Transaction<'_>, client: DeviceId, edges: &[Edge]) -> Sql {
+    if edges.is_empty() {
+        return run(tx, "DELETE FROM edges WHERE client = ?1", [client.0]);
+    }
+    run(tx, "INSERT OR REPLACE INTO edges VALUES (?1, ?2)", params![client.0, pack(edges)])
 }

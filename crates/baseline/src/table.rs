@@ -1,0 +1,216 @@
+//! The table of edges: entries in a dense list, found by key and by the devices at their ends.
+
+use crate::edge::State;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use model::{DeviceId, EdgeKey, IpProto};
+use std::borrow::Cow;
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+
+/// A key in compact form: one look-up for each flow compares and hashes it. It sorts like [`EdgeKey`] but for the
+/// application, which is a number here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) client: DeviceId,
+    pub(crate) server: Option<DeviceId>,
+    pub(crate) peer: Option<IpAddr>,
+    pub(crate) transport: IpProto,
+    pub(crate) port: u16,
+    /// Place of the application plus one; 0 for none.
+    application: u16,
+}
+
+impl Key {
+    /// The key with one device for another.
+    pub(crate) fn renamed(self, from: DeviceId, into: DeviceId) -> Self {
+        let rename = |id: DeviceId| if id == from { into } else { id };
+        Self { client: rename(self.client), server: self.server.map(rename), ..self }
+    }
+
+    fn hash(&self, hasher: &DefaultHashBuilder) -> u64 {
+        let peer = match self.peer {
+            None => 0,
+            Some(IpAddr::V4(ip)) => 1 << 64 | u128::from(ip.to_bits()),
+            Some(IpAddr::V6(ip)) => ip.to_bits(),
+        };
+        let server = self.server.map_or(0, |id| id.0);
+        let ends = u64::from(self.client.0) << 32 | u64::from(server);
+        let what =
+            u64::from(self.port) << 32 | u64::from(self.application) << 8 | u64::from(self.transport.0);
+        hasher.hash_one([ends, what, peer as u64, (peer >> 64) as u64])
+    }
+
+    fn has(&self, device: DeviceId) -> bool {
+        self.client == device || self.server == Some(device)
+    }
+}
+
+/// Edges by key.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    /// Half of a key's hash and its place. Entries are large, and one that is not asked for is not touched.
+    index: HashTable<(u32, u32)>,
+    entries: Vec<Option<(Key, State)>>,
+    free: Vec<u32>,
+    hasher: DefaultHashBuilder,
+    /// Places of the edges of a device, on either end; some that are another's by now.
+    of_device: HashMap<DeviceId, Vec<u32>>,
+    /// How many places stand in there.
+    noted: usize,
+    /// There are as many as dissectors have names.
+    applications: Vec<Cow<'static, str>>,
+}
+
+/// Places noted for which throwing out old ones is not worth while.
+const FEW: usize = 1_024;
+
+/// The half that the index itself does not look at.
+const fn half_of(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+impl Table {
+    /// The number of an application.
+    pub(crate) fn application(&mut self, name: Option<Cow<'static, str>>) -> u16 {
+        let Some(name) = name else { return 0 };
+        let place = self.applications.iter().position(|known| *known == name).unwrap_or_else(|| {
+            self.applications.push(name);
+            self.applications.len() - 1
+        });
+        u16::try_from(place + 1).unwrap_or(0)
+    }
+
+    /// A key with the number of its application.
+    pub(crate) const fn with(
+        client: DeviceId,
+        server: Option<DeviceId>,
+        peer: Option<IpAddr>,
+        transport: IpProto,
+        port: u16,
+        application: u16,
+    ) -> Key {
+        Key { client, server, peer, transport, port, application }
+    }
+
+    /// The compact form of a key.
+    pub(crate) fn key(&mut self, key: EdgeKey) -> Key {
+        let EdgeKey { client, server, peer, transport, port, application } = key;
+        Self::with(client, server, peer, transport, port, self.application(application))
+    }
+
+    /// The key that a compact one stands for.
+    pub(crate) fn edge_key(&self, key: &Key) -> EdgeKey {
+        let Key { client, server, peer, transport, port, application } = *key;
+        let place = usize::from(application).checked_sub(1);
+        let application = place.and_then(|place| self.applications.get(place)).cloned();
+        EdgeKey { client, server, peer, transport, port, application }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    fn place(&self, key: &Key) -> Option<u32> {
+        let hash = key.hash(&self.hasher);
+        let is = |(half, slot): &(u32, u32)| *half == half_of(hash) && self.is(*slot, key);
+        self.index.find(hash, is).map(|(_, slot)| *slot)
+    }
+
+    /// Where a key most likely is, which is fetched; the place is the key's only if [`Table::is`] says so.
+    pub(crate) fn fetch(&self, key: &Key) -> u32 {
+        let hash = key.hash(&self.hasher);
+        let found = self.index.find(hash, |(half, _)| *half == half_of(hash));
+        let slot = found.map_or(u32::MAX, |(_, slot)| *slot);
+        #[cfg(target_arch = "x86_64")]
+        if let Some(entry) = self.entries.get(slot as usize) {
+            safe_arch::prefetch_t0(entry);
+        }
+        slot
+    }
+
+    /// Whether the edge at a place is the key's.
+    pub(crate) fn is(&self, slot: u32, key: &Key) -> bool {
+        matches!(self.entries.get(slot as usize), Some(Some((known, _))) if known == key)
+    }
+
+    pub(crate) fn get(&self, key: &Key) -> Option<&State> {
+        let entry = self.entries.get(self.place(key)? as usize)?;
+        entry.as_ref().map(|(_, state)| state)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: &Key) -> Option<&mut State> {
+        self.find(key, u32::MAX)
+    }
+
+    /// The state of an edge, which most likely is at `slot`.
+    pub(crate) fn find(&mut self, key: &Key, slot: u32) -> Option<&mut State> {
+        let slot = if self.is(slot, key) { slot } else { self.place(key)? };
+        let entry = self.entries.get_mut(slot as usize)?;
+        entry.as_mut().map(|(_, state)| state)
+    }
+
+    /// All edges, in the order of their places.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Key, &State)> {
+        self.entries.iter().flatten().map(|(key, state)| (key, state))
+    }
+
+    /// Adds an edge that is not in the table.
+    pub(crate) fn insert(&mut self, key: Key, state: State) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
+        });
+        if let Some(entry) = self.entries.get_mut(slot as usize) {
+            *entry = Some((key, state));
+        }
+        let Self { index, entries, hasher, .. } = self;
+        let rehash = |(_, slot): &(u32, u32)| match entries.get(*slot as usize) {
+            Some(Some((key, _))) => key.hash(hasher),
+            _ => 0,
+        };
+        let hash = key.hash(hasher);
+        index.insert_unique(hash, (half_of(hash), slot), rehash);
+        self.note(slot, &key);
+        if self.noted > self.len().saturating_mul(4).saturating_add(FEW) {
+            self.note_anew();
+        }
+    }
+
+    fn note(&mut self, slot: u32, key: &Key) {
+        for device in
+            [Some(key.client), key.server.filter(|server| *server != key.client)].into_iter().flatten()
+        {
+            self.of_device.entry(device).or_default().push(slot);
+            self.noted += 1;
+        }
+    }
+
+    fn note_anew(&mut self) {
+        self.of_device.clear();
+        self.noted = 0;
+        let all: Vec<_> =
+            (0..).zip(&self.entries).filter_map(|(slot, e)| Some((slot, e.as_ref()?.0))).collect();
+        for (slot, key) in all {
+            self.note(slot, &key);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, key: &Key) -> Option<State> {
+        let Self { index, entries, hasher, free, .. } = self;
+        let is = |(_, slot): &(u32, u32)| matches!(entries.get(*slot as usize), Some(Some((known, _))) if known == key);
+        let ((_, slot), _) = index.find_entry(key.hash(hasher), is).ok()?.remove();
+        free.push(slot);
+        entries.get_mut(slot as usize)?.take().map(|(_, state)| state)
+    }
+
+    /// The keys of a device's edges, on either end, in no order.
+    pub(crate) fn of_device(&self, device: DeviceId) -> Vec<Key> {
+        let places = self.of_device.get(&device).map(Vec::as_slice).unwrap_or_default();
+        let entries = places.iter().filter_map(|slot| self.entries.get(*slot as usize)?.as_ref());
+        // A place may have been noted for an edge before this one, too.
+        let mut keys: Vec<Key> = entries.map(|(key, _)| *key).filter(|key| key.has(device)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+}

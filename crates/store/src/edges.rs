@@ -1,0 +1,125 @@
+//! The edges of a client in one row.
+//!
+//! Edges are many, and those of one device are read and written together; a row for each would cost more than all that
+//! was counted on it.
+
+use crate::packed::{Reader, place, put, put_ip, put_list, put_signed};
+use model::{DeviceId, Edge, EdgeKey, IpProto, Text, Timestamp};
+use std::net::IpAddr;
+
+/// Whose the peer's address is, if there is one.
+mod peer {
+    pub(super) const NONE: u8 = 0;
+    pub(super) const V4: u8 = 4;
+    pub(super) const V6: u8 = 6;
+}
+
+/// A client's row: the applications and the texts its edges name, how many edges, and the edges.
+pub(crate) fn pack(edges: &[Edge]) -> Vec<u8> {
+    let (mut apps, mut texts, mut body) = (Vec::new(), Vec::new(), Vec::with_capacity(edges.len() * 32));
+    for edge in edges {
+        let key = &edge.key;
+        put(&mut body, key.server.map_or(0, |id| u64::from(id.0) + 1));
+        body.push(match key.peer {
+            None => peer::NONE,
+            Some(IpAddr::V4(_)) => peer::V4,
+            Some(IpAddr::V6(_)) => peer::V6,
+        });
+        key.peer.into_iter().for_each(|ip| put_ip(&mut body, ip));
+        body.push(key.transport.0);
+        put(&mut body, key.port.into());
+        put(&mut body, place(&mut apps, key.application.as_deref()));
+        put_signed(&mut body, edge.first.0);
+        put_signed(&mut body, edge.last.0.wrapping_sub(edge.first.0));
+        for n in [edge.flows, edge.packets[0], edge.packets[1], edge.bytes[0], edge.bytes[1]] {
+            put(&mut body, n);
+        }
+        put(&mut body, edge.exchanges.len() as u64);
+        for (kind, outcome, count) in &edge.exchanges {
+            put(&mut body, place(&mut texts, Some(kind.as_str())));
+            put(&mut body, place(&mut texts, outcome.as_ref().map(Text::as_str)));
+            put(&mut body, *count);
+        }
+        put(&mut body, edge.latency.len() as u64);
+        body.extend_from_slice(&edge.latency);
+    }
+    let mut out = Vec::with_capacity(body.len() + 64);
+    put_list(&mut out, apps.iter());
+    put_list(&mut out, texts.iter());
+    put(&mut out, edges.len() as u64);
+    out.extend_from_slice(&body);
+    out
+}
+
+/// Reads a client's row; `None` when it is damaged.
+pub(crate) fn unpack(client: DeviceId, bytes: &[u8]) -> Option<Vec<Edge>> {
+    let mut from = Reader(bytes);
+    let apps = from.list(|name| Some(name.to_owned()))?;
+    let texts = from.list(Text::from_str_lossy)?;
+    let count = from.number()?;
+    (0..count).map(|_| edge(client, &mut from, &apps, &texts)).collect()
+}
+
+fn edge(client: DeviceId, from: &mut Reader<'_>, apps: &[String], texts: &[Text]) -> Option<Edge> {
+    let server = match from.number()?.checked_sub(1) {
+        None => None,
+        Some(id) => Some(DeviceId(u32::try_from(id).ok()?)),
+    };
+    let peer = match from.array()? {
+        [peer::NONE] => None,
+        [peer::V4] => Some(from.ip(false)?),
+        [peer::V6] => Some(from.ip(true)?),
+        _ => return None,
+    };
+    let [transport] = from.array()?;
+    let port = from.small()?;
+    let application = from.listed(apps)?.map(Into::into);
+    let key = EdgeKey { client, server, peer, transport: IpProto(transport), port, application };
+    let first = from.signed()?;
+    let last = first.wrapping_add(from.signed()?);
+    let flows = from.number()?;
+    let packets = [from.number()?, from.number()?];
+    let bytes = [from.number()?, from.number()?];
+    let kinds = from.number()?;
+    let exchange = |_| Some((from.listed(texts)??, from.listed(texts)?, from.number()?));
+    let exchanges = (0..kinds).map(exchange).collect::<Option<_>>()?;
+    let length = from.small()?;
+    let latency = from.take(length)?.to_vec();
+    let (first, last) = (Timestamp(first), Timestamp(last));
+    Some(Edge { key, first, last, flows, packets, bytes, exchanges, latency })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::edge;
+
+    #[test]
+    fn a_row_reads_back() {
+        let mut edges = vec![edge(1); 4];
+        edges[1].key.peer = Some("2001:db8::1".parse().unwrap());
+        edges[1].key.application = Some("hl7".into());
+        edges[1].exchanges.clear();
+        edges[2].key.server = Some(DeviceId(u32::MAX));
+        edges[2].key.peer = None;
+        (edges[2].first, edges[2].last) = (Timestamp(i64::MIN), Timestamp(i64::MAX));
+        (edges[3].flows, edges[3].latency) = (u64::MAX, Vec::new());
+        assert_eq!(unpack(DeviceId(1), &pack(&edges)), Some(edges));
+        assert_eq!(unpack(DeviceId(1), &pack(&[])), Some(Vec::new()));
+    }
+
+    #[test]
+    fn damage_is_told_and_never_panics() {
+        let packed = pack(&[edge(1), edge(1)]);
+        for cut in 0..packed.len() {
+            assert_eq!(unpack(DeviceId(1), &packed[..cut]), None, "cut at {cut}");
+        }
+        for at in 0..packed.len() {
+            for bit in 0..8 {
+                let mut other = packed.clone();
+                other[at] ^= 1 << bit;
+                let _ = unpack(DeviceId(1), &other);
+            }
+        }
+    }
+}
