@@ -122,6 +122,12 @@ pub trait Session: Send {
     fn closed(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
         let _ = (pdu, sink);
     }
+
+    /// Bytes it holds besides its own fields, rather too many than too few: all that grows with what it is fed. Asked
+    /// after every call, so it is worked out from lengths.
+    fn held(&self) -> usize {
+        0
+    }
 }
 
 /// What a session did with the bytes it was shown.

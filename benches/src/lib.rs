@@ -1,5 +1,7 @@
 //! Makes the traffic that the benches read: deterministic, and of any size.
 
+pub mod hostile;
+
 use std::io::{self, Write};
 
 /// What kind of traffic.

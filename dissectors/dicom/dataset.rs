@@ -98,7 +98,20 @@ pub(super) struct Dataset {
     pub(super) module: Module,
 }
 
+/// Bytes that a value and what stands beside it take at most, and the window of an inflater.
+const A_VALUE: usize = 320;
+const AN_INFLATER: usize = 44 * 1024;
+
 impl Dataset {
+    /// Bytes it holds at most.
+    pub(super) fn held(&self) -> usize {
+        let inflater = if self.inflate.is_some() { AN_INFLATER } else { 0 };
+        // Four values have fields of their own.
+        let values = self.module.attributes.capacity().saturating_add(4).saturating_mul(A_VALUE);
+        let open = self.open.capacity().saturating_mul(size_of::<Open>());
+        self.held.capacity().saturating_add(values).saturating_add(open).saturating_add(inflater)
+    }
+
     pub(super) fn new(encoding: Encoding) -> Self {
         Self {
             encoding,

@@ -58,7 +58,20 @@ pub(super) struct Association {
     oddities: BTreeSet<&'static str>,
 }
 
+/// Bytes that a text and what stands beside it take at most.
+const A_TEXT: usize = 400;
+
 impl Association {
+    /// Bytes that what is remembered takes at most.
+    pub(super) fn held(&self) -> usize {
+        let waiting: usize = self.waiting.iter().map(VecDeque::capacity).fold(0, usize::saturating_add);
+        let texts = self.contexts.len().saturating_add(self.used.len()).saturating_add(self.read.len());
+        texts
+            .saturating_mul(A_TEXT)
+            .saturating_add(waiting.saturating_mul(size_of::<Request>()))
+            .saturating_add(self.oddities.len().saturating_mul(64))
+    }
+
     /// An oddity, once a connection.
     pub(super) fn odd(&mut self, what: &'static str, at: usize, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
         if self.oddities.insert(what) {

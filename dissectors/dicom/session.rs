@@ -79,6 +79,14 @@ impl Session for Connection {
         self.finish_dataset(pdu, sink);
         self.association.closed(pdu, sink);
     }
+
+    fn held(&self) -> usize {
+        let of = |talk: &Talk| {
+            let dataset = talk.dataset.as_ref().map_or(0, |(dataset, _)| dataset.held());
+            talk.command.capacity().saturating_add(dataset)
+        };
+        self.talks.iter().map(of).fold(self.association.held(), usize::saturating_add)
+    }
 }
 
 impl Connection {

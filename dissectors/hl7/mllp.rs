@@ -60,6 +60,10 @@ impl Session for Connection {
         self.conversation.message_ended(pdu, sink);
         self.conversation.closed(pdu, sink);
     }
+
+    fn held(&self) -> usize {
+        self.conversation.held()
+    }
 }
 
 impl Connection {

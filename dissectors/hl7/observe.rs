@@ -23,6 +23,10 @@ const MAX_HEADERS: usize = 16;
 /// Different pieces of equipment remembered of one connection.
 const MAX_EQUIPMENT: usize = 16;
 
+/// Bytes that a text and what stands beside it take at most, and the name of a fact in its set.
+const A_TEXT: usize = 400;
+const A_NAME: usize = 16;
+
 const HOUR: i64 = 3_600_000_000_000;
 
 /// Which header it is.
@@ -94,6 +98,19 @@ impl Conversation {
             Side::Low => low,
             Side::High => high,
         }
+    }
+
+    /// Bytes that what is remembered takes at most.
+    pub(super) fn held(&self) -> usize {
+        let of = |talk: &Talk| {
+            let texts = talk.headings.len().saturating_mul(2).saturating_add(talk.waiting.len());
+            let texts = texts.saturating_add(talk.equipment.len());
+            let piece =
+                talk.piece.as_ref().map_or(0, |piece| piece.equipment.attributes.len().saturating_add(4));
+            texts.saturating_add(piece).saturating_mul(A_TEXT)
+        };
+        let said = self.said.len().saturating_mul(A_NAME);
+        self.talks.iter().map(of).fold(said, usize::saturating_add)
     }
 
     /// Says a fact once an hour.

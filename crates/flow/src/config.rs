@@ -2,7 +2,7 @@
 
 /// Traffic is divided into this many parts by its addresses, whatever the number of shards, and every table, cap and
 /// eviction is a part's own: so a full table behaves the same for any number of shards.
-pub(crate) const PARTS: usize = 32;
+pub const PARTS: usize = 32;
 
 /// Bounds and timeouts. Caps are totals over all shards.
 #[derive(Clone, Debug, PartialEq)]

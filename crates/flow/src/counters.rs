@@ -5,8 +5,8 @@ use model::{LinkType, Tunnel, Vlan};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Networks told apart in [`Counters::networks`].
-const MAX_NETWORKS: usize = 4_096;
+/// Networks told apart in one part of the traffic. More only a forger uses.
+const MAX_NETWORKS: usize = 1_024;
 
 /// Counts of one shard, or of all together. Sums are the same for any number of shards.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -61,6 +61,8 @@ pub struct Counters {
     pub scopes_refused: u64,
     /// Frames whose tunnel was one too many to be told apart.
     pub tunnels_refused: u64,
+    /// Flows whose network was one too many to be told apart.
+    pub networks_refused: u64,
     /// PDUs and stream segments handed to each dissector.
     pub pdus: BTreeMap<&'static str, u64>,
     /// By VLAN scope.
@@ -139,14 +141,19 @@ impl Counters {
             (&mut self.reassembled, other.reassembled),
             (&mut self.fragments_lost, other.fragments_lost),
             (&mut self.panics, other.panics),
-            (&mut self.scopes_refused, other.scopes_refused),
-            (&mut self.tunnels_refused, other.tunnels_refused),
+            (&mut self.networks_refused, other.networks_refused),
         ] {
             add(mine, its);
         }
         self.largest_step_back = self.largest_step_back.max(other.largest_step_back);
-        // Every shard sees every frame's time.
-        self.clock_steps = self.clock_steps.max(other.clock_steps);
+        // Every shard sees every frame's time, tags and tunnel.
+        for (mine, its) in [
+            (&mut self.clock_steps, other.clock_steps),
+            (&mut self.scopes_refused, other.scopes_refused),
+            (&mut self.tunnels_refused, other.tunnels_refused),
+        ] {
+            *mine = its.max(*mine);
+        }
         for (link, n) in &other.skipped {
             add(self.skipped.entry(*link).or_default(), *n);
         }
@@ -219,17 +226,6 @@ impl Tally {
         at(&mut self.tunnelled, number.into(), |n| add(n, 1));
     }
 
-    /// A flow of a private network ended.
-    pub(crate) fn heard(&mut self, scope: u16, host: IpAddr, group: bool) {
-        let Some(network) = private_network(host) else { return };
-        let key = (self.scopes.get(scope), network);
-        let networks = &mut self.sum.networks;
-        if networks.len() < MAX_NETWORKS || networks.contains_key(&key) {
-            let heard = networks.entry(key).or_default();
-            add(if group { &mut heard.group } else { &mut heard.unicast }, 1);
-        }
-    }
-
     /// The counts as they are given out.
     pub(crate) fn counters(&self, name: impl Fn(u8) -> Option<&'static str>) -> Counters {
         let mut out = self.sum.clone();
@@ -251,6 +247,34 @@ impl Tally {
         out.scopes_refused = self.scopes.refused;
         out.tunnels_refused = self.tunnels.refused;
         out
+    }
+}
+
+/// How the networks of one part of the traffic were heard. A part's own, so that its cap is the same for any number of
+/// shards.
+#[derive(Default)]
+pub(crate) struct Networks {
+    all: BTreeMap<(Vlan, IpAddr), Heard>,
+    refused: u64,
+}
+
+impl Networks {
+    /// A flow of a host ended; only private networks are told apart.
+    pub(crate) fn heard(&mut self, vlan: Vlan, host: IpAddr, group: bool) {
+        let Some(network) = private_network(host) else { return };
+        let key = (vlan, network);
+        if self.all.len() >= MAX_NETWORKS && !self.all.contains_key(&key) {
+            add(&mut self.refused, 1);
+            return;
+        }
+        let heard = self.all.entry(key).or_default();
+        add(if group { &mut heard.group } else { &mut heard.unicast }, 1);
+    }
+
+    /// Adds what was heard to counts that are given out.
+    pub(crate) fn add_to(&self, out: &mut Counters) {
+        let (networks, networks_refused) = (self.all.clone(), self.refused);
+        out.merge(&Counters { networks, networks_refused, ..Counters::default() });
     }
 }
 

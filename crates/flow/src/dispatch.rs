@@ -14,6 +14,9 @@ const MAX_PROBE: usize = 128;
 /// Oddities reported of one conversation; the rest is only counted where it happens.
 const MAX_WEIRD: u8 = 16;
 
+/// What an allocation takes besides what was asked for.
+const ALLOCATION: usize = 24;
+
 /// The dissectors, by where they are found.
 pub(crate) struct Registry {
     all: &'static [&'static Dissector],
@@ -238,9 +241,13 @@ impl Conversation {
         pick_mut(&mut self.streams, side).expect(seq);
     }
 
-    /// Bytes held in memory for it.
+    /// Bytes held in memory for it, its own included.
     pub(crate) fn held(&self) -> usize {
-        self.streams.iter().map(Stream::held).fold(0, usize::saturating_add)
+        let session = self.session.as_ref().map_or(0, |(_, session)| {
+            size_of_val(&**session).saturating_add(session.held()).saturating_add(ALLOCATION)
+        });
+        let streams = self.streams.iter().map(Stream::held).fold(0, usize::saturating_add);
+        size_of::<Self>().saturating_add(ALLOCATION).saturating_add(session).saturating_add(streams)
     }
 
     /// A segment of one side; `ack` is what it acknowledges of the other.

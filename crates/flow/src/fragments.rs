@@ -10,8 +10,12 @@ const TIMEOUT: i64 = 30_000_000_000;
 /// Longest packet: 64 KiB and what an IPv6 header adds.
 const MAX_PACKET: usize = 65_575;
 
-/// What one fragment costs beside its bytes.
-const OVERHEAD: usize = 64;
+/// Bytes that a packet takes besides its pieces: its places in the map and in the order of age, with the room that both
+/// have to spare.
+const EACH: usize = 512;
+
+/// Entries of packets that are no more, for which throwing them out is not worth while.
+const FEW: usize = 64;
 
 type Key = (Addr, Addr, u32, u8);
 
@@ -23,7 +27,13 @@ struct Packet {
     total: Option<usize>,
     /// Sum of the fragments' lengths on the wire.
     length: u32,
-    cost: usize,
+}
+
+impl Packet {
+    /// Bytes of memory it takes.
+    fn cost(&self) -> usize {
+        EACH.saturating_add(self.pieces.cost(self.have))
+    }
 }
 
 /// Fragments of one part of the traffic.
@@ -56,25 +66,26 @@ impl Fragments {
             self.births = self.births.saturating_add(1);
             self.ages.push_back((now, self.births, key));
             self.packets.insert(key, Packet { born: self.births, ..Packet::default() });
-            self.held = self.held.saturating_add(OVERHEAD);
+            self.held = self.held.saturating_add(EACH);
+            self.forget_ages();
         }
         let packet = self.packets.get_mut(&key)?;
+        let before = packet.cost();
         if !place.more && packet.total.is_none() {
             packet.total = Some(end);
         }
         packet.length = packet.length.saturating_add(ip.length);
         let added = packet.pieces.insert(start as u64, ip.payload);
         packet.have = packet.have.saturating_add(added);
-        packet.cost = packet.cost.saturating_add(added).saturating_add(OVERHEAD);
-        self.held = self.held.saturating_add(added).saturating_add(OVERHEAD);
+        self.held = self.held.saturating_add(packet.cost()).saturating_sub(before);
         if let Some(total) = packet.total.filter(|total| packet.have >= *total) {
+            let mut packet = self.remove(&key)?;
             let (length, mut payload) = (packet.length, Vec::with_capacity(total));
             while let Some(bytes) = packet.pieces.take(payload.len() as u64) {
                 payload.extend_from_slice(&bytes);
             }
             // Pieces beyond the end that the last fragment gave are not the packet's.
             payload.truncate(total);
-            self.remove(&key);
             return (payload.len() == total).then_some(Whole { payload, length });
         }
         while self.held > self.cap && self.drop_oldest() {
@@ -101,6 +112,14 @@ impl Fragments {
         left
     }
 
+    /// Packets made whole leave their ages behind; there are never many more of those than of the others.
+    fn forget_ages(&mut self) {
+        if self.ages.len() > self.packets.len().saturating_mul(2).saturating_add(FEW) {
+            let packets = &self.packets;
+            self.ages.retain(|(_, born, key)| packets.get(key).is_some_and(|packet| packet.born == *born));
+        }
+    }
+
     fn drop_oldest(&mut self) -> bool {
         let before = self.packets.len();
         while before > 0 && self.packets.len() == before && !self.ages.is_empty() {
@@ -117,9 +136,46 @@ impl Fragments {
         }
     }
 
-    fn remove(&mut self, key: &Key) {
-        if let Some(packet) = self.packets.remove(key) {
-            self.held = self.held.saturating_sub(packet.cost.saturating_add(OVERHEAD));
+    fn remove(&mut self, key: &Key) -> Option<Packet> {
+        let packet = self.packets.remove(key)?;
+        self.held = self.held.saturating_sub(packet.cost());
+        Some(packet)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(fragments: &mut Fragments, ident: u32, offset: u32, more: bool, length: usize) -> Option<Whole> {
+        let payload = vec![7; length];
+        let (src, dst) = (Addr::v4([10, 0, 0, 1]), Addr::v4([10, 0, 0, 2]));
+        let place = Fragment { offset, more };
+        let length = 20 + length as u32;
+        let fragment = Some(place);
+        let ip = Ip { src, dst, ttl: 64, proto: 17, ident, length, fragment, payload: &payload, cut: false };
+        fragments.add(0, &ip, place, &mut 0)
+    }
+
+    #[test]
+    fn packets_made_whole_leave_nothing_behind() {
+        let mut fragments = Fragments::new(1 << 20);
+        for ident in 0..10_000 {
+            assert!(add(&mut fragments, ident, 0, true, 8).is_none());
+            assert!(add(&mut fragments, ident, 8, false, 8).is_some());
+            assert_eq!((fragments.packets.len(), fragments.held), (0, 0));
+            assert!(fragments.ages.len() <= FEW + 3, "{} ages", fragments.ages.len());
         }
+    }
+
+    #[test]
+    fn tiny_fragments_are_charged_what_they_take() {
+        let mut fragments = Fragments::new(1 << 20);
+        for ident in 0..100_000 {
+            add(&mut fragments, ident % 50_000, ident / 50_000 * 16, true, 8);
+        }
+        assert!(fragments.held <= 1 << 20, "{} bytes", fragments.held);
+        let bytes: usize = fragments.packets.values().map(|packet| packet.have).sum();
+        assert!(bytes < fragments.held / 10, "eight bytes in a map take more than eight bytes");
     }
 }

@@ -29,6 +29,11 @@ impl<T: Copy + Default + Ord> Numbers<T> {
         self.last.1
     }
 
+    /// The number that a value was given before.
+    pub(crate) fn known(&self, value: T) -> u16 {
+        self.numbers.get(&value).copied().unwrap_or_default()
+    }
+
     fn look_up(&mut self, value: T) -> u16 {
         if value == T::default() {
             return 0;

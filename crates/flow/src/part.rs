@@ -2,14 +2,14 @@
 
 use crate::config::{Config, PARTS};
 use crate::copies::{self, Copies};
-use crate::counters::{Tally, add};
+use crate::counters::{Counters, Networks, Tally, add};
 use crate::decode::{ACK, Decoded, FIN, Fragment, Ip, Net, RST, SYN, Tcp};
 use crate::dispatch::{Conversation, Next, Origin, Registry, datagram, interesting};
 use crate::fragments::Fragments;
 use crate::notice::Notice;
 use crate::packet::{Packet, Transport};
 use crate::sessions::Sessions;
-use crate::shard::is_truncated;
+use crate::shard::{FETCH_AHEAD, is_truncated};
 use crate::table::{Flow, NONE, Table, pick_mut};
 use crate::timers::{Timers, is_due};
 use dissectors::Claim;
@@ -21,6 +21,13 @@ const PROBES_CLAIMED: u8 = 64;
 
 /// Flows looked at for one to evict.
 const EVICTION_TRIES: usize = 16;
+
+/// Flows that one frame closes in one part because they have been idle too long. The others that are due follow with the
+/// next frames: a flood ends flow by flow, as it came, not with all its records at once.
+const CLOSED_AT_ONCE: usize = 64;
+
+/// Conversations given up at one frame while memory is short.
+const GIVEN_UP_AT_ONCE: usize = 8;
 
 /// What a frame's handling needs of its shard.
 pub(crate) struct Context<'a> {
@@ -44,8 +51,12 @@ pub(crate) struct Part {
     fragments: Fragments,
     notice: Notice,
     copies: Copies,
+    networks: Networks,
     /// Bytes held by conversations.
     held: usize,
+    /// A second, and those of its flows that are still to be looked at.
+    due: (i64, std::vec::IntoIter<u32>),
+    overdue: bool,
     /// What the frame at hand taught; kept so that no frame allocates.
     learned: Vec<Observation>,
 }
@@ -59,7 +70,10 @@ impl Part {
             fragments: Fragments::new(share(config.max_fragment_bytes)),
             notice: Notice::new(config.seed),
             copies: Copies::new(),
+            networks: Networks::default(),
             held: 0,
+            due: Default::default(),
+            overdue: false,
             learned: Vec::new(),
         }
     }
@@ -304,7 +318,9 @@ impl Part {
         }
         add(&mut cx.tally.sum.flows, 1);
         let mut flow = Flow::new(packet.transport.key, packet.transport.side, cx.no, cx.ts);
-        flow.tunnel = cx.tally.tunnels.of(*packet.tunnel);
+        if packet.tunnel.is_some() {
+            flow.tunnel = cx.tally.tunnels.known(*packet.tunnel);
+        }
         let check = cx.now.plus(idle(cx.config, &flow)).seconds();
         let slot = self.table.insert(flow, packet.transport.hash);
         self.timers.set(&mut self.table, slot, cx.now.seconds(), check.saturating_add(1));
@@ -363,6 +379,7 @@ impl Part {
         if self.sessions.is_full() {
             self.give_up_a_session(cx);
         }
+        self.held = self.held.saturating_add(conversation.held());
         let number = self.sessions.add(slot, conversation);
         if let Some(flow) = self.table.get_mut(slot) {
             flow.conversation = number;
@@ -424,6 +441,12 @@ impl Part {
                 flow.probed = u8::MAX;
             }
         }
+        for _ in 0..GIVEN_UP_AT_ONCE {
+            if self.held <= share(cx.config.max_reassembly_bytes) {
+                break;
+            }
+            self.give_up_a_session(cx);
+        }
     }
 
     /// Closes a flow: what its last bytes teach, and its record.
@@ -459,7 +482,7 @@ impl Part {
         }
         for (side, (host, _), other_single) in [(Side::Low, low, single[1]), (Side::High, high, single[0])] {
             if flow.packets(side) > 0 {
-                cx.tally.heard(flow.scope(side), host, !other_single);
+                self.networks.heard(cx.tally.scopes.get(flow.scope(side)), host, !other_single);
             }
         }
         let name = |place: u8| cx.registry.get(place).map(|dissector| dissector.name);
@@ -470,27 +493,59 @@ impl Part {
         cx.out.push(Event::Flow { no: cx.no, record: Box::new(record), learned });
     }
 
-    /// What has been idle too long, as (number of its first frame, this part, place), to be closed.
-    pub(crate) fn idle(&mut self, cx: &mut Context<'_>, number: u8, out: &mut Vec<Ending>) {
-        let now = cx.now.seconds();
-        while let Some((second, places)) = self.timers.due(now) {
-            for (n, slot) in places.iter().copied().enumerate() {
-                if let Some(coming) = places.get(n.saturating_add(crate::shard::FETCH_AHEAD)) {
-                    self.table.fetch_slot(*coming);
-                }
-                if !is_due(&self.table, slot, second) {
-                    continue;
-                }
-                let Some(flow) = self.table.get(slot) else { continue };
-                let check = flow.last.plus(idle(cx.config, flow));
-                if check > cx.now {
-                    self.timers.set(&mut self.table, slot, now, check.seconds().saturating_add(1));
-                } else {
-                    out.push((flow.first_no, number, slot));
-                }
+    /// What has been idle too long, some of it at a time, as (number of its first frame, this part, place), to be closed.
+    pub(crate) fn idle(
+        &mut self,
+        cx: &mut Context<'_>,
+        number: u8,
+        next_second: bool,
+        out: &mut Vec<Ending>,
+    ) {
+        if next_second {
+            self.fragments.expire(cx.now.0, &mut cx.tally.sum.fragments_lost);
+        } else if !self.overdue {
+            return;
+        }
+        let (now, mut closed) = (cx.now.seconds(), 0usize);
+        self.overdue = false;
+        while let Some((second, slot)) = self.next_due(now) {
+            if !is_due(&self.table, slot, second) {
+                continue;
+            }
+            let Some(flow) = self.table.get_mut(slot) else { continue };
+            let check = flow.last.plus(idle(cx.config, flow));
+            if check > cx.now {
+                self.timers.set(&mut self.table, slot, now, check.seconds().saturating_add(1));
+                continue;
+            }
+            // A place left behind in the list may name it twice.
+            flow.timer = NONE;
+            out.push((flow.first_no, number, slot));
+            closed = closed.saturating_add(1);
+            if closed >= CLOSED_AT_ONCE {
+                self.overdue = true;
+                return;
             }
         }
-        self.fragments.expire(cx.now.0, &mut cx.tally.sum.fragments_lost);
+    }
+
+    fn next_due(&mut self, now: i64) -> Option<(i64, u32)> {
+        loop {
+            let (second, places) = &mut self.due;
+            if let Some(slot) = places.next() {
+                if let Some(coming) = places.as_slice().get(FETCH_AHEAD) {
+                    self.table.fetch_slot(*coming);
+                }
+                return Some((*second, slot));
+            }
+            let (second, places) = self.timers.due(now)?;
+            self.due = (second, places.into_iter());
+        }
+    }
+
+    /// Whether more has been idle too long than was closed yet.
+    pub(crate) const fn is_overdue(&self) -> bool {
+        self.overdue
     }
 
     /// Every open flow; fragments are given up.
@@ -502,7 +557,14 @@ impl Part {
 
     /// The clock of the capture was set.
     pub(crate) fn restart_clock(&mut self, now: Timestamp) {
+        self.due = Default::default();
+        self.overdue = false;
         self.timers.restart(&mut self.table, now.seconds());
+    }
+
+    /// Adds what is counted by part to counts that are given out.
+    pub(crate) fn add_to(&self, out: &mut Counters) {
+        self.networks.add_to(out);
     }
 }
 

@@ -6,7 +6,19 @@ use std::collections::BTreeMap;
 #[derive(Default)]
 pub(crate) struct Pieces(BTreeMap<u64, Vec<u8>>);
 
+/// Bytes that a piece takes besides its own: its place in the map, and what an allocation is rounded up by. And the first
+/// room that any map takes.
+const EACH: usize = 112;
+const FIRST: usize = 288;
+
 impl Pieces {
+    /// Bytes of memory taken by pieces that have so many bytes.
+    pub(crate) fn cost(&self, bytes: usize) -> usize {
+        let count = self.0.len();
+        let first = if count == 0 { 0 } else { FIRST };
+        bytes.saturating_add(count.saturating_mul(EACH)).saturating_add(first)
+    }
+
     /// Keeps the bytes from `start` on, but for those that are there already; how many were new.
     pub(crate) fn insert(&mut self, start: u64, bytes: &[u8]) -> usize {
         let end = start.saturating_add(bytes.len() as u64);

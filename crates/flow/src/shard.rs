@@ -30,6 +30,8 @@ pub struct Shard {
     tally: Tally,
     clock: Clock,
     last_no: u64,
+    /// Whether some part has yet to close flows that were idle too long.
+    overdue: bool,
     /// At the end: flows still to be closed, the latest first, and up to which frame they have been.
     left: Option<Vec<Ending>>,
     finished: u64,
@@ -67,6 +69,7 @@ impl Shard {
             tally: Tally::new(),
             clock: Clock::default(),
             last_no: 0,
+            overdue: false,
             left: None,
             finished: 0,
         }
@@ -110,6 +113,9 @@ impl Shard {
         work.part = part_of(&work.decoded);
         // Numbered in every shard alike, whosever the frame is.
         work.scope = self.tally.scopes.of(work.decoded.vlan);
+        if work.decoded.tunnel.is_some() {
+            self.tally.tunnels.of(work.decoded.tunnel);
+        }
         work.is_packet = false;
         let Some(Some(part)) = self.parts.get(work.part) else { return };
         if let Net::Ip(ip @ Ip { fragment: None, .. }) = &work.decoded.net {
@@ -134,8 +140,8 @@ impl Shard {
                 part.restart_clock(frame.ts);
             }
         }
-        if step.next_second {
-            self.expire(frame.no, out);
+        if step.next_second || self.overdue {
+            self.expire(frame.no, step.next_second, out);
         }
         self.tally.sum.clock_steps = self.clock.steps();
         let Some(Some(part)) = self.parts.get_mut(work.part) else { return };
@@ -196,13 +202,14 @@ impl Shard {
     }
 
     /// Closes what has been idle too long.
-    fn expire(&mut self, no: u64, out: &mut Vec<Event>) {
-        let ending = self.endings(Part::idle);
+    fn expire(&mut self, no: u64, next_second: bool, out: &mut Vec<Event>) {
+        let ending = self.endings(|part, cx, number, all| part.idle(cx, number, next_second, all));
+        self.overdue = self.parts.iter().flatten().any(Part::is_overdue);
         self.close(no, &ending, out);
     }
 
     /// What every part says is to be closed, in order.
-    fn endings(&mut self, which: fn(&mut Part, &mut Context<'_>, u8, &mut Vec<Ending>)) -> Vec<Ending> {
+    fn endings(&mut self, which: impl Fn(&mut Part, &mut Context<'_>, u8, &mut Vec<Ending>)) -> Vec<Ending> {
         let now = self.clock.now().unwrap_or_default();
         let (mut all, mut events) = (Vec::new(), Vec::new());
         let Self { registry, config, tally, parts, .. } = self;
@@ -241,7 +248,9 @@ impl Shard {
 
     /// What has been counted so far.
     pub fn counters(&self) -> Counters {
-        self.tally.counters(|place| self.registry.get(place).map(|dissector| dissector.name))
+        let mut out = self.tally.counters(|place| self.registry.get(place).map(|dissector| dissector.name));
+        self.parts.iter().flatten().for_each(|part| part.add_to(&mut out));
+        out
     }
 
     #[inline]
@@ -261,7 +270,7 @@ impl Shard {
         add(&mut sum.truncated, u64::from(truncated));
         add(&mut sum.malformed, u64::from(malformed));
         if decoded.tunnel.is_some() {
-            let number = self.tally.tunnels.of(decoded.tunnel);
+            let number = self.tally.tunnels.known(decoded.tunnel);
             self.tally.tunnelled(number);
         }
         self.tally.quality(scope, |quality| {

@@ -10,8 +10,11 @@ const PATIENCE: i64 = 2_000_000_000;
 /// directions may come a little out of order, so not at once.
 const ACKED_PATIENCE: i64 = 100_000_000;
 
-/// Out-of-order bytes of one direction that wait for a hole to be filled.
+/// Memory that out-of-order bytes of one direction take while they wait for a hole to be filled.
 pub(crate) const MAX_WAITING: usize = 256 * 1024;
+
+/// Room that a direction keeps for what its next segments leave unconsumed.
+const KEPT: usize = 4 * 1024;
 
 /// Offsets count from here, so that bytes from before the first seen can be told.
 const ORIGIN: u64 = 1 << 40;
@@ -50,9 +53,17 @@ pub(crate) struct Outcome {
 }
 
 impl Stream {
-    /// Bytes held.
+    /// Bytes of memory held.
     pub(crate) fn held(&self) -> usize {
-        self.rest.len().saturating_add(self.later_bytes)
+        self.rest.capacity().saturating_add(self.later.cost(self.later_bytes))
+    }
+
+    /// Nothing waits to be consumed any more. What long messages needed is given back.
+    fn clear_rest(&mut self) {
+        if self.rest.capacity() > KEPT {
+            self.rest = Vec::new();
+        }
+        self.rest.clear();
     }
 
     /// What waits to be consumed.
@@ -92,7 +103,8 @@ impl Stream {
                     }
                     let added = self.later.insert(at, bytes);
                     self.later_bytes = self.later_bytes.saturating_add(added);
-                    out.done = self.give_up_holes(now, to, &mut out, self.later_bytes > MAX_WAITING);
+                    let waiting = self.later.cost(self.later_bytes);
+                    out.done = self.give_up_holes(now, to, &mut out, waiting > MAX_WAITING);
                     return out;
                 }
                 // A hole in what is stepped over anyway.
@@ -139,7 +151,7 @@ impl Stream {
             if lost > 0 {
                 out.gaps = out.gaps.saturating_add(1);
                 out.lost = out.lost.saturating_add(lost);
-                self.rest.clear();
+                self.clear_rest();
                 to.gap(lost);
             }
             if self.drain(to, out) {
@@ -196,7 +208,7 @@ impl Stream {
             Progress::Done => return true,
             Progress::Consumed(n) if n >= length => {
                 self.ahead = n.saturating_sub(length);
-                self.rest.clear();
+                self.clear_rest();
             }
             Progress::Consumed(n) => {
                 let n = usize::try_from(n).unwrap_or(usize::MAX);
@@ -209,7 +221,7 @@ impl Stream {
                     let lost = self.rest.len() as u64;
                     out.gaps = out.gaps.saturating_add(1);
                     out.lost = out.lost.saturating_add(lost);
-                    self.rest.clear();
+                    self.clear_rest();
                     to.gap(lost);
                 }
             }

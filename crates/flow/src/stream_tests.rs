@@ -119,7 +119,7 @@ fn what_is_never_consumed_is_bounded() {
     stream.expect(0);
     for n in 0..200u32 {
         stream.segment(0, n * 1_000, &[b'x'; 1_000], &mut tape);
-        assert!(stream.held() <= MAX_UNCONSUMED + 1_000);
+        assert!(stream.held() <= 2 * (MAX_UNCONSUMED + 1_000));
     }
     assert!(!tape.holes.is_empty());
 }
@@ -165,5 +165,29 @@ proptest! {
         prop_assert_eq!(&tape.bytes, &expected);
         let tail = covered.iter().rev().take_while(|covered| !**covered).count();
         prop_assert_eq!(total.lost as usize, covered.iter().filter(|covered| !**covered).count() - tail, "lost {:?}", lost);
+    }
+}
+
+#[test]
+fn memory_that_is_held_is_charged_and_given_back() {
+    let (mut stream, mut tape) = (Stream::default(), Tape { take: vec![0], ..Tape::default() });
+    stream.expect(0);
+    for n in 0..60 {
+        stream.segment(0, n * 1_000, &[7; 1_000], &mut tape);
+    }
+    assert!(stream.held() >= 60_000, "what waits to be consumed");
+    for n in 60..80 {
+        stream.segment(0, n * 1_000, &[7; 1_000], &mut tape);
+    }
+    assert!(stream.held() < 40_000, "the room of what was given up is free again: {}", stream.held());
+    let (mut stream, mut tape) = (Stream::default(), Tape::default());
+    stream.expect(0);
+    for n in 0..1_000 {
+        stream.segment(0, 10 + 2 * n, b"x", &mut tape);
+    }
+    assert!(stream.held() > 100_000, "a thousand pieces of a byte take more than a thousand bytes");
+    for n in 1_000..100_000 {
+        stream.segment(0, 10 + 2 * n, b"x", &mut tape);
+        assert!(stream.held() <= MAX_WAITING + 1_000, "and are given up in time: {}", stream.held());
     }
 }
