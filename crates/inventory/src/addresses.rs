@@ -337,14 +337,22 @@ impl Inventory {
             })
         };
         let excess = (all().count() + 1).saturating_sub(self.config.max_addresses_per_device.max(1));
-        if excess == 0 {
-            return;
+        if excess > 0 {
+            self.forget_spans(&tree, excess);
         }
-        let mut victims: Vec<_> = all().collect();
+    }
+
+    /// Takes the spans out that are missed least.
+    pub(crate) fn forget_spans(&mut self, tree: &[DeviceId], count: usize) {
+        let nodes = tree.iter().filter_map(|id| Some((*id, self.nodes.get(id)?)));
+        let all = nodes.flat_map(|(home, node)| {
+            node.spans.iter().map(move |((vlan, ip, _), span)| (home, (*vlan, *ip), *span))
+        });
+        let mut victims: Vec<_> = all.collect();
         victims.sort_by_key(|(home, key, span)| {
             (span.until.is_none(), span.how == How::Lease, span.last, span.first, *key, *home)
         });
-        for (home, (vlan, ip), span) in victims.into_iter().take(excess) {
+        for (home, (vlan, ip), span) in victims.into_iter().take(count) {
             self.remove_span(home, vlan, ip, span.first);
             self.counters.addresses_evicted += 1;
         }
@@ -367,6 +375,7 @@ impl Inventory {
         if span.dirt.written {
             self.gone.insert(Gone::Address(root, vlan, ip, first));
         }
+        self.weigh(id);
         self.mark(root);
         Some(span)
     }
@@ -496,5 +505,6 @@ impl Inventory {
             }
             self.counters.leases_evicted += 1;
         }
+        self.weigh(root);
     }
 }

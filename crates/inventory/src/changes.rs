@@ -84,6 +84,7 @@ impl Inventory {
             inventory.index(*id);
         }
         for id in all {
+            inventory.weigh(id);
             inventory.rerank(id);
         }
         inventory
@@ -127,7 +128,9 @@ impl Inventory {
                     count: row.count,
                     dirt: Dirt::CLEAN,
                 };
-                self.node_at(home, row.first).ledger.insert(claim, weight);
+                let node = self.node_at(home, row.first);
+                node.text += crate::room::text_of(&claim);
+                node.ledger.insert(claim, weight);
             }
             Change::Address(row) => {
                 let (how, home) = strip_home(&row.how);

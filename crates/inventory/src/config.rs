@@ -6,10 +6,13 @@ use std::net::IpAddr;
 /// [`Counters`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Most devices. A newcomer beyond it replaces the device with the least evidence, the newest of equals first and
-    /// one with an identity beyond MAC and address last.
+    /// Most devices. A newcomer beyond it takes the place of one that was heard for a moment only, or is refused: see
+    /// `room.rs` for the rule.
     pub max_devices: usize,
-    /// Most pieces of evidence a device keeps. What identifies it goes last, then the best trusted, then the latest.
+    /// Most bytes that all devices take with what is known of them.
+    pub max_bytes: usize,
+    /// Most pieces of evidence a device keeps. What identifies it goes last, then the best trusted, then the latest; what
+    /// was said within the last minute does not give way to what is new.
     pub max_evidence_per_device: usize,
     /// Most address spans a device keeps. Ended spans go first, then the ones longest unconfirmed.
     pub max_addresses_per_device: usize,
@@ -27,6 +30,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_devices: 100_000,
+            max_bytes: 256 * 1024 * 1024,
             max_evidence_per_device: 2_048,
             max_addresses_per_device: 256,
             max_leases_per_device: 256,
@@ -91,11 +95,11 @@ pub(crate) fn network(ip: IpAddr) -> u128 {
 /// What the inventory did that a user should know of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Devices that fell to [`Config::max_devices`].
+    /// Devices that fell to [`Config::max_devices`] or [`Config::max_bytes`].
     pub devices_evicted: u64,
     /// Devices that were not taken up because none could make room.
     pub devices_refused: u64,
-    /// Evidence that fell to [`Config::max_evidence_per_device`].
+    /// Evidence that fell to [`Config::max_evidence_per_device`] or [`Config::max_bytes`], or was refused for it.
     pub evidence_evicted: u64,
     /// Address spans that fell to [`Config::max_addresses_per_device`].
     pub addresses_evicted: u64,

@@ -9,8 +9,8 @@ use crate::Inventory;
 use crate::addresses::Span;
 use crate::evidence::{Claim, Ledger, Via, Weight, attr, claims_of, scoped};
 use crate::keys::{BY_SOURCE, Derived, derive, is_identifying};
+use crate::room::{PROBATION, text_of};
 use crate::sorted::Sorted;
-use hashbrown::HashMap;
 use model::{Attribute, Confidence, DeviceId, EvidenceKey, IpProto, KeyKind, Lease, Text, Timestamp, Vlan};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,10 +67,13 @@ pub(crate) struct Node {
     pub(crate) services: BTreeMap<(IpProto, u16), Served>,
     /// Worked out from the ledger, see [`derive`](crate::keys::derive).
     pub(crate) known: Derived,
-    /// When HL7 partners heard of lately were noted (whether it sends to them, or they to it); `None` for those that are
-    /// not because there are enough. Empty again once a claim was taken out of the ledger.
-    pub(crate) partners: HashMap<(bool, IpAddr), Option<Timestamp>>,
-    rank: Option<Rank>,
+    /// How many claims were taken out of its ledger, for those who remember what stood there.
+    pub(crate) forgotten: u32,
+    pub(crate) rank: Option<Rank>,
+    /// Bytes that the texts of its claims take.
+    pub(crate) text: usize,
+    /// Bytes that all of it takes.
+    pub(crate) weight: usize,
     /// Whether some row of this node may have to be written.
     pub(crate) dirty: bool,
     /// Whether the device itself has been written under this number.
@@ -95,16 +98,30 @@ impl Node {
             leases: Sorted::default(),
             services: BTreeMap::new(),
             known: Derived::default(),
-            partners: HashMap::new(),
+            forgotten: 0,
             rank: None,
+            text: 0,
+            weight: 0,
             dirty: false,
             written: false,
         }
     }
 
+    /// How many claims there are about an attribute.
+    pub(crate) fn values_of(&self, attribute: &Attribute) -> usize {
+        claims_of(&self.ledger, attribute).count()
+    }
+
     /// Whether a frame with one of its MACs, or a packet with one of its addresses, was ever seen.
     pub(crate) fn is_heard(&self) -> bool {
         self.known.heard || !self.spans.is_empty()
+    }
+
+    /// The device was heard of at two times. True when that settles a newcomer.
+    pub(crate) fn heard(&mut self, first: Timestamp, last: Timestamp) -> bool {
+        self.first = self.first.min(first);
+        self.last = self.last.max(last);
+        self.rank == Some(Rank::Newcomer) && self.last.since(self.first) >= PROBATION
     }
 
     /// Every row of the node has to be written anew, under another device.
@@ -118,8 +135,14 @@ impl Node {
     }
 }
 
-/// Who gives way to a newcomer first: no identity beyond MAC and address, little evidence, new.
-type Rank = (bool, u16, std::cmp::Reverse<DeviceId>);
+/// A device's place in the order of eviction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rank {
+    /// Heard for a moment only.
+    Newcomer,
+    /// Who has no identity beyond MAC and address goes before who has one, and then who has less evidence.
+    Settled(bool, u16),
+}
 
 /// A row that was written and is no more.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -186,7 +209,7 @@ impl Inventory {
 
     /// A new node, unless the table is full of devices that must not give way. `keep` is being worked on.
     pub(crate) fn create(&mut self, ts: Timestamp, keep: Option<DeviceId>) -> Option<DeviceId> {
-        if self.nodes.len() >= self.config.max_devices && !self.evict_device(keep) {
+        if !self.has_room(ts, keep) {
             self.counters.devices_refused += 1;
             return None;
         }
@@ -198,58 +221,17 @@ impl Inventory {
         Some(id)
     }
 
-    fn evict_device(&mut self, keep: Option<DeviceId>) -> bool {
-        let keep = keep.map(|id| self.root(id));
-        let Some((.., std::cmp::Reverse(victim))) =
-            self.ranks.iter().find(|(.., id)| Some(id.0) != keep).copied()
-        else {
-            return false;
-        };
-        let tree = self.tree(victim);
-        self.recent.forget_all();
-        self.mark_behind(&tree);
-        for id in tree {
-            if let Some(node) = self.nodes.remove(&id) {
-                self.unindex(id, &node);
-            }
-        }
-        self.gone.insert(Gone::Device(victim));
-        self.counters.devices_evicted += 1;
-        true
-    }
-
-    fn unindex(&mut self, id: DeviceId, node: &Node) {
-        if let Some(rank) = node.rank {
-            self.ranks.remove(&rank);
-        }
+    pub(crate) fn unindex(&mut self, id: DeviceId, node: &Node) {
+        self.unrank(id, node.rank);
         self.reindex(id, &node.known, &Derived::default());
         for ((vlan, ip, _), _) in node.spans.iter() {
             self.forget_holder(*vlan, *ip, id);
         }
     }
 
-    /// Puts a device in its place in the order of eviction; takes merged nodes out of it.
-    pub(crate) fn rerank(&mut self, id: DeviceId) {
-        let tree = self.tree(id);
-        let nodes = || tree.iter().filter_map(|id| self.nodes.get(id));
-        let identity = |node: &Node| {
-            node.known.keys.iter().any(|(kind, _)| !matches!(kind, KeyKind::Mac | KeyKind::Address))
-        };
-        let size = nodes().map(|node| node.ledger.len()).sum::<usize>().min(64) as u16;
-        let is_root = self.nodes.get(&id).is_some_and(|node| node.parent.is_none());
-        let rank = is_root.then(|| (nodes().any(|node| identity(node)), size, std::cmp::Reverse(id)));
-        let Some(node) = self.nodes.get_mut(&id) else { return };
-        if node.rank != rank {
-            if let Some(old) = node.rank {
-                self.ranks.remove(&old);
-            }
-            node.rank = rank;
-            self.ranks.extend(rank);
-        }
-    }
-
     /// The node has something to write.
     pub(crate) fn mark(&mut self, id: DeviceId) {
+        self.weigh(id);
         if let Some(node) = self.nodes.get_mut(&id)
             && !std::mem::replace(&mut node.dirty, true)
         {
@@ -275,10 +257,12 @@ impl Inventory {
     pub(crate) fn heard_from_to(&mut self, id: DeviceId, first: Timestamp, last: Timestamp) {
         let root = self.root(id);
         let Some(node) = self.nodes.get_mut(&root) else { return };
-        node.first = node.first.min(first);
-        node.last = node.last.max(last);
+        let settles = node.heard(first, last);
         if !std::mem::replace(&mut node.dirty, true) {
             self.dirty.push(root);
+        }
+        if settles {
+            self.rerank(root);
         }
     }
 
@@ -305,8 +289,11 @@ impl Inventory {
             return;
         }
         let identifying = is_identifying(&claim.attribute);
-        self.make_room(id);
+        if !self.make_room(id, &claim.attribute, weight.last) {
+            return;
+        }
         if let Some(node) = self.nodes.get_mut(&id) {
+            node.text += text_of(&claim);
             node.ledger.insert(claim, weight);
         }
         self.mark(id);
@@ -317,33 +304,12 @@ impl Inventory {
         self.rerank(root);
     }
 
-    /// Makes room for one more piece of evidence of a device.
-    fn make_room(&mut self, id: DeviceId) {
-        let tree = self.tree(self.root(id));
-        loop {
-            let nodes = || tree.iter().filter_map(|id| Some((*id, self.nodes.get(id)?)));
-            let size = nodes().map(|(_, node)| node.ledger.len()).sum::<usize>();
-            if size < self.config.max_evidence_per_device.max(1) {
-                return;
-            }
-            let order = |(home, claim, weight): &(DeviceId, &Claim, &Weight)| {
-                (attr::is_kept(claim.attribute.as_str()), weight.confidence, weight.last, weight.count, *home)
-            };
-            let victim = nodes()
-                .flat_map(|(home, node)| node.ledger.iter().map(move |(claim, weight)| (home, claim, weight)))
-                .min_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.1.cmp(b.1)))
-                .map(|(home, claim, _)| (home, claim.clone()));
-            let Some((home, claim)) = victim else { return };
-            self.forget(home, &claim);
-            self.counters.evidence_evicted += 1;
-        }
-    }
-
     /// Takes a claim out of a node's ledger.
     pub(crate) fn forget(&mut self, id: DeviceId, claim: &Claim) -> Option<Weight> {
         let node = self.nodes.get_mut(&id)?;
         let weight = node.ledger.remove(claim)?;
-        node.partners.clear();
+        node.forgotten = node.forgotten.wrapping_add(1);
+        node.text -= text_of(claim);
         let root = self.root(id);
         if weight.dirt.written {
             self.gone.insert(Gone::Evidence(claim.row_key(root, id)));
@@ -440,7 +406,7 @@ impl Inventory {
 
 /// The values under each key, sorted. Never gone through in the order of the hash, which differs from run to run so that
 /// nobody can choose what collides.
-pub(crate) type Index<K, V = DeviceId> = HashMap<K, Vec<V>>;
+pub(crate) type Index<K, V = DeviceId> = hashbrown::HashMap<K, Vec<V>>;
 
 pub(crate) fn insert_into<K: Hash + Eq, V: Ord>(index: &mut Index<K, V>, key: K, value: V) {
     let values = index.entry(key).or_default();

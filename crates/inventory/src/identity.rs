@@ -452,6 +452,7 @@ impl Inventory {
                 if dirt.written {
                     self.gone.insert(Gone::Lease(from_root, ts, n));
                 }
+                self.weigh(from_root);
                 self.lease(to, lease, ts);
             }
         }

@@ -12,6 +12,7 @@
 //! - `addresses`: who held which address when, and `recent` answers to that; `merge`: nodes that are one device; `equipment`: whose identity a message
 //!   carries; `evidence`: the ledger and the order of values;
 //! - `classify`: the vote on what a device is for; `project`: the device as it is shown;
+//! - `room`: what all of it takes of memory, and who gives way; `newcomers`: in which order;
 //! - `changes`: rows out and in; `vendors`: who registered a MAC prefix.
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -25,9 +26,11 @@ mod graph;
 mod identity;
 mod keys;
 mod merge;
+mod newcomers;
 mod project;
 mod recent;
 mod resolve;
+mod room;
 mod sorted;
 mod table;
 mod vendors;
@@ -36,6 +39,7 @@ mod vendors;
 mod tests;
 
 pub use config::{Config, Counters};
+pub use newcomers::Newcomers;
 pub use vendors::{Medical, Trust, Vendor, VendorError, Vendors};
 
 use evidence::Via;
@@ -46,7 +50,7 @@ use model::{
     Attribute, Confidence, DeviceId, Event, Fact, Flow, FlowRecord, FlowState, IpProto, KeyKind, Mac,
     Observation, OriginatorBy, Subject, Text, Timestamp, Vlan,
 };
-use recent::Recent;
+use recent::{Partners, Recent};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -97,6 +101,7 @@ pub struct Inventory {
     by_mac: Index<Mac>,
     by_address: Index<(Vlan, IpAddr)>,
     recent: Recent,
+    partners: Partners,
     /// The scopes an address is or was held in.
     scopes: Index<IpAddr, Vlan>,
     by_key: Index<(KeyKind, String)>,
@@ -108,8 +113,16 @@ pub struct Inventory {
     merges: BTreeMap<(DeviceId, DeviceId, Timestamp), Recorded>,
     /// Pairs whose merge was taken back: they are not merged again.
     taken_apart: BTreeSet<(DeviceId, DeviceId)>,
-    /// The order in which devices give way to newcomers.
+    /// Devices heard for a moment only.
+    newcomers: Newcomers<DeviceId>,
+    /// The others, in the order in which they give way when there are no newcomers.
     ranks: BTreeSet<(bool, u16, std::cmp::Reverse<DeviceId>)>,
+    /// Bytes that all nodes take.
+    bytes: usize,
+    /// Nodes that give something up when memory is short, the largest last.
+    large: BTreeSet<(u32, DeviceId)>,
+    /// Bytes that those take.
+    large_bytes: usize,
     dirty: Vec<DeviceId>,
     gone: BTreeSet<Gone>,
     renamed: Vec<(DeviceId, DeviceId)>,
@@ -119,6 +132,7 @@ impl Inventory {
     /// An empty inventory.
     pub fn new(config: Config, vendors: Arc<Vendors>) -> Self {
         Self {
+            newcomers: Newcomers::one_in(room::AT_STAKE),
             config,
             vendors,
             counters: Counters::default(),
@@ -127,6 +141,7 @@ impl Inventory {
             by_mac: HashMap::new(),
             by_address: HashMap::new(),
             recent: Recent::new(),
+            partners: Partners::new(),
             scopes: HashMap::new(),
             by_key: HashMap::new(),
             virtual_addresses: HashMap::new(),
@@ -135,6 +150,9 @@ impl Inventory {
             merges: BTreeMap::new(),
             taken_apart: BTreeSet::new(),
             ranks: BTreeSet::new(),
+            bytes: 0,
+            large: BTreeSet::new(),
+            large_bytes: 0,
             dirty: Vec::new(),
             gone: BTreeSet::new(),
             renamed: Vec::new(),
@@ -160,6 +178,9 @@ impl Inventory {
             }
         }
         self.report_merges(out);
+        if self.bytes > self.config.max_bytes {
+            self.relieve();
+        }
     }
 
     fn report_merges(&mut self, out: &mut Vec<Resolved>) {

@@ -131,6 +131,7 @@ impl Inventory {
                 .or_insert(served);
         }
         self.trim_leases(into, self.config.max_leases_per_device);
+        self.weigh(from);
         self.mark(into);
         self.rerank(from);
         self.rerank(into);
@@ -209,6 +210,14 @@ impl Inventory {
             if served.dirt.written {
                 self.gone.insert(Gone::Service(root, transport, port));
             }
+        }
+        self.mark(root);
+    }
+
+    pub(crate) fn forget_service(&mut self, root: DeviceId, key: (model::IpProto, u16)) {
+        let Some(node) = self.nodes.get_mut(&root) else { return };
+        if node.services.remove(&key).is_some_and(|served| served.dirt.written) {
+            self.gone.insert(Gone::Service(root, key.0, key.1));
         }
         self.mark(root);
     }

@@ -69,3 +69,31 @@ impl Recent {
         }
     }
 }
+
+/// An HL7 partner: of which node, whether that sends to it rather than receives from it, and its address.
+pub(crate) type Partner = (DeviceId, bool, IpAddr);
+
+/// Which HL7 partners were found to be noted lately, and when; `None` for those that are not because there are enough.
+#[derive(Debug)]
+pub(crate) struct Partners {
+    /// With the number of claims that the node had lost by then: another one, and the answer is void.
+    places: Box<[Option<(Partner, u32, Option<Timestamp>)>]>,
+    hasher: hashbrown::DefaultHashBuilder,
+}
+
+impl Partners {
+    pub(crate) fn new() -> Self {
+        Self { places: vec![None; PLACES].into(), hasher: Default::default() }
+    }
+
+    pub(crate) fn get(&self, partner: Partner, forgotten: u32) -> Option<Option<Timestamp>> {
+        let known = (*self.places.get(self.hasher.hash_one(partner) as usize % PLACES)?)?;
+        ((known.0, known.1) == (partner, forgotten)).then_some(known.2)
+    }
+
+    pub(crate) fn put(&mut self, partner: Partner, forgotten: u32, noted: Option<Timestamp>) {
+        if let Some(place) = self.places.get_mut(self.hasher.hash_one(partner) as usize % PLACES) {
+            *place = Some((partner, forgotten, noted));
+        }
+    }
+}

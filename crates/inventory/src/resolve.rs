@@ -7,8 +7,6 @@ use crate::evidence::{attr, claims_of, split_domain, text};
 
 /// Most HL7 partners of a device that are noted.
 const MOST_PARTNERS: usize = 16;
-/// Partners of a device of which is remembered whether they are noted.
-const MOST_PARTNERS_REMEMBERED: usize = 1_024;
 /// A partner is noted again after this many nanoseconds at the earliest.
 const PARTNER_AGAIN: i64 = 60 * 1_000_000_000;
 /// Ports from here on are taken for a service only if more than the direction of the first packet says so (IANA's
@@ -148,11 +146,11 @@ impl Inventory {
     }
 
     fn note_partner(&mut self, id: DeviceId, attribute: Attribute, ip: IpAddr, said: &Said) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
-        let sends = attribute == attr::HL7_SENDS_TO;
+        let Some(node) = self.nodes.get(&id) else { return };
         // Every message says it, so that asking the ledger each time would cost more than reading the message.
-        match node.partners.get(&(sends, ip)) {
-            Some(Some(noted)) if said.ts.since(*noted) < PARTNER_AGAIN => return,
+        let partner = (id, attribute == attr::HL7_SENDS_TO, ip);
+        match self.partners.get(partner, node.forgotten) {
+            Some(Some(noted)) if said.ts.since(noted) < PARTNER_AGAIN => return,
             Some(None) => return,
             _ => {}
         }
@@ -167,12 +165,8 @@ impl Inventory {
         if again {
             self.learn(id, Via::DIRECT, attribute, text(&name), said);
         }
-        if let Some(node) = self.nodes.get_mut(&id) {
-            let noted = if again { Some(said.ts) } else { latest };
-            if node.partners.len() >= MOST_PARTNERS_REMEMBERED {
-                node.partners.clear();
-            }
-            node.partners.insert((sends, ip), noted);
+        if let Some(node) = self.nodes.get(&id) {
+            self.partners.put(partner, node.forgotten, if again { Some(said.ts) } else { latest });
         }
     }
 
@@ -199,6 +193,7 @@ impl Inventory {
             let application = application.map(Into::into);
             let served = Served { application, first: ts, last: ts, count: flows, dirt: Dirt::NEW };
             node.services.insert((transport, port), served);
+            return self.mark(root);
         } else {
             self.counters.services_refused += 1;
         }
@@ -228,12 +223,10 @@ impl Inventory {
         if !std::mem::replace(&mut node.dirty, true) {
             self.dirty.push(id);
         }
-        match node.parent {
-            Some(_) => self.heard_from_to(id, first, last),
-            None => {
-                node.first = node.first.min(first);
-                node.last = node.last.max(last);
-            }
+        if node.parent.is_some() {
+            self.heard_from_to(id, first, last);
+        } else if node.heard(first, last) {
+            self.rerank(id);
         }
     }
 

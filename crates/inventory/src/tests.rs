@@ -6,6 +6,7 @@ use model::{
     FlowKey, Lease, LeaseMessage, Relation, Side,
 };
 
+mod floods;
 mod restore;
 mod stories;
 

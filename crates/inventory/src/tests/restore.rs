@@ -96,6 +96,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn tight() -> Config {
     Config {
         max_devices: 5,
+        max_bytes: 24 * 1024,
         max_evidence_per_device: 14,
         max_addresses_per_device: 3,
         max_leases_per_device: 3,
