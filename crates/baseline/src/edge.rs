@@ -21,9 +21,23 @@ pub(crate) struct State {
     packets: [u64; 2],
     bytes: [u64; 2],
     exchanges: BTreeMap<(Text, Option<Text>), u64>,
+    /// Bytes of the texts of those.
+    text: usize,
     latency: Option<Box<Histogram<u32>>>,
     pub(crate) dirty: bool,
 }
+
+/// What an allocation takes besides what was asked for.
+const ALLOCATION: usize = 24;
+/// An edge: its entry, its place in the indexes, and among those used once, where maps are little more than half full.
+const EDGE: usize = size_of::<Option<(Key, State)>>() + 64 + size_of::<(Timestamp, Key)>() * 2;
+/// Bytes that have to be free for an edge.
+pub(crate) const LEAST: usize = EDGE;
+/// The first room of a map of kinds, and a kind in it.
+const KINDS: usize = 11 * size_of::<((Text, Option<Text>), u64)>();
+const KIND: usize = 2 * ALLOCATION;
+/// A histogram of latencies: counts of four bytes, 16 for each doubling up to the longest.
+const HISTOGRAM: usize = 3 * 1024;
 
 /// The edge that an event belongs to; `None` for a conversation that no known device began, and for what is neither
 /// conversation nor request.
@@ -53,6 +67,10 @@ fn key_of_flow(flow: &Flow, table: &mut Table) -> Option<Key> {
     Some(Table::with(client?, server, peer, record.key.proto, port, application))
 }
 
+fn text_of(kind: &Text, outcome: &Option<Text>) -> usize {
+    kind.as_str().len() + outcome.as_ref().map_or(0, |outcome| outcome.as_str().len())
+}
+
 fn histogram() -> Option<Box<Histogram<u32>>> {
     Histogram::new_with_bounds(1, MAX_LATENCY, 1).ok().map(Box::new)
 }
@@ -66,9 +84,19 @@ impl State {
             packets: [0; 2],
             bytes: [0; 2],
             exchanges: BTreeMap::new(),
+            text: 0,
             latency: None,
             dirty: true,
         }
+    }
+
+    /// Bytes that the edge takes.
+    pub(crate) fn weight(&self) -> usize {
+        let kinds = match self.exchanges.len() {
+            0 => 0,
+            n => KINDS + n * (2 * size_of::<((Text, Option<Text>), u64)>() + KIND) + self.text,
+        };
+        EDGE + kinds + if self.latency.is_some() { HISTOGRAM } else { 0 }
     }
 
     fn seen(&mut self, first: Timestamp, last: Timestamp) {
@@ -102,8 +130,9 @@ impl State {
         max_kinds: usize,
     ) -> bool {
         self.seen(ts, ts);
+        // Where nothing more may be told apart, nothing more is measured either.
         if let Some(nanos) = latency {
-            self.latency = self.latency.take().or_else(histogram);
+            self.latency = self.latency.take().or_else(|| (max_kinds > 0).then(histogram).flatten());
             if let Some(latency) = &mut self.latency {
                 latency.saturating_record((nanos / 1_000).min(MAX_LATENCY));
             }
@@ -116,6 +145,7 @@ impl State {
         }
         let fits = self.exchanges.len() < max_kinds;
         if fits {
+            self.text += text_of(kind, outcome);
             self.exchanges.insert((kind.clone(), outcome.clone()), 1);
         }
         fits
@@ -132,7 +162,11 @@ impl State {
         let mut lost = 0;
         for (key, count) in other.exchanges {
             if self.exchanges.len() < max_kinds || self.exchanges.contains_key(&key) {
-                let sum = self.exchanges.entry(key).or_default();
+                let text = text_of(&key.0, &key.1);
+                let sum = self.exchanges.entry(key).or_insert_with(|| {
+                    self.text += text;
+                    0
+                });
                 *sum = sum.saturating_add(count);
             } else {
                 lost += 1;
@@ -180,7 +214,9 @@ impl State {
                 let mut own = histogram()?;
                 own.add(stored).ok().map(|()| own)
             });
+        let text = row.exchanges.iter().map(|(kind, outcome, _)| text_of(kind, outcome)).sum();
         let state = Self {
+            text,
             first: row.first,
             last: row.last,
             flows: row.flows,

@@ -11,26 +11,35 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use edge::State;
-use inventory::Resolved;
+use edge::{LEAST, State};
+use inventory::{Newcomers, Resolved};
 use model::{Change, DeviceId, Edge, EdgeKey, Timestamp};
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use table::{Key, Table};
+
+/// Of the edges used only once, one in so many is at stake when there are too many.
+const AT_STAKE: usize = 8;
+
+/// Nanoseconds in which an edge has to be used again before it may have to give way.
+const PROBATION: i64 = 60 * 1_000_000_000;
 
 /// Limits of the baseline. What falls to one is counted in [`Counters`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Most edges. A newcomer beyond it replaces the one that was used only once, longest ago; habits are never
-    /// replaced, so that a scan cannot wipe out what was learned.
+    /// Most edges. A newcomer beyond it replaces one that was used only once: the first of the last eighth of those to
+    /// come, if it has had its minute. Else the newcomer is refused. So habits are never replaced, and a scan can wipe
+    /// out neither them nor what was there before it.
     pub max_edges: usize,
+    /// Most bytes that all edges take.
+    pub max_bytes: usize,
     /// Most kinds of request (with outcome) that are told apart on one edge; later kinds are not taken up.
     pub max_kinds_per_edge: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_edges: 1_000_000, max_kinds_per_edge: 64 }
+        Self { max_edges: 1_000_000, max_bytes: 512 * 1024 * 1024, max_kinds_per_edge: 64 }
     }
 }
 
@@ -39,7 +48,7 @@ impl Default for Config {
 pub struct Counters {
     /// Edges used only once that gave way to new ones.
     pub edges_evicted: u64,
-    /// Edges that were not taken up because only habits were left.
+    /// Edges that were not taken up because none could make room.
     pub edges_refused: u64,
     /// Kinds of request that were one too many on their edge.
     pub kinds_refused: u64,
@@ -53,14 +62,13 @@ pub struct Baseline {
     config: Config,
     counters: Counters,
     edges: Table,
-    /// Edges used only once, by when that was; some that are so no more.
-    once: BinaryHeap<Reverse<(Timestamp, Key)>>,
+    /// Bytes that all edges take.
+    bytes: usize,
+    /// Edges used only once, by when that was.
+    once: Newcomers<(Timestamp, Key)>,
     /// Clients of edges that have something to write; some more than once.
     dirty: Vec<DeviceId>,
 }
-
-/// Entries of [`Baseline::once`] for which looking through it is not worth while.
-const FEW: usize = 1_024;
 
 /// Events of which the edges are looked up together.
 const BATCH: usize = 32;
@@ -72,7 +80,8 @@ impl Baseline {
             config,
             counters: Counters::default(),
             edges: Table::default(),
-            once: BinaryHeap::new(),
+            bytes: 0,
+            once: Newcomers::one_in(AT_STAKE),
             dirty: Vec::new(),
         }
     }
@@ -87,11 +96,21 @@ impl Baseline {
             }
         }
         let mut baseline = Self::new(config);
-        for (key, state) in last.into_values().flatten().map(State::from_row) {
-            let key = baseline.edges.key(key);
-            baseline.insert(key, state);
-        }
+        last.into_values().for_each(|edges| baseline.restore_rows(edges));
         baseline
+    }
+
+    /// Takes in the final row of a client, before anything else.
+    pub fn restore_rows(&mut self, edges: Vec<Edge>) {
+        for (key, state) in edges.into_iter().map(State::from_row) {
+            let key = self.edges.key(key);
+            self.insert(key, state);
+        }
+    }
+
+    /// Bytes that all edges take, as far as they are charged for it.
+    pub const fn held(&self) -> usize {
+        self.bytes
     }
 
     /// What the limits cost.
@@ -141,10 +160,20 @@ impl Baseline {
 
     /// The edges of each client of which some changed since the last call, by client.
     pub fn changes(&mut self) -> Vec<Change> {
+        let mut out = Vec::new();
+        let Ok(()) = self.each_change(|change| {
+            out.push(change);
+            Ok::<_, Infallible>(())
+        });
+        out
+    }
+
+    /// As [`Baseline::changes`], one after the other: at no time do all of them take memory.
+    pub fn each_change<E>(&mut self, mut each: impl FnMut(Change) -> Result<(), E>) -> Result<(), E> {
         let mut clients = std::mem::take(&mut self.dirty);
         clients.sort_unstable();
         clients.dedup();
-        let rows = clients.into_iter().map(|client| {
+        for client in clients {
             let keys = self.edges.of_device(client);
             let own = keys.into_iter().filter(|key| key.client == client);
             let mut edges: Vec<Edge> = own
@@ -156,23 +185,32 @@ impl Baseline {
                 })
                 .collect();
             edges.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-            Change::Edges(client, edges)
-        });
-        rows.collect()
+            each(Change::Edges(client, edges))?;
+        }
+        Ok(())
     }
 
+    /// Counts something on an edge, new if need be, that most likely is at a place. `count` says how many kinds of
+    /// request did not fit.
     fn update(&mut self, at: (Key, u32), ts: Timestamp, count: impl FnOnce(&mut State, usize) -> u64) {
-        let max_kinds = self.config.max_kinds_per_edge;
+        let max_kinds = if self.bytes > self.config.max_bytes { 0 } else { self.config.max_kinds_per_edge };
         let (key, slot) = at;
         if let Some(state) = self.edges.find(&key, slot) {
-            let was_dirty = state.dirty;
+            let (was_dirty, was_habit, last, weight) =
+                (state.dirty, state.is_habit(), state.last, state.weight());
             self.counters.kinds_refused += count(state, max_kinds);
+            self.bytes = self.bytes + state.weight() - weight;
+            // To be used again makes it a habit.
+            if !was_habit {
+                self.once.remove(&(last, key));
+            }
             if !was_dirty {
                 self.dirty.push(key.client);
             }
             return;
         }
-        if self.edges.len() >= self.config.max_edges && !self.evict() {
+        let is_full = self.edges.len() >= self.config.max_edges || self.bytes + LEAST > self.config.max_bytes;
+        if is_full && !self.evict(ts) {
             self.counters.edges_refused += 1;
             return;
         }
@@ -183,33 +221,31 @@ impl Baseline {
 
     fn insert(&mut self, key: Key, state: State) {
         if !state.is_habit() {
-            self.once.push(Reverse((state.last, key)));
-            if self.once.len() > self.edges.len().saturating_mul(2).saturating_add(FEW) {
-                let edges = &self.edges;
-                self.once.retain(|Reverse((last, key))| is_once(edges, *last, key));
-            }
+            self.once.insert((state.last, key));
         }
         if state.dirty {
             self.dirty.push(key.client);
         }
+        self.bytes += state.weight();
         self.edges.insert(key, state);
     }
 
     fn remove(&mut self, key: &Key) -> Option<State> {
         let state = self.edges.remove(key)?;
+        self.bytes -= state.weight();
+        self.once.remove(&(state.last, *key));
         self.dirty.push(key.client);
         Some(state)
     }
 
-    /// Makes room for one edge. False when only habits are left.
-    fn evict(&mut self) -> bool {
-        while let Some(Reverse((last, key))) = self.once.pop() {
-            if is_once(&self.edges, last, &key) {
-                self.counters.edges_evicted += 1;
-                return self.remove(&key).is_some();
-            }
-        }
-        false
+    /// Makes room for one edge. False when there is none that had its time.
+    fn evict(&mut self, now: Timestamp) -> bool {
+        let had_its_time = |last: Timestamp| now.since(last).unsigned_abs() >= PROBATION.unsigned_abs();
+        let Some((_, key)) = self.once.first().copied().filter(|(last, _)| had_its_time(*last)) else {
+            return false;
+        };
+        self.counters.edges_evicted += 1;
+        self.remove(&key).is_some()
     }
 
     /// What was known of `from` is `into`'s.
@@ -228,9 +264,4 @@ impl Baseline {
             self.insert(new, moved);
         }
     }
-}
-
-/// Whether an edge still stands as it was when it was used for the first time.
-fn is_once(edges: &Table, last: Timestamp, key: &Key) -> bool {
-    edges.get(key).is_some_and(|state| !state.is_habit() && state.last == last)
 }

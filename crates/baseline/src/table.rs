@@ -133,11 +133,6 @@ impl Table {
         matches!(self.entries.get(slot as usize), Some(Some((known, _))) if known == key)
     }
 
-    pub(crate) fn get(&self, key: &Key) -> Option<&State> {
-        let entry = self.entries.get(self.place(key)? as usize)?;
-        entry.as_ref().map(|(_, state)| state)
-    }
-
     pub(crate) fn get_mut(&mut self, key: &Key) -> Option<&mut State> {
         self.find(key, u32::MAX)
     }

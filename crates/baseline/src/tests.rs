@@ -171,22 +171,65 @@ fn a_merged_device_keeps_its_habits() {
     assert!(baseline.changes().is_empty());
 }
 
+/// Before the scan: one habit, and something that was done once.
+fn before_a_scan(config: Config) -> Baseline {
+    let habit = flow(0, Some(1), Some(2), 80, None);
+    learn(config, &[habit.clone(), habit, flow(1, Some(1), Some(2), 8_080, None)])
+}
+
+fn scan(baseline: &mut Baseline, a_second: i64) {
+    for n in 0..2_000u16 {
+        baseline.resolved(&[flow(2 + i64::from(n) / a_second, Some(9), Some(2), 1_000 + n, None)]);
+    }
+}
+
 #[test]
-fn a_scan_does_not_wipe_out_habits() {
-    let config = Config { max_edges: 3, max_kinds_per_edge: 1 };
-    let mut baseline =
-        learn(config, &[flow(0, Some(1), Some(2), 80, None), flow(1, Some(1), Some(2), 80, None)]);
-    for port in 1000..1100 {
-        baseline.resolved(&[flow(2, Some(9), Some(2), port, None)]);
+fn a_scan_wipes_out_nothing_that_was_there_before_it() {
+    let (few, little) = (
+        Config { max_edges: 40, ..Config::default() },
+        Config { max_bytes: 40 * LEAST, ..Config::default() },
+    );
+    for (config, a_second) in [(few, 1), (few, 1_000), (little, 1), (little, 1_000)] {
+        let mut baseline = before_a_scan(config);
+        scan(&mut baseline, a_second);
+        assert_eq!(baseline.edges().count(), 40);
+        assert!(baseline.held() <= config.max_bytes);
+        for port in [80, 8_080] {
+            assert!(baseline.edges().any(|edge| edge.key.port == port), "port {port}, {a_second} a second");
+        }
+        let counters = baseline.counters();
+        assert_eq!(counters.edges_evicted + counters.edges_refused, 2_002 - 40);
+        assert_eq!(counters.edges_evicted > 0, a_second == 1, "a minute has to pass");
     }
-    assert_eq!(baseline.edges().count(), 3);
-    assert!(baseline.edges().any(|edge| edge.key.port == 80));
-    assert_eq!(baseline.counters().edges_evicted, 98);
-    for n in 0..3 {
-        baseline.resolved(&[exchange(n, 4 + n as u32, 5, "AA", 1)]);
-        baseline.resolved(&[exchange(n, 4 + n as u32, 5, "AE", 1)]);
+}
+
+/// The control: with everything at stake, what was there first goes first.
+#[test]
+fn where_all_is_at_stake_a_scan_wipes_out_what_was_done_once() {
+    let mut baseline = before_a_scan(Config { max_edges: 40, ..Config::default() });
+    baseline.once = Newcomers::one_in(1);
+    for edge in before_a_scan(Config::default()).edges().filter(|edge| edge.flows == 1) {
+        let key = baseline.edges.key(edge.key);
+        baseline.once.insert((edge.last, key));
     }
-    assert_eq!((baseline.counters().edges_refused, baseline.counters().kinds_refused), (2, 2));
+    scan(&mut baseline, 1);
+    assert!(!baseline.edges().any(|edge| edge.key.port == 8_080));
+    assert!(baseline.edges().any(|edge| edge.key.port == 80), "a habit is never at stake");
+}
+
+#[test]
+fn requests_of_all_kinds_are_bounded() {
+    let config = Config { max_bytes: 100 * LEAST, ..Config::default() };
+    let mut baseline = Baseline::new(config);
+    let one = Config { max_kinds_per_edge: 1, ..Config::default() };
+    let mut single = Baseline::new(one);
+    for n in 0..1_000 {
+        baseline.resolved(&[exchange(n, n as u32 % 50, 5, &format!("A{n}"), 1)]);
+        single.resolved(&[exchange(n, 1, 5, &format!("A{n}"), 1)]);
+    }
+    assert!(baseline.held() <= config.max_bytes + 8 * 1_024, "{} bytes", baseline.held());
+    assert!(baseline.counters().kinds_refused + baseline.counters().edges_refused > 500);
+    assert_eq!(single.counters().kinds_refused, 999);
 }
 
 fn events() -> impl Strategy<Value = Vec<Resolved>> {
@@ -237,7 +280,7 @@ proptest! {
 
     #[test]
     fn interrupted_is_uninterrupted(events in events(), cut in 0..60usize, tight in any::<bool>()) {
-        let config = if tight { Config { max_edges: 5, max_kinds_per_edge: 1 } } else { Config::default() };
+        let config = if tight { Config { max_edges: 5, max_kinds_per_edge: 1, ..Config::default() } } else { Config::default() };
         let cut = cut.min(events.len());
         let rows = whole(config, &events);
         prop_assert_eq!(&rows, &interrupted(config, &events, cut, |_| true));
