@@ -6,64 +6,118 @@ use crate::graph::{Dirt, Gone, Node, Served};
 use crate::merge::Recorded;
 use crate::{Config, Inventory, Vendors};
 use model::{Address, Change, DeviceId, LeaseEntry, Service, Timestamp};
-use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 impl Inventory {
     /// Every row that changed since the last call: what is gone first, then what is new or confirmed, each sorted by kind
     /// and key. Apply them in this order; a device that is gone takes all its rows with it.
     pub fn changes(&mut self) -> Vec<Change> {
-        let mut out: Vec<Change> = std::mem::take(&mut self.gone).into_iter().map(gone).collect();
+        let mut out = Vec::new();
+        let Ok(()) = self.each_change(|change| {
+            out.push(change);
+            Ok::<_, Infallible>(())
+        });
+        out
+    }
+
+    /// As [`Inventory::changes`], one after the other: at no time do more than one device's rows take memory.
+    pub fn each_change<E>(&mut self, mut each: impl FnMut(Change) -> Result<(), E>) -> Result<(), E> {
+        for row in std::mem::take(&mut self.gone) {
+            each(gone(row))?;
+        }
         let mut nodes = std::mem::take(&mut self.dirty);
         nodes.retain(|id| self.nodes.contains_key(id));
-        let devices: BTreeSet<DeviceId> = nodes.iter().map(|id| self.root(*id)).collect();
-        for id in &devices {
-            out.push(Change::Device(Box::new(self.project(*id))));
-            if let Some(node) = self.nodes.get_mut(id) {
-                node.written = true;
-            }
-        }
         let mut homes: Vec<_> = nodes.into_iter().map(|id| (self.root(id), id)).collect();
         homes.sort_unstable();
         homes.dedup();
-        let (mut evidence, mut addresses, mut leases, mut services) = (vec![], vec![], vec![], vec![]);
+        let devices = || homes.chunk_by(|a, b| a.0 == b.0);
+        for device in devices().filter_map(|homes| homes.first()).map(|(device, _)| *device) {
+            each(Change::Device(Box::new(self.project(device))))?;
+            if let Some(node) = self.nodes.get_mut(&device) {
+                node.written = true;
+            }
+        }
+        for kind in [Self::evidence_rows, Self::address_rows, Self::lease_rows, Self::service_rows] {
+            for homes in devices() {
+                kind(self, homes).into_iter().try_for_each(&mut each)?;
+            }
+        }
+        for (_, home) in &homes {
+            if let Some(node) = self.nodes.get_mut(home) {
+                node.dirty = false;
+            }
+        }
+        let merges = self.merges.values_mut().filter(|m| m.dirt.dirty);
+        for recorded in merges {
+            recorded.dirt.flush();
+            each(Change::Merge(Box::new(recorded.merge.clone())))?;
+        }
+        Ok(())
+    }
+
+    /// Rows of what is gone that wait to be given by [`Inventory::changes`].
+    pub fn waiting(&self) -> usize {
+        self.gone.len()
+    }
+
+    fn evidence_rows(&mut self, homes: &[(DeviceId, DeviceId)]) -> Vec<Change> {
+        let mut rows = Vec::new();
         for (device, home) in homes {
-            let Some(node) = self.nodes.get_mut(&home) else { continue };
-            node.dirty = false;
-            for (claim, weight) in node.ledger.iter_mut() {
+            for (claim, weight) in
+                self.nodes.get_mut(home).into_iter().flat_map(|node| node.ledger.iter_mut())
+            {
                 if weight.dirt.flush() {
-                    evidence.push(weight.row(claim.row_key(device, home)));
-                }
-            }
-            for ((vlan, ip, _), span) in node.spans.iter_mut() {
-                if span.dirt.flush() {
-                    addresses.push(address(device, home, *vlan, *ip, span));
-                }
-            }
-            for ((ts, n), (lease, dirt)) in node.leases.iter_mut() {
-                if dirt.flush() {
-                    leases.push(LeaseEntry { device, ts: *ts, n: *n, lease: *lease });
-                }
-            }
-            for ((transport, port), served) in &mut node.services {
-                if served.dirt.flush() {
-                    let Served { application, first, last, count, .. } = served.clone();
-                    let (transport, port) = (*transport, *port);
-                    services.push(Service { device, transport, port, application, first, last, count });
+                    rows.push(weight.row(claim.row_key(*device, *home)));
                 }
             }
         }
-        evidence.sort_by(|a, b| a.key.cmp(&b.key));
-        addresses.sort_by_key(|a| (a.device, a.vlan, a.ip, a.first));
-        leases.sort_by_key(|lease| (lease.device, lease.ts, lease.n));
-        services.sort_by_key(|service| (service.device, service.transport, service.port));
-        out.extend(evidence.into_iter().map(|row| Change::Evidence(Box::new(row))));
-        out.extend(addresses.into_iter().map(|row| Change::Address(Box::new(row))));
-        out.extend(leases.into_iter().map(|row| Change::Lease(Box::new(row))));
-        out.extend(services.into_iter().map(|row| Change::Service(Box::new(row))));
-        let merges = self.merges.values_mut().filter_map(|m| m.dirt.flush().then(|| m.merge.clone()));
-        out.extend(merges.map(|merge| Change::Merge(Box::new(merge))));
-        out
+        rows.sort_by(|a, b| a.key.cmp(&b.key));
+        rows.into_iter().map(|row| Change::Evidence(Box::new(row))).collect()
+    }
+
+    fn address_rows(&mut self, homes: &[(DeviceId, DeviceId)]) -> Vec<Change> {
+        let mut rows = Vec::new();
+        for (device, home) in homes {
+            let spans = self.nodes.get_mut(home).into_iter().flat_map(|node| node.spans.iter_mut());
+            for ((vlan, ip, _), span) in spans {
+                if span.dirt.flush() {
+                    rows.push(address(*device, *home, *vlan, *ip, span));
+                }
+            }
+        }
+        rows.sort_by_key(|a| (a.vlan, a.ip, a.first));
+        rows.into_iter().map(|row| Change::Address(Box::new(row))).collect()
+    }
+
+    fn lease_rows(&mut self, homes: &[(DeviceId, DeviceId)]) -> Vec<Change> {
+        let mut rows = Vec::new();
+        for (device, home) in homes {
+            let leases = self.nodes.get_mut(home).into_iter().flat_map(|node| node.leases.iter_mut());
+            for ((ts, n), (lease, dirt)) in leases {
+                if dirt.flush() {
+                    rows.push(LeaseEntry { device: *device, ts: *ts, n: *n, lease: *lease });
+                }
+            }
+        }
+        rows.sort_by_key(|lease| (lease.ts, lease.n));
+        rows.into_iter().map(|row| Change::Lease(Box::new(row))).collect()
+    }
+
+    fn service_rows(&mut self, homes: &[(DeviceId, DeviceId)]) -> Vec<Change> {
+        let mut rows = Vec::new();
+        for (device, home) in homes {
+            let services = self.nodes.get_mut(home).into_iter().flat_map(|node| &mut node.services);
+            for ((transport, port), served) in services {
+                if served.dirt.flush() {
+                    let Served { application, first, last, count, .. } = served.clone();
+                    let (device, transport, port) = (*device, *transport, *port);
+                    rows.push(Service { device, transport, port, application, first, last, count });
+                }
+            }
+        }
+        rows.sort_by_key(|service| (service.transport, service.port));
+        rows.into_iter().map(|row| Change::Service(Box::new(row))).collect()
     }
 
     /// Continues from rows as they were written: the state is that of an inventory that was never interrupted.
@@ -77,26 +131,38 @@ impl Inventory {
         for row in rows.into_values() {
             inventory.read(row);
         }
-        inventory.drop_orphans();
-        let mut all: Vec<DeviceId> = inventory.nodes.keys().copied().collect();
+        inventory.restored();
+        inventory
+    }
+
+    /// Takes in one of the final rows, in any order; after the last, [`Inventory::restored`] has to follow. So the rows
+    /// never have to be in memory together.
+    pub fn restore_row(&mut self, row: Change) {
+        self.read_device(&row);
+        self.read(row);
+    }
+
+    /// Every row has been taken in.
+    pub fn restored(&mut self) {
+        self.drop_orphans();
+        let mut all: Vec<DeviceId> = self.nodes.keys().copied().collect();
         all.sort_unstable();
         for id in &all {
-            inventory.index(*id);
+            self.index(*id);
         }
         for id in all {
-            inventory.weigh(id);
-            inventory.rerank(id);
+            self.weigh(id);
+            self.rerank(id);
         }
-        inventory
     }
 
     fn read_device(&mut self, row: &Change) {
         match row {
             Change::Device(device) => {
-                let mut node = Node::new(device.first);
+                let node = self.node_at(device.id, device.first);
+                node.first = device.first;
                 node.last = device.last;
                 node.written = true;
-                self.nodes.insert(device.id, Box::new(node));
                 self.next = self.next.max(device.id.0.saturating_add(1));
             }
             Change::Merge(merge) => {

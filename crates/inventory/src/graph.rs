@@ -355,6 +355,7 @@ impl Inventory {
         }
         let old = std::mem::replace(&mut node.known, known.clone());
         self.reindex(id, &old, &known);
+        self.weigh(id);
         let root = self.root(id);
         self.mark(root);
         for key in known.keys.difference(&old.keys) {

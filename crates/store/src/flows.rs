@@ -54,6 +54,44 @@ impl Block {
     }
 }
 
+/// A block that is full, or the last.
+#[derive(Debug)]
+pub(crate) struct Packed {
+    /// Whether its conversations were answered.
+    pub(crate) answered: bool,
+    pub(crate) count: u64,
+    pub(crate) data: Vec<u8>,
+}
+
+/// Flow records that wait to be written. Those that were never answered have blocks of their own.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    pub(crate) full: Vec<Packed>,
+    never: Block,
+    answered: Block,
+}
+
+impl Waiting {
+    pub(crate) fn push(&mut self, flow: &Flow) {
+        let answered = !flow.record.is_one_sided();
+        let block = if answered { &mut self.answered } else { &mut self.never };
+        if !block.push(flow) {
+            let (count, data) = block.take();
+            self.full.push(Packed { answered, count, data });
+        }
+    }
+
+    /// No more will come for now.
+    pub(crate) fn end(&mut self) {
+        for (answered, block) in [(false, &mut self.never), (true, &mut self.answered)] {
+            if block.count > 0 {
+                let (count, data) = block.take();
+                self.full.push(Packed { answered, count, data });
+            }
+        }
+    }
+}
+
 /// Reads a block; `each` says whether to go on. `None` when it is damaged.
 pub(crate) fn unpack(
     bytes: &[u8],

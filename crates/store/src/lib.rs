@@ -16,8 +16,9 @@ mod write;
 
 pub use error::StoreError;
 pub use read::{FlowFilter, Known, Reader, Run};
+pub use write::Batch;
 
-use flows::Block;
+use flows::Waiting;
 use model::Change;
 use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
@@ -34,10 +35,12 @@ static MIGRATIONS: LazyLock<Vec<M<'_>>> = LazyLock::new(|| {
         M::up(include_str!("schema.sql")),
         M::up_with_hook(include_str!("flow-blocks.sql"), migrate::pack_flows),
         M::up_with_hook(include_str!("edge-rows.sql"), migrate::pack_edges),
+        M::up(include_str!("flow-kinds.sql")),
     ]
 });
 
-/// Flow records kept unless told otherwise; the oldest go first. About 60 bytes each.
+/// Flow records kept unless told otherwise: of those that were never answered no more than a quarter when room is short,
+/// and of either kind the oldest go first. About 60 bytes each.
 pub const DEFAULT_MAX_FLOWS: u64 = 5_000_000;
 
 /// An open database.
@@ -47,9 +50,8 @@ pub struct Store {
     name: PathBuf,
     max_flows: u64,
     run: i64,
-    /// Flow records that wait to be written: full blocks, and the one in the making.
-    blocks: Vec<(u64, Vec<u8>)>,
-    block: Block,
+    /// Flow records that wait to be written.
+    flows: Waiting,
     /// Held while the store is open for writing, so that two programs never continue the same inventory at once.
     _lock: Option<File>,
 }
@@ -83,26 +85,30 @@ impl Store {
             name: path.into(),
             max_flows: DEFAULT_MAX_FLOWS,
             run: 0,
-            blocks: Vec::new(),
-            block: Block::default(),
+            flows: Waiting::default(),
             _lock: Some(lock),
         })
     }
 
-    /// A database that lives as long as the value.
+    /// A database that lives as long as the value, in a file of its own that nobody else sees: what it holds need not fit
+    /// in memory.
+    pub fn temporary() -> Result<Self, StoreError> {
+        let name = PathBuf::from("(temporary)");
+        let fail = |error| StoreError::from_sqlite(&name, error);
+        let mut conn = Connection::open("").map_err(fail)?;
+        // It need not outlive a crash.
+        conn.pragma_update(None, "journal_mode", "OFF").map_err(fail)?;
+        conn.pragma_update(None, "synchronous", "OFF").map_err(fail)?;
+        Self::migrate(&mut conn, &name)?;
+        Ok(Self { conn, name, max_flows: DEFAULT_MAX_FLOWS, run: 0, flows: Waiting::default(), _lock: None })
+    }
+
+    /// A database that lives as long as the value, in memory.
     pub fn in_memory() -> Result<Self, StoreError> {
         let name = PathBuf::from("(in memory)");
         let mut conn = Connection::open_in_memory().map_err(|error| StoreError::from_sqlite(&name, error))?;
         Self::migrate(&mut conn, &name)?;
-        Ok(Self {
-            conn,
-            name,
-            max_flows: DEFAULT_MAX_FLOWS,
-            run: 0,
-            blocks: Vec::new(),
-            block: Block::default(),
-            _lock: None,
-        })
+        Ok(Self { conn, name, max_flows: DEFAULT_MAX_FLOWS, run: 0, flows: Waiting::default(), _lock: None })
     }
 
     /// Opens a database to look at. Never makes, migrates or changes it.
@@ -132,8 +138,7 @@ impl Store {
             name: path.into(),
             max_flows: DEFAULT_MAX_FLOWS,
             run: 0,
-            blocks: Vec::new(),
-            block: Block::default(),
+            flows: Waiting::default(),
             _lock: None,
         })
     }
@@ -145,7 +150,14 @@ impl Store {
 
     /// Everything the inventory and the baseline need to go on where they stopped: every row but flows.
     pub fn load(&self) -> Result<Vec<Change>, StoreError> {
-        self.reader().rows()
+        let mut rows = Vec::new();
+        self.each_row(|row| rows.push(row))?;
+        Ok(rows)
+    }
+
+    /// As [`Store::load`], one after the other: at no time do all of them take memory.
+    pub fn each_row(&self, each: impl FnMut(Change)) -> Result<(), StoreError> {
+        self.reader().each_row(each)
     }
 
     /// Looks at what is committed.

@@ -3,7 +3,7 @@
 use crate::flows::Block;
 use crate::read::{Bad, app_name, count, id, need, time, vlan};
 use crate::rows::{ORIGINATOR_BY, STATES, blob_ip, blob_mac};
-use crate::write::{put_edges, put_flows};
+use crate::write::put_edges;
 use model::{DeviceId, Edge, EdgeKey, Flow, FlowKey, FlowRecord, IpProto, Side, Text};
 use rusqlite::{Row, Transaction};
 
@@ -30,9 +30,14 @@ pub(crate) fn pack_flows(tx: &Transaction<'_>) -> rusqlite_migration::HookResult
     Ok(tx.execute_batch("DROP TABLE flow")?)
 }
 
+/// A block of the second schema.
 fn put_block(tx: &Transaction<'_>, run: i64, block: &mut Block) -> rusqlite::Result<()> {
     let (count, data) = block.take();
-    if count > 0 { put_flows(tx, run, &[(count, data)], u64::MAX) } else { Ok(()) }
+    if count == 0 {
+        return Ok(());
+    }
+    let sql = "INSERT INTO flows (run, count, data) VALUES (?1, ?2, ?3)";
+    tx.execute(sql, (run, count as i64, data)).map(drop)
 }
 
 fn flow(row: &Row<'_>) -> Result<Flow, Bad> {

@@ -183,32 +183,7 @@ impl<'a> Reader<'a> {
     /// Every device, by number.
     pub fn devices(&self) -> Got<Vec<Device>> {
         let mut devices = self.table("device", "id", None, |row| {
-            let attached: bool = row.get("attached")?;
-            let device = Device {
-                id: id(row, "id")?,
-                keys: Vec::new(),
-                macs: Vec::new(),
-                addresses: Vec::new(),
-                attributes: Vec::new(),
-                class: need(DeviceClass::parse(&row.get::<_, String>("class")?), "class")?,
-                votes: Vec::new(),
-                roles: Vec::new(),
-                router: row.get("router")?,
-                attachment: attached
-                    .then(|| {
-                        Ok::<_, Bad>(Attachment {
-                            switch: maybe_text(row, "switch")?,
-                            port: maybe_text(row, "port")?,
-                        })
-                    })
-                    .transpose()?,
-                vlans: Vec::new(),
-                sop_classes: Vec::new(),
-                implementations: Vec::new(),
-                behind: row.get::<_, Option<u32>>("behind")?.map(DeviceId),
-                first: time(row, "first")?,
-                last: time(row, "last")?,
-            };
+            let device = device_row(row)?;
             Ok((device.id, device))
         })?;
         let mut by_id: BTreeMap<_, _> = devices.iter_mut().map(|(id, device)| (*id, device)).collect();
@@ -247,55 +222,15 @@ impl<'a> Reader<'a> {
     }
 
     fn evidence(&self) -> Got<Vec<Evidence>> {
-        self.table("evidence", "device, attribute, value, source, field", None, |row| {
-            Ok(Evidence {
-                key: EvidenceKey {
-                    device: id(row, "device")?,
-                    attribute: Attribute::stored(row.get("attribute")?),
-                    value: text(row, "value")?,
-                    source: row.get::<_, String>("source")?.into(),
-                    field: row.get::<_, String>("field")?.into(),
-                },
-                confidence: row.get("confidence")?,
-                first: time(row, "first")?,
-                last: time(row, "last")?,
-                count: count(row, "count")?,
-            })
-        })
+        self.table("evidence", EVIDENCE_ORDER, None, evidence_row)
     }
 
     fn addresses(&self) -> Got<Vec<Address>> {
-        self.table("address", "device, first, vlan, ip", None, |row| {
-            Ok(Address {
-                device: id(row, "device")?,
-                vlan: vlan(row, "vlan")?,
-                ip: ip(row, "ip")?,
-                first: time(row, "first")?,
-                last: time(row, "last")?,
-                until: row.get::<_, Option<i64>>("until")?.map(Timestamp),
-                how: row.get::<_, String>("how")?.into(),
-            })
-        })
+        self.table("address", ADDRESS_ORDER, None, address_row)
     }
 
     fn leases(&self) -> Got<Vec<LeaseEntry>> {
-        self.table("lease", "device, ts, n", None, |row| {
-            Ok(LeaseEntry {
-                device: id(row, "device")?,
-                ts: time(row, "ts")?,
-                n: row.get("n")?,
-                lease: Lease {
-                    message: need(LeaseMessage::parse(&row.get::<_, String>("message")?), "message")?,
-                    vlan: vlan(row, "vlan")?,
-                    ip: maybe_ip(row, "ip")?,
-                    server: maybe_ip(row, "server")?,
-                    relay: maybe_ip(row, "relay")?,
-                    seconds: row.get("seconds")?,
-                    renewal: row.get("renewal")?,
-                    rebinding: row.get("rebinding")?,
-                },
-            })
-        })
+        self.table("lease", LEASE_ORDER, None, lease_row)
     }
 
     fn services(&self) -> Got<Vec<Service>> {
@@ -328,19 +263,23 @@ impl<'a> Reader<'a> {
 
     /// Who talks to whom, by client.
     pub fn edges(&self) -> Got<Vec<Edge>> {
-        Ok(self.clients()?.into_iter().flat_map(|(_, edges)| edges).collect())
+        let mut out = Vec::new();
+        self.each_client(|_, edges| out.extend(edges))?;
+        Ok(out)
     }
 
-    /// The edges of each client.
-    fn clients(&self) -> Got<Vec<(DeviceId, Vec<Edge>)>> {
-        self.query("edges", "SELECT client, data FROM edges ORDER BY client", &[], |row| {
+    /// The edges of each client, one client after the other.
+    fn each_client(&self, mut each: impl FnMut(DeviceId, Vec<Edge>)) -> Got<()> {
+        let read = |row: &Row<'_>| {
             let client = id(row, "client")?;
             let edges = unpack_edges(client, row.get_ref(1)?.as_blob().unwrap_or_default());
-            Ok((client, need(edges, "data")?))
-        })
+            each(client, need(edges, "data")?);
+            Ok(())
+        };
+        self.query("edges", "SELECT client, data FROM edges ORDER BY client", &[], read).map(drop)
     }
 
-    /// Flows that match, in the order in which they ended.
+    /// Flows that match, in the order in which they ended; those that were never answered among the others block by block.
     pub fn flows(&self, filter: &FlowFilter) -> Got<Vec<Flow>> {
         let fail = |error| StoreError::from_sqlite(self.name, error);
         let limit =
@@ -386,17 +325,118 @@ impl<'a> Reader<'a> {
         })
     }
 
-    pub(crate) fn rows(&self) -> Got<Vec<Change>> {
-        let mut out: Vec<Change> = Vec::new();
-        out.extend(self.devices()?.into_iter().map(|row| Change::Device(Box::new(row))));
-        out.extend(self.evidence()?.into_iter().map(|row| Change::Evidence(Box::new(row))));
-        out.extend(self.addresses()?.into_iter().map(|row| Change::Address(Box::new(row))));
-        out.extend(self.leases()?.into_iter().map(|row| Change::Lease(Box::new(row))));
-        out.extend(self.services()?.into_iter().map(|row| Change::Service(Box::new(row))));
-        out.extend(self.merges()?.into_iter().map(|row| Change::Merge(Box::new(row))));
-        out.extend(self.clients()?.into_iter().map(|(client, edges)| Change::Edges(client, edges)));
-        Ok(out)
+    /// Every row but flows, one after the other.
+    pub(crate) fn each_row(&self, mut each: impl FnMut(Change)) -> Got<()> {
+        self.table("device", "id", None, |row| {
+            let mut device = device_row(row)?;
+            let items = self.table("device_item", "kind, n", Some(device.id), |row| {
+                put_item(&mut device, &row.get::<_, String>("kind")?, row)
+            });
+            items.map_err(|error| Bad(error.to_string()))?;
+            each(Change::Device(Box::new(device)));
+            Ok(())
+        })?;
+        self.table("evidence", EVIDENCE_ORDER, None, |row| {
+            each(Change::Evidence(Box::new(evidence_row(row)?)));
+            Ok(())
+        })?;
+        self.table("address", ADDRESS_ORDER, None, |row| {
+            each(Change::Address(Box::new(address_row(row)?)));
+            Ok(())
+        })?;
+        self.table("lease", LEASE_ORDER, None, |row| {
+            each(Change::Lease(Box::new(lease_row(row)?)));
+            Ok(())
+        })?;
+        self.services()?.into_iter().for_each(|row| each(Change::Service(Box::new(row))));
+        self.merges()?.into_iter().for_each(|row| each(Change::Merge(Box::new(row))));
+        self.each_client(|client, edges| each(Change::Edges(client, edges)))
     }
+}
+
+/// The order of the key.
+const LEASE_ORDER: &str = "device, ts, n";
+
+/// The order of the key.
+const ADDRESS_ORDER: &str = "device, first, vlan, ip";
+
+/// The order of the key.
+const EVIDENCE_ORDER: &str = "device, attribute, value, source, field";
+
+fn evidence_row(row: &Row<'_>) -> Result<Evidence, Bad> {
+    Ok(Evidence {
+        key: EvidenceKey {
+            device: id(row, "device")?,
+            attribute: Attribute::stored(row.get("attribute")?),
+            value: text(row, "value")?,
+            source: row.get::<_, String>("source")?.into(),
+            field: row.get::<_, String>("field")?.into(),
+        },
+        confidence: row.get("confidence")?,
+        first: time(row, "first")?,
+        last: time(row, "last")?,
+        count: count(row, "count")?,
+    })
+}
+
+fn address_row(row: &Row<'_>) -> Result<Address, Bad> {
+    Ok(Address {
+        device: id(row, "device")?,
+        vlan: vlan(row, "vlan")?,
+        ip: ip(row, "ip")?,
+        first: time(row, "first")?,
+        last: time(row, "last")?,
+        until: row.get::<_, Option<i64>>("until")?.map(Timestamp),
+        how: row.get::<_, String>("how")?.into(),
+    })
+}
+
+fn lease_row(row: &Row<'_>) -> Result<LeaseEntry, Bad> {
+    Ok(LeaseEntry {
+        device: id(row, "device")?,
+        ts: time(row, "ts")?,
+        n: row.get("n")?,
+        lease: Lease {
+            message: need(LeaseMessage::parse(&row.get::<_, String>("message")?), "message")?,
+            vlan: vlan(row, "vlan")?,
+            ip: maybe_ip(row, "ip")?,
+            server: maybe_ip(row, "server")?,
+            relay: maybe_ip(row, "relay")?,
+            seconds: row.get("seconds")?,
+            renewal: row.get("renewal")?,
+            rebinding: row.get("rebinding")?,
+        },
+    })
+}
+
+/// A device without its lists.
+fn device_row(row: &Row<'_>) -> Result<Device, Bad> {
+    let attached: bool = row.get("attached")?;
+    Ok(Device {
+        id: id(row, "id")?,
+        keys: Vec::new(),
+        macs: Vec::new(),
+        addresses: Vec::new(),
+        attributes: Vec::new(),
+        class: need(DeviceClass::parse(&row.get::<_, String>("class")?), "class")?,
+        votes: Vec::new(),
+        roles: Vec::new(),
+        router: row.get("router")?,
+        attachment: attached
+            .then(|| {
+                Ok::<_, Bad>(Attachment {
+                    switch: maybe_text(row, "switch")?,
+                    port: maybe_text(row, "port")?,
+                })
+            })
+            .transpose()?,
+        vlans: Vec::new(),
+        sop_classes: Vec::new(),
+        implementations: Vec::new(),
+        behind: row.get::<_, Option<u32>>("behind")?.map(DeviceId),
+        first: time(row, "first")?,
+        last: time(row, "last")?,
+    })
 }
 
 fn put_item(device: &mut Device, kind: &str, row: &Row<'_>) -> Result<(), Bad> {

@@ -1,10 +1,12 @@
 //! Changes into rows: one transaction a batch.
 
 use crate::edges::pack;
+use crate::flows::Packed;
 use crate::rows::int;
 use crate::{Run, Store, StoreError};
 use model::{Change, Device, DeviceId, Edge, Evidence, Flow, LeaseEntry};
 use rusqlite::{Transaction, params};
+use std::path::Path;
 
 impl Store {
     /// Begins a run: flows written from now on belong to it.
@@ -18,29 +20,48 @@ impl Store {
 
     /// Adds a flow record. It is in the database after the next [`Store::write`]; until then it takes its 60 bytes.
     pub fn add_flow(&mut self, flow: &Flow) {
-        if !self.block.push(flow) {
-            self.blocks.push(self.block.take());
-        }
+        self.flows.push(flow);
     }
 
-    /// Bytes of flow records that wait to be written.
+    /// Bytes of flow records in full blocks that wait to be written.
     pub fn waiting(&self) -> usize {
-        self.blocks.iter().map(|(_, block)| block.len()).sum()
+        self.flows.full.iter().map(|block| block.data.len()).sum()
     }
 
-    /// Writes the flow records that wait and a batch of changes; all of them or, on an error, none.
+    /// Writes the full blocks of flow records that wait.
+    pub fn write_full_blocks(&mut self) -> Result<(), StoreError> {
+        self.batch(|_| Ok(()))
+    }
+
+    /// Writes all flow records that wait and a batch of changes; all of them or, on an error, none.
     pub fn write(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        let last = self.block.take();
-        self.blocks.extend(Some(last).filter(|(count, _)| *count > 0));
-        let (run, max_flows, name) = (self.run, self.max_flows, &self.name);
+        self.write_each(|batch| changes.iter().try_for_each(|change| batch.put(change)))
+    }
+
+    /// As [`Store::write`], with what `fill` puts into the batch: it need not stay in memory.
+    pub fn write_each(
+        &mut self,
+        fill: impl FnOnce(&mut Batch<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.flows.end();
+        self.batch(fill)
+    }
+
+    fn batch(
+        &mut self,
+        fill: impl FnOnce(&mut Batch<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let (run, max_flows, name) = (self.run, self.max_flows, self.name.as_path());
         let fail = |error| StoreError::from_sqlite(name, error);
-        let tx = self.conn.transaction().map_err(fail)?;
-        for change in changes {
-            apply(&tx, change).map_err(fail)?;
+        let mut batch = Batch { tx: self.conn.transaction().map_err(fail)?, name };
+        fill(&mut batch)?;
+        let tx = batch.tx;
+        if !self.flows.full.is_empty() {
+            put_flows(&tx, run, &self.flows.full).map_err(fail)?;
+            drop_flows(&tx, max_flows).map_err(fail)?;
         }
-        put_flows(&tx, run, &self.blocks, max_flows).map_err(fail)?;
         tx.commit().map_err(fail)?;
-        self.blocks.clear();
+        self.flows.full.clear();
         Ok(())
     }
 
@@ -53,6 +74,20 @@ impl Store {
             )
             .map(drop)
             .map_err(|error| StoreError::from_sqlite(&self.name, error))
+    }
+}
+
+/// Changes that are written together.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    tx: Transaction<'a>,
+    name: &'a Path,
+}
+
+impl Batch<'_> {
+    /// Adds a change.
+    pub fn put(&mut self, change: &Change) -> Result<(), StoreError> {
+        apply(&self.tx, change).map_err(|error| StoreError::from_sqlite(self.name, error))
     }
 }
 
@@ -222,25 +257,41 @@ fn put_lease(tx: &Transaction<'_>, e: &LeaseEntry) -> Sql {
     )
 }
 
-/// Adds blocks of flow records, and lets the oldest blocks go that are not needed to keep `max`.
-pub(crate) fn put_flows(tx: &Transaction<'_>, run_id: i64, blocks: &[(u64, Vec<u8>)], max: u64) -> Sql {
-    if blocks.is_empty() {
-        return Ok(());
-    }
-    for (count, data) in blocks {
+/// Adds blocks of flow records.
+fn put_flows(tx: &Transaction<'_>, run_id: i64, blocks: &[Packed]) -> Sql {
+    for Packed { answered, count, data } in blocks {
         run(
             tx,
-            "INSERT INTO flows (run, count, data) VALUES (?1, ?2, ?3)",
-            params![run_id, int(*count), data],
+            "INSERT INTO flows (run, count, data, answered) VALUES (?1, ?2, ?3, ?4)",
+            params![run_id, int(*count), data, answered],
         )?;
     }
-    let mut newer = tx.prepare_cached("SELECT id, count FROM flows ORDER BY id DESC")?;
-    let mut rows = newer.query([])?;
+    Ok(())
+}
+
+/// Lets the oldest blocks go that are not needed to keep `max` records: of those that were never answered as long as they
+/// are more than a quarter, so that a scan does not push out what devices really did; then of the others.
+fn drop_flows(tx: &Transaction<'_>, max: u64) -> Sql {
+    let max = int(max);
+    let mut sums = tx.prepare_cached("SELECT coalesce(sum(count), 0) FROM flows WHERE answered = ?1")?;
+    let mut sum = |answered: bool| sums.query_row([answered], |row| row.get::<_, i64>(0));
+    let (never, answered) = (sum(false)?, sum(true)?);
+    if never + answered > max {
+        let others = answered.min(max - never.min(max / 4));
+        keep_newest(tx, false, max - others)?;
+        keep_newest(tx, true, others)?;
+    }
+    Ok(())
+}
+
+fn keep_newest(tx: &Transaction<'_>, answered: bool, max: i64) -> Sql {
+    let mut newer = tx.prepare_cached("SELECT id, count FROM flows WHERE answered = ?1 ORDER BY id DESC")?;
+    let mut rows = newer.query([answered])?;
     let mut kept = 0;
     while let Some(row) = rows.next()? {
-        if kept >= int(max) {
+        if kept >= max {
             let oldest: i64 = row.get(0)?;
-            return run(tx, "DELETE FROM flows WHERE id <= ?1", [oldest]);
+            return run(tx, "DELETE FROM flows WHERE id <= ?1 AND answered = ?2", params![oldest, answered]);
         }
         kept += row.get::<_, i64>(1)?;
     }
