@@ -1,6 +1,7 @@
 //! The configuration file: TOML, every field optional, unknown fields are mistakes.
 
 use crate::Error;
+use crate::memory::{self, Caps, Memory};
 use serde::Deserialize;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ pub(crate) const DEFAULT: &str = include_str!("default.toml");
 pub struct Config {
     /// The network.
     pub site: Site,
+    /// Memory that all of it may take.
+    pub memory: Memory,
     /// Bounds and timeouts of the packet path.
     pub flow: Flow,
     /// Bounds of the inventory.
@@ -71,25 +74,20 @@ impl Prefix {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Flow {
-    /// Flows tracked at once.
-    pub max_flows: usize,
-    /// Bytes of IP fragments held.
-    pub max_fragment_bytes: usize,
-    /// Bytes of out-of-order TCP held.
-    pub max_reassembly_bytes: usize,
+    /// Flows tracked at once, when fewer than there is memory for.
+    pub max_flows: Option<usize>,
+    /// Bytes that IP fragments take, when less than their share.
+    pub max_fragment_bytes: Option<usize>,
+    /// Bytes that TCP connections take which are read, when less than their share.
+    pub max_reassembly_bytes: Option<usize>,
     /// Whether the same address in two VLANs is two addresses.
     pub vlan_scope: bool,
 }
 
 impl Default for Flow {
     fn default() -> Self {
-        let flow = flow::Config::default();
-        Self {
-            max_flows: flow.max_flows,
-            max_fragment_bytes: flow.max_fragment_bytes,
-            max_reassembly_bytes: flow.max_reassembly_bytes,
-            vlan_scope: flow.vlan_scope,
-        }
+        let vlan_scope = flow::Config::default().vlan_scope;
+        Self { max_flows: None, max_fragment_bytes: None, max_reassembly_bytes: None, vlan_scope }
     }
 }
 
@@ -97,8 +95,8 @@ impl Default for Flow {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Inventory {
-    /// Devices kept.
-    pub max_devices: usize,
+    /// Devices kept, when fewer than there is memory for.
+    pub max_devices: Option<usize>,
     /// Pieces of evidence kept for one device.
     pub max_evidence_per_device: usize,
 }
@@ -106,10 +104,7 @@ pub struct Inventory {
 impl Default for Inventory {
     fn default() -> Self {
         let inventory = inventory::Config::default();
-        Self {
-            max_devices: inventory.max_devices,
-            max_evidence_per_device: inventory.max_evidence_per_device,
-        }
+        Self { max_devices: None, max_evidence_per_device: inventory.max_evidence_per_device }
     }
 }
 
@@ -169,8 +164,8 @@ impl Config {
 
     /// What types cannot say.
     fn check(self) -> Result<Self, (&'static str, String)> {
-        let at_least = |field, value: usize, least: usize| {
-            if value < least {
+        let at_least = |field, value: Option<usize>, least: usize| {
+            if let Some(value) = value.filter(|value| *value < least) {
                 Err((field, format!("{value} is too small, expected at least {least}")))
             } else {
                 Ok(())
@@ -180,16 +175,19 @@ impl Config {
         at_least("flow.max_fragment_bytes", self.flow.max_fragment_bytes, 65_536)?;
         at_least("flow.max_reassembly_bytes", self.flow.max_reassembly_bytes, 65_536)?;
         at_least("inventory.max_devices", self.inventory.max_devices, 16)?;
-        at_least("inventory.max_evidence_per_device", self.inventory.max_evidence_per_device, 32)?;
+        at_least("inventory.max_evidence_per_device", Some(self.inventory.max_evidence_per_device), 32)?;
+        memory::check(&self)?;
         Ok(self)
     }
 
     /// What the flow stage wants to know.
     pub fn flow(&self) -> flow::Config {
+        let caps = Caps::of(self.memory.limit);
         flow::Config {
-            max_flows: self.flow.max_flows,
-            max_fragment_bytes: self.flow.max_fragment_bytes,
-            max_reassembly_bytes: self.flow.max_reassembly_bytes,
+            max_flows: self.flow.max_flows.unwrap_or(caps.flows),
+            max_fragment_bytes: self.flow.max_fragment_bytes.unwrap_or(caps.fragment_bytes),
+            max_reassembly_bytes: self.flow.max_reassembly_bytes.unwrap_or(caps.reassembly_bytes),
+            max_sessions: caps.sessions,
             vlan_scope: self.flow.vlan_scope,
             ..flow::Config::default()
         }
@@ -197,8 +195,11 @@ impl Config {
 
     /// What the inventory wants to know.
     pub fn inventory(&self) -> inventory::Config {
+        let caps = Caps::of(self.memory.limit);
         inventory::Config {
-            max_devices: self.inventory.max_devices,
+            max_devices: self.inventory.max_devices.unwrap_or(caps.devices),
+            max_bytes: caps.device_bytes,
+            max_merges: caps.merges,
             max_evidence_per_device: self.inventory.max_evidence_per_device,
             internal_prefixes: self
                 .site
@@ -208,6 +209,14 @@ impl Config {
                 .collect(),
             ..inventory::Config::default()
         }
+    }
+}
+
+impl Config {
+    /// What the baseline wants to know.
+    pub fn baseline(&self) -> baseline::Config {
+        let caps = Caps::of(self.memory.limit);
+        baseline::Config { max_edges: caps.edges, max_bytes: caps.edge_bytes, ..baseline::Config::default() }
     }
 }
 
@@ -242,6 +251,19 @@ mod tests {
             ("[flow\n", "c.toml:1:"),
             ("[wires]\n", "c.toml:1:2: wires: unknown field `wires`"),
             ("[flow]\nmax_flows = 3\n", "c.toml: flow.max_flows: 3 is too small"),
+            (
+                "[memory]\nlimit = \"much\"\n",
+                "c.toml:2:9: memory.limit: \"much\" is not a size such as 512MB",
+            ),
+            ("[memory]\nlimit = true\n", "c.toml:2:9: memory.limit: expected a size such as \"512MB\""),
+            (
+                "[memory]\nlimit = \"64MB\"\n",
+                "c.toml: memory.limit: 64000000 bytes are too few, expected at least 96MB",
+            ),
+            (
+                "[memory]\nlimit = \"128MB\"\n[flow]\nmax_flows = 2000000\n",
+                "c.toml: flow.max_flows: 2000000 is more than memory.limit leaves for it, at most ",
+            ),
         ] {
             let error = Config::parse(text, "c.toml").unwrap_err().to_string();
             assert!(error.starts_with(says), "{error:?} does not start with {says:?}");

@@ -5,6 +5,7 @@ pub mod cli;
 mod config;
 mod docs;
 mod find;
+mod memory;
 mod pipeline;
 mod quality;
 mod replay;

@@ -11,7 +11,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use dissectors::REGISTRY;
 use flow::{Counters, Shard};
 use inventory::{Inventory, Resolved, Vendors};
-use model::{Event, Timestamp};
+use model::{Change, Event, Timestamp};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread;
 use store::Store;
@@ -24,6 +25,12 @@ const FLOWS_A_BATCH: usize = 1 << 20;
 
 /// Events resolved to devices before the next stage takes them: few enough to stay in the first-level cache.
 const EVENTS_AT_ONCE: usize = 32;
+
+/// Frames whose events are handed on together: memory is what these can teach, not what a block of small frames can.
+const FRAMES_AT_ONCE: usize = 256;
+
+/// Rows that are no more and wait to be taken out of the store: more only a flood over a large inventory leaves.
+const MOST_GONE: usize = 16_384;
 
 /// What a run counted.
 #[derive(Clone, Debug, Default)]
@@ -62,8 +69,11 @@ pub fn run(
         let (mut block, mut events) = (Block::new(), Vec::new());
         while next_block(timeline, &mut block, &mut broken) {
             note(&block);
-            shard.frames(block.frames(), &mut events);
-            sink.take(events.drain(..))?;
+            let mut frames = block.frames().peekable();
+            while frames.peek().is_some() {
+                shard.frames(frames.by_ref().take(FRAMES_AT_ONCE), &mut events);
+                sink.take(events.drain(..))?;
+            }
             progress(timeline);
         }
         let mut more = true;
@@ -84,7 +94,8 @@ pub fn run(
                     (to, from, handle)
                 })
                 .collect();
-            let mut under_way = 0;
+            // How many lists each block that is under way gives.
+            let mut under_way = VecDeque::new();
             loop {
                 let mut block = Block::new();
                 let more = next_block(timeline, &mut block, &mut broken);
@@ -95,13 +106,14 @@ pub fn run(
                         // A worker ends only when its channel does.
                         let _ = to.send(block.clone());
                     }
-                    under_way += 1;
+                    under_way.push_back(block.len().div_ceil(FRAMES_AT_ONCE));
                 }
                 // Collected a little behind, so that workers and writer work at once.
-                while under_way > if more { AHEAD - 1 } else { 0 } {
-                    let lists = workers.iter().map(|(_, from, _)| from.recv().unwrap_or_default());
-                    sink.take(merge(lists))?;
-                    under_way -= 1;
+                while under_way.len() > if more { AHEAD - 1 } else { 0 } {
+                    for _ in 0..under_way.pop_front().unwrap_or_default() {
+                        let events = merge(workers.iter().map(|(_, from, _)| from));
+                        sink.take(events.into_iter().flatten())?;
+                    }
                 }
                 progress(timeline);
                 if !more {
@@ -115,13 +127,9 @@ pub fn run(
                 ends.push(from);
                 handles.push(handle);
             }
-            loop {
-                let lists: Vec<_> =
-                    ends.iter().map(Receiver::recv).collect::<Result<_, _>>().unwrap_or_default();
-                if lists.is_empty() {
-                    break;
-                }
-                sink.take(merge(lists))?;
+            // Every worker ends with as many lists.
+            while let Some(events) = merge(ends.iter()) {
+                sink.take(events)?;
             }
             for handle in handles {
                 match handle.join() {
@@ -156,32 +164,37 @@ fn next_block(timeline: &mut Timeline, block: &mut Block, broken: &mut Option<Ca
     }
 }
 
-/// A worker: blocks in, events out, one list a block and as many at the end as any other worker.
+/// A worker: blocks in, events out, a list for every few frames and more at the end.
 fn work(mut shard: Shard, blocks: &Receiver<Arc<Block>>, events: &Sender<Vec<Event>>) -> Counters {
     for block in blocks {
+        let mut frames = block.frames().peekable();
+        while frames.peek().is_some() {
+            let mut out = Vec::new();
+            shard.frames(frames.by_ref().take(FRAMES_AT_ONCE), &mut out);
+            if events.send(out).is_err() {
+                return shard.counters();
+            }
+        }
+    }
+    loop {
         let mut out = Vec::new();
-        shard.frames(block.frames(), &mut out);
-        if events.send(out).is_err() {
+        let more = shard.finish(&mut out);
+        if events.send(out).is_err() || !more {
             return shard.counters();
         }
     }
-    let mut more = true;
-    while more {
-        let mut out = Vec::new();
-        more = shard.finish(&mut out);
-        if events.send(out).is_err() {
-            break;
-        }
-    }
-    shard.counters()
 }
 
-/// A list of every worker as one, in order.
-fn merge(lists: impl IntoIterator<Item = Vec<Event>>) -> impl Iterator<Item = Event> {
+/// The next list of every worker as one, in order; `None` when they have ended.
+fn merge<'a>(workers: impl Iterator<Item = &'a Receiver<Vec<Event>>>) -> Option<std::vec::IntoIter<Event>> {
+    let lists: Vec<_> = workers.filter_map(|from| from.recv().ok()).collect();
+    if lists.is_empty() {
+        return None;
+    }
     let mut all: Vec<Event> = lists.into_iter().flatten().collect();
     // What one frame taught stays in the order in which it was learned: one worker saw it, and the sort is stable.
     all.sort_by_key(Event::order);
-    all.into_iter()
+    Some(all.into_iter())
 }
 
 /// Everything after the flow stage, on one thread.
@@ -195,15 +208,16 @@ struct Sink<'a> {
 impl<'a> Sink<'a> {
     /// Continues from what the store holds.
     fn new(store: &'a mut Store, config: &Config, vendors: Arc<Vendors>) -> Result<Self, Error> {
-        let rows = store.load()?;
+        let mut inventory = Inventory::new(config.inventory(), vendors);
+        let mut baseline = Baseline::new(config.baseline());
+        store.each_row(|row| match row {
+            Change::Edges(_, edges) => baseline.restore_rows(edges),
+            row => inventory.restore_row(row),
+        })?;
+        inventory.restored();
         store.keep_flows(config.store.max_flows);
         store.begin_run()?;
-        Ok(Self {
-            inventory: Inventory::restore(config.inventory(), vendors, rows.iter().cloned()),
-            baseline: Baseline::restore(baseline::Config::default(), rows),
-            store,
-            resolved: Vec::new(),
-        })
+        Ok(Self { inventory, baseline, store, resolved: Vec::new() })
     }
 
     fn take(&mut self, events: impl Iterator<Item = Event>) -> Result<(), Error> {
@@ -214,8 +228,11 @@ impl<'a> Sink<'a> {
             }
         }
         self.pass_on();
-        if self.store.waiting() >= FLOWS_A_BATCH {
-            self.store.write(&[])?;
+        if self.inventory.waiting() >= MOST_GONE {
+            let Self { store, inventory, .. } = self;
+            store.write_full_blocks(|batch| inventory.each_change(|change| batch.put(&change)))?;
+        } else if self.store.waiting() >= FLOWS_A_BATCH {
+            self.store.write_full_blocks(|_| Ok(()))?;
         }
         Ok(())
     }
@@ -231,8 +248,11 @@ impl<'a> Sink<'a> {
 
     /// Writes what is left, the inventory last: a database that holds it holds the flows it came from.
     fn flush(&mut self) -> Result<(), Error> {
-        let mut rows = self.inventory.changes();
-        rows.extend(self.baseline.changes());
-        Ok(self.store.write(&rows)?)
+        let Self { store, inventory, baseline, .. } = self;
+        store.write_each(|batch| {
+            inventory.each_change(|change| batch.put(&change))?;
+            baseline.each_change(|change| batch.put(&change))
+        })?;
+        Ok(())
     }
 }

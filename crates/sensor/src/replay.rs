@@ -21,7 +21,7 @@ pub(crate) fn replay(args: &Replay) -> Result<(), Error> {
     let vendors = vendors(&config)?;
     let inputs: Vec<_> = args.paths.iter().map(|path| Input::from_arg(path)).collect();
     let mut timeline = Timeline::open(&inputs)?;
-    let mut store = args.db.as_deref().map_or_else(Store::in_memory, Store::open)?;
+    let mut store = args.db.as_deref().map_or_else(Store::temporary, Store::open)?;
     let bar = progress_bar(&timeline);
     let shards = args.shards.map_or(0, usize::from);
     let outcome = pipeline::run(&mut timeline, &mut store, &config, vendors, shards, |timeline| {
@@ -113,8 +113,12 @@ fn summary(report: &Report, outcome: &Outcome) -> Value {
         "evictions": {
             "flows": flow.flows_evicted, "sessions": flow.sessions_evicted, "devices": outcome.inventory.devices_evicted,
             "devices_refused": outcome.inventory.devices_refused, "evidence": outcome.inventory.evidence_evicted,
+            "services_refused": outcome.inventory.services_refused, "merges_refused": outcome.inventory.merges_refused,
             "addresses": outcome.inventory.addresses_evicted, "leases": outcome.inventory.leases_evicted,
             "edges": outcome.baseline.edges_evicted, "edges_refused": outcome.baseline.edges_refused,
+            "exchange_kinds_refused": outcome.baseline.kinds_refused, "fragmented_packets": flow.fragments_lost,
+            "vlans_refused": flow.scopes_refused, "tunnels_refused": flow.tunnels_refused,
+            "networks_refused": flow.networks_refused,
         },
     })
 }

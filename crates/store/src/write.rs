@@ -28,9 +28,13 @@ impl Store {
         self.flows.full.iter().map(|block| block.data.len()).sum()
     }
 
-    /// Writes the full blocks of flow records that wait.
-    pub fn write_full_blocks(&mut self) -> Result<(), StoreError> {
-        self.batch(|_| Ok(()))
+    /// Writes the full blocks of flow records that wait, and what `fill` puts into the batch. The others wait on, so that
+    /// what stands in which block does not depend on how often this is called.
+    pub fn write_full_blocks(
+        &mut self,
+        fill: impl FnOnce(&mut Batch<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.batch(fill)
     }
 
     /// Writes all flow records that wait and a batch of changes; all of them or, on an error, none.
