@@ -1,6 +1,6 @@
 //! A segment's fields. Separators are read from the message, never assumed (HL7 v2 §2.5.4).
 
-use crate::wire::Hash;
+use crate::wire::{Hash, Places, first_of};
 use model::Text;
 
 /// The separators of one message.
@@ -18,7 +18,7 @@ impl Separators {
     /// separator again.
     pub(super) fn read(after_name: &[u8]) -> Option<Self> {
         let (field, rest) = after_name.split_first()?;
-        let end = memchr::memchr(*field, rest).unwrap_or(rest.len());
+        let end = rest.iter().take(6).position(|byte| byte == field).unwrap_or(rest.len());
         let encoding = rest.get(..end)?;
         let sound = |byte: &u8| byte.is_ascii_punctuation();
         if !sound(field) || !(2..=5).contains(&encoding.len()) || !encoding.iter().all(sound) {
@@ -32,17 +32,35 @@ impl Separators {
             subcomponent: encoding.get(3).copied(),
         })
     }
+
+    /// Whether these bytes, which follow a header's name, are these separators and no others.
+    pub(super) fn are(&self, after_name: &[u8]) -> bool {
+        match (self.escape, self.subcomponent) {
+            (Some(escape), Some(subcomponent)) => after_name.starts_with(&[
+                self.field,
+                self.component,
+                self.repetition,
+                escape,
+                subcomponent,
+                self.field,
+            ]),
+            _ => false,
+        }
+    }
+
+    /// All of them as one number.
+    pub(super) fn number(&self) -> u64 {
+        let (escape, subcomponent) = (self.escape.unwrap_or(0), self.subcomponent.unwrap_or(0));
+        u64::from_le_bytes([self.field, self.component, self.repetition, escape, subcomponent, 0, 0, 0])
+    }
 }
 
-/// Fields read of a segment: none that is learned from stands further back (OBR-24).
-const MAX_FIELDS: usize = 25;
-
-/// One segment, split once.
+/// One segment. Nothing of it is split before it is asked for: most segments are asked for a field or two.
 #[derive(Clone, Copy)]
 pub(super) struct Segment<'a> {
     pub(super) separators: Separators,
-    /// What follows the first field separator, field by field.
-    fields: [&'a [u8]; MAX_FIELDS],
+    /// What follows the first field separator.
+    body: &'a [u8],
     /// Number of the first field.
     first: usize,
 }
@@ -51,16 +69,7 @@ impl<'a> Segment<'a> {
     /// A segment of three letters and its fields.
     pub(super) fn new(separators: Separators, raw: &'a [u8]) -> Self {
         let body = raw.get(4..).filter(|_| raw.get(3) == Some(&separators.field)).unwrap_or_default();
-        let mut fields = [&[][..]; MAX_FIELDS];
-        let mut ends = memchr::memchr_iter(separators.field, body);
-        let mut from = 0;
-        for field in &mut fields {
-            let end = ends.next();
-            *field = body.get(from..end.unwrap_or(body.len())).unwrap_or_default();
-            let Some(end) = end else { break };
-            from = end.saturating_add(1);
-        }
-        Self { separators, fields, first: 1 }
+        Self { separators, body, first: 1 }
     }
 
     /// A header segment, whose first field is the separator itself.
@@ -70,27 +79,84 @@ impl<'a> Segment<'a> {
 
     /// Field `n`, counted as the standard does, from 1; empty when the segment is shorter.
     pub(super) fn field(&self, n: usize) -> Field<'a> {
-        let raw = n.checked_sub(self.first).and_then(|place| self.fields.get(place)).copied();
-        Field { separators: self.separators, raw: raw.unwrap_or_default() }
+        match n.checked_sub(self.first) {
+            Some(skip) => self.fields().after(skip),
+            None => Field { separators: self.separators, raw: &[] },
+        }
+    }
+
+    /// All of its fields as one.
+    pub(super) const fn whole(&self) -> Field<'a> {
+        Field { separators: self.separators, raw: self.body }
+    }
+
+    /// Its fields, first to last.
+    pub(super) fn fields(&self) -> Fields<'a> {
+        Fields {
+            separators: self.separators,
+            body: self.body,
+            places: Places::of(self.separators.field, self.body),
+            from: 0,
+        }
     }
 
     /// What a header says besides what is new in every message: its time, security, control id, sequence number and
-    /// continuation pointer (MSH-7, 8, 10, 13, 14).
-    pub(super) fn standing(&self) -> u64 {
+    /// continuation pointer (MSH-7, 8, 10, 13, 14). And the control id.
+    pub(super) fn standing(&self) -> (u64, Field<'a>) {
+        let mut fields = self.fields();
         let mut hash = Hash::default();
-        for (n, field) in (self.first..).zip(&self.fields) {
-            if !matches!(n, 7 | 8 | 10 | 13 | 14) {
-                hash.add(field);
-            }
+        hash.add(fields.run(4).raw);
+        fields.run(1);
+        hash.add(fields.run(0).raw);
+        let id = fields.run(0);
+        hash.add(fields.run(1).raw);
+        fields.run(1);
+        hash.add(fields.rest());
+        (hash.get(), id)
+    }
+}
+
+/// The fields of a segment that have not been stepped over.
+pub(super) struct Fields<'a> {
+    separators: Separators,
+    body: &'a [u8],
+    places: Places<'a>,
+    /// Where the next begins; beyond the end when there is none.
+    from: usize,
+}
+
+impl<'a> Fields<'a> {
+    /// The next `n` fields and one more, as one.
+    fn run(&mut self, n: usize) -> Field<'a> {
+        let end = self.places.nth(n).unwrap_or(self.body.len());
+        let raw = self.body.get(self.from..end).unwrap_or_default();
+        self.from = end.saturating_add(1);
+        Field { separators: self.separators, raw }
+    }
+
+    /// All that are left, as one.
+    fn rest(&self) -> &'a [u8] {
+        self.body.get(self.from..).unwrap_or_default()
+    }
+
+    /// Whether there are more than `n`.
+    pub(super) fn are_more_than(&self, n: usize) -> bool {
+        self.places.are(n)
+    }
+
+    /// The field after the next `n`.
+    pub(super) fn after(&mut self, n: usize) -> Field<'a> {
+        if let Some(before) = n.checked_sub(1) {
+            self.from = self.places.nth(before).unwrap_or(self.body.len()).saturating_add(1);
         }
-        hash.get()
+        self.run(0)
     }
 }
 
 /// One field or one repetition of it.
 #[derive(Clone, Copy)]
 pub(super) struct Field<'a> {
-    separators: Separators,
+    pub(super) separators: Separators,
     raw: &'a [u8],
 }
 
@@ -99,9 +165,9 @@ impl<'a> Field<'a> {
         self.raw.is_empty()
     }
 
-    /// A name for all of it.
-    pub(super) fn hash(&self) -> u64 {
-        Hash::of(self.raw)
+    /// As it was sent.
+    pub(super) const fn raw(&self) -> &'a [u8] {
+        self.raw
     }
 
     /// Its repetitions, at most `most`.
@@ -109,13 +175,29 @@ impl<'a> Field<'a> {
         split(self.raw, self.separators.repetition).take(most).map(move |raw| Field { raw, ..self })
     }
 
-    /// Component `n` of its first repetition, from 1.
+    /// Component `n` of its first repetition, from 1. Of subcomponents the first stands for the component (§2.5.3).
     pub(super) fn component(&self, n: usize) -> &'a [u8] {
-        let first = split(self.raw, self.separators.repetition).next().unwrap_or_default();
-        let component = n.checked_sub(1).and_then(|skip| split(first, self.separators.component).nth(skip));
-        let component = component.unwrap_or_default();
-        // Of subcomponents the first stands for the component (§2.5.3).
-        self.separators.subcomponent.map_or(component, |sub| split(component, sub).next().unwrap_or_default())
+        let Separators { component, repetition, subcomponent, .. } = self.separators;
+        let mut rest = self.raw;
+        for _ in 1..n {
+            let end = first_of(rest, [repetition, component, component]).and_then(|at| rest.get(at..));
+            match end {
+                Some([end, after @ ..]) if *end != repetition => rest = after,
+                _ => return &[],
+            }
+        }
+        let end = first_of(rest, [repetition, component, subcomponent.unwrap_or(component)]);
+        end.and_then(|end| rest.get(..end)).unwrap_or(rest)
+    }
+
+    /// Whether the second component begins with these letters and `_`: where it ends need not be known.
+    pub(super) fn is_second_named(&self, begin: &[u8]) -> bool {
+        let Separators { component, repetition, subcomponent, .. } = self.separators;
+        let end = self.raw.iter().position(|byte| *byte == component || *byte == repetition);
+        let Some([end, second @ ..]) = end.and_then(|end| self.raw.get(end..)) else { return false };
+        *end != repetition
+            && second.starts_with(begin)
+            && ![Some(component), Some(repetition), subcomponent].contains(&Some(b'_'))
     }
 
     /// Component `n` as text, escapes of separators undone.
@@ -129,6 +211,23 @@ impl<'a> Field<'a> {
             Some(escape) => Text::new(&self.unescape(raw, escape)),
             None => Text::new(raw),
         }
+    }
+
+    /// Adds component `n` as text to `out`; whether there is one. Where the bytes are text as they are, none is made.
+    pub(super) fn put(&self, n: usize, out: &mut Vec<u8>) -> bool {
+        let raw = self.component(n);
+        let escape = self.separators.escape.unwrap_or(0);
+        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') & (*byte != escape);
+        let ends = raw.first().is_some_and(|byte| *byte != b' ') && raw.last() != Some(&b' ');
+        // All of them are looked at, several at once.
+        let are_plain = raw.iter().fold(true, |plain, byte| plain & is_plain(byte));
+        if ends && are_plain && raw.len() <= Text::MAX && raw != b"\"\"" {
+            out.extend_from_slice(raw);
+            return true;
+        }
+        let text = self.text(n);
+        out.extend_from_slice(text.as_ref().map_or("", Text::as_str).as_bytes());
+        text.is_some()
     }
 
     /// `\F\ \S\ \T\ \R\ \E\` (§2.7.1); any other sequence is left out.
@@ -150,15 +249,13 @@ impl<'a> Field<'a> {
 }
 
 fn split(raw: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(raw);
+    let mut places = Places::of(separator, raw);
+    let mut from = Some(0);
     std::iter::from_fn(move || {
-        let whole = rest?;
-        let (part, tail) = match memchr::memchr(separator, whole) {
-            Some(at) => (whole.get(..at)?, whole.get(at.saturating_add(1)..)),
-            None => (whole, None),
-        };
-        rest = tail;
-        Some(part)
+        let begin = from?;
+        let end = places.nth(0);
+        from = end.map(|end| end.saturating_add(1));
+        raw.get(begin..end.unwrap_or(raw.len()))
     })
 }
 

@@ -3,6 +3,7 @@
 
 use super::message::Separators;
 use super::observe::{Conversation, Kind};
+use crate::wire::control;
 use crate::{Pdu, Progress, Session, Sink};
 use model::Side;
 
@@ -30,6 +31,8 @@ enum Place {
 #[derive(Default)]
 pub(super) struct Connection {
     places: [Place; 2],
+    /// Read last: most connections know one set.
+    separators: Option<Separators>,
     conversation: Conversation,
 }
 
@@ -86,7 +89,7 @@ impl Connection {
                 *self.place(pdu.side) = Place::Between;
                 Some(0)
             }
-            Place::Inside(separators) => match memchr::memchr3(b'\r', b'\n', END, rest) {
+            Place::Inside(separators) => match end_of_segment(rest) {
                 Some(end) => {
                     let segment = rest.get(..end)?;
                     self.segment(separators, segment, pdu, sink);
@@ -126,7 +129,7 @@ impl Connection {
                 match header {
                     Some(after) if after.len() < 6 => return None,
                     Some(after) => {
-                        if let Some(separators) = Separators::read(after.get(..7).unwrap_or(after)) {
+                        if let Some(separators) = self.separators(after.get(..7).unwrap_or(after)) {
                             *self.place(pdu.side) = Place::Inside(separators);
                         }
                         return Some(1);
@@ -145,7 +148,7 @@ impl Connection {
                     };
                 };
                 if [&b"MSH"[..], b"FHS", b"BHS"].into_iter().any(|name| rest.starts_with(name))
-                    && let Some(separators) = Separators::read(rest.get(3..10).unwrap_or(after))
+                    && let Some(separators) = self.separators(rest.get(3..10).unwrap_or(after))
                 {
                     *self.place(pdu.side) = Place::Inside(separators);
                     return Some(0);
@@ -163,6 +166,13 @@ impl Connection {
         next.checked_add(1)
     }
 
+    fn separators(&mut self, after_name: &[u8]) -> Option<Separators> {
+        if !self.separators.is_some_and(|known| known.are(after_name)) {
+            self.separators = Some(Separators::read(after_name)?);
+        }
+        self.separators
+    }
+
     fn segment(&mut self, separators: Separators, raw: &[u8], pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
         let kind = match raw.first_chunk::<3>() {
             Some(b"MSH") => Kind::Message,
@@ -171,9 +181,20 @@ impl Connection {
             _ => return self.conversation.segment(separators, raw, pdu, sink),
         };
         // Each header has separators of its own.
-        let own = raw.get(3..).and_then(Separators::read).unwrap_or(separators);
+        let own = raw.get(3..).and_then(|after| self.separators(after)).unwrap_or(separators);
         *self.place(pdu.side) = Place::Inside(own);
         self.conversation.message_ended(pdu, sink);
         self.conversation.header(kind, own, raw, pdu, sink);
     }
+}
+
+/// Where a segment ends. In text nearly always at its first control character.
+fn end_of_segment(bytes: &[u8]) -> Option<usize> {
+    let at = control(bytes)?;
+    let after = match bytes.get(at..)? {
+        [b'\r' | b'\n' | END, ..] => return Some(at),
+        [_, after @ ..] => after,
+        [] => return None,
+    };
+    Some(at.saturating_add(1).saturating_add(memchr::memchr3(b'\r', b'\n', END, after)?))
 }

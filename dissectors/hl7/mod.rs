@@ -8,9 +8,11 @@
 //! Found by content on any port: sites choose their own. Read by our own code: the libraries want whole messages as text,
 //! panic on hostile ones, and take milliseconds for a long one.
 
+mod equipment;
 mod message;
 mod mllp;
 mod observe;
+mod said;
 mod tables;
 
 use crate::{Claim, Dissector, Parse, Probe};

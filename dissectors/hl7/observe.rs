@@ -1,33 +1,22 @@
 //! Segments to facts.
 
+use super::equipment::{Eui64, Gathering, eui64, put_identifier};
 use super::message::{Field, Segment, Separators};
-use super::tables::{DEVICES, IMAGING, LABORATORY, SENDERS};
+use super::said::{Said, name_of};
+use super::tables::{DEVICE, DEVICES, IMAGING, LABORATORY, SENDERS};
 use crate::wire::Hash;
 use crate::{Pdu, Sink};
-use model::{
-    Attribute, Confidence, DeviceClass, Equipment, EquipmentAttribute, Fact, Relation, Side, Subject, Text,
-    Timestamp,
-};
-use std::collections::{BTreeSet, VecDeque};
-use std::net::IpAddr;
+use model::{Attribute, Confidence, DeviceClass, Fact, Relation, Side, Subject, Text, Timestamp};
+use std::collections::VecDeque;
 
 /// Requests of one side that wait for an answer.
 const MAX_WAITING: usize = 64;
 
-/// Different facts remembered as said; each is said again after an hour.
-const MAX_SAID: usize = 256;
-
 /// Headers remembered of one side: everything that such a header says has been said.
 const MAX_HEADERS: usize = 16;
 
-/// Different pieces of equipment remembered of one connection.
-const MAX_EQUIPMENT: usize = 16;
-
-/// Bytes that a text and what stands beside it take at most, and the name of a fact in its set.
+/// Bytes that a text and what stands beside it take at most.
 const A_TEXT: usize = 400;
-const A_NAME: usize = 16;
-
-const HOUR: i64 = 3_600_000_000_000;
 
 /// Which header it is.
 #[derive(Clone, Copy, PartialEq)]
@@ -48,19 +37,10 @@ struct Waiting {
     in_batch: bool,
 }
 
-/// A piece of equipment as far as the message has told.
-struct Piece {
-    equipment: Equipment,
-    field: &'static str,
-    /// Name of the bytes that began it: the same again says nothing new.
-    begun_by: u64,
-}
-
 /// What follows from a header that was read before.
-#[derive(Clone)]
 struct Heading {
     name: u64,
-    own_eui64: Option<Text>,
+    own_eui64: Option<Eui64>,
     /// What it asks; `None` for an answer.
     asks: Option<Text>,
     is_answer: bool,
@@ -74,21 +54,16 @@ struct Talk {
     in_batch: bool,
     /// Whether the message at hand answers another.
     is_answer: bool,
-    /// Identifier that the sending application gives itself as an EUI-64.
-    own_eui64: Option<Text>,
-    piece: Option<Piece>,
-    equipment: BTreeSet<Text>,
-    class: Option<DeviceClass>,
-    /// Code of the device that the observations at hand are of.
-    device: Option<Text>,
+    equipment: Gathering,
+    /// Who has been said to speak for monitors, by the codes of what it observes.
+    gateway: Option<Subject>,
 }
 
 /// What is known of one connection.
 #[derive(Default)]
 pub(super) struct Conversation {
     talks: [Talk; 2],
-    said: BTreeSet<u64>,
-    said_since: Option<Timestamp>,
+    said: Said,
 }
 
 impl Conversation {
@@ -103,14 +78,10 @@ impl Conversation {
     /// Bytes that what is remembered takes at most.
     pub(super) fn held(&self) -> usize {
         let of = |talk: &Talk| {
-            let texts = talk.headings.len().saturating_mul(2).saturating_add(talk.waiting.len());
-            let texts = texts.saturating_add(talk.equipment.len());
-            let piece =
-                talk.piece.as_ref().map_or(0, |piece| piece.equipment.attributes.len().saturating_add(4));
-            texts.saturating_add(piece).saturating_mul(A_TEXT)
+            let texts = talk.headings.len().saturating_add(talk.waiting.len());
+            texts.saturating_mul(A_TEXT).saturating_add(talk.equipment.held())
         };
-        let said = self.said.len().saturating_mul(A_NAME);
-        self.talks.iter().map(of).fold(said, usize::saturating_add)
+        self.talks.iter().map(of).fold(self.said.held(), usize::saturating_add)
     }
 
     /// Says a fact once an hour.
@@ -123,20 +94,33 @@ impl Conversation {
         confidence: Confidence,
         fact: Fact,
     ) {
-        self.forget(pdu.ts, MAX_SAID);
-        if self.said.insert(name(&subject, field, &fact)) {
+        self.forget(pdu.ts);
+        if self.said.is_new(&subject, field, &fact) {
             sink.learn(subject, field, confidence, fact);
         }
     }
 
-    /// After an hour, or when more than `most` is remembered, everything may be said again.
-    fn forget(&mut self, ts: Timestamp, most: usize) {
-        if self.said_since.is_none_or(|since| ts.since(since) >= HOUR) || self.said.len() >= most {
-            self.said.clear();
-            self.said_since = Some(ts);
+    /// After an hour, or when too much is remembered, everything may be said again.
+    fn forget(&mut self, ts: Timestamp) {
+        if self.said.forget(ts) {
             for talk in &mut self.talks {
                 talk.headings.clear();
+                talk.gateway = None;
             }
+        }
+    }
+
+    /// Says what follows from the bytes of this name alone, unless it has been said.
+    fn once(&mut self, name: u64, pdu: &Pdu<'_>, say: impl FnOnce(&mut Self)) {
+        self.forget(pdu.ts);
+        if self.said.has_read(name) {
+            return;
+        }
+        let before = self.said.len();
+        say(self);
+        // What was said first may have been forgotten when the last was.
+        if self.said.len() >= before {
+            self.said.read(name);
         }
     }
 
@@ -166,15 +150,16 @@ impl Conversation {
         sink: &mut Sink<'_>,
     ) {
         let segment = Segment::header(separators, raw);
-        self.forget(pdu.ts, MAX_SAID);
-        let name = segment.standing();
+        self.forget(pdu.ts);
+        let (name, id) = segment.standing();
         let talk = self.talk(pdu.side);
         if kind == Kind::Message
-            && let Some(heading) = talk.headings.iter().find(|heading| heading.name == name).cloned()
+            && let Some(heading) = talk.headings.iter().find(|heading| heading.name == name)
         {
-            talk.own_eui64 = heading.own_eui64;
+            talk.equipment.own_eui64 = heading.own_eui64;
             talk.is_answer = heading.is_answer;
-            return self.ask_if_named(segment, heading.asks, pdu, sink);
+            let asks = heading.asks.clone();
+            return self.ask_if_named(id, asks, pdu, sink);
         }
         // An answer is signed by who answers; a message by its author, and an engine may pass it on as it is.
         let own =
@@ -201,7 +186,7 @@ impl Conversation {
             segment.field(3).text(2),
         );
         let talk = self.talk(pdu.side);
-        talk.own_eui64 =
+        talk.equipment.own_eui64 =
             eui64(segment.field(3).component(2)).or_else(|| eui64(segment.field(3).component(1)));
         talk.is_answer = false;
         match kind {
@@ -209,10 +194,11 @@ impl Conversation {
                 let asks = self.message(segment, pdu, sink);
                 let talk = self.talk(pdu.side);
                 if talk.headings.len() < MAX_HEADERS {
-                    let (own_eui64, asks, is_answer) = (talk.own_eui64.clone(), asks.clone(), talk.is_answer);
+                    let (own_eui64, asks, is_answer) =
+                        (talk.equipment.own_eui64, asks.clone(), talk.is_answer);
                     talk.headings.push(Heading { name, own_eui64, asks, is_answer });
                 }
-                self.ask_if_named(segment, asks, pdu, sink);
+                self.ask_if_named(id, asks, pdu, sink);
             }
             Kind::Batch | Kind::File => {
                 // BHS-11 and FHS-11 name the batch; one answer may stand for all of it.
@@ -277,8 +263,8 @@ impl Conversation {
         Some(text)
     }
 
-    fn ask_if_named(&mut self, segment: Segment<'_>, asks: Option<Text>, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
-        let id = segment.field(10).component(1);
+    fn ask_if_named(&mut self, id: Field<'_>, asks: Option<Text>, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
+        let id = id.component(1);
         if let Some(kind) = asks.filter(|_| !id.is_empty()) {
             let in_batch = self.talk(pdu.side).in_batch;
             self.ask(id, kind, in_batch, pdu, sink);
@@ -322,8 +308,13 @@ impl Conversation {
         read(self, Segment::new(separators, raw), pdu, sink);
     }
 
-    /// SFT (§2.15.12).
+    /// SFT (§2.15.12): the same in every message.
     fn software(&mut self, segment: Segment<'_>, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
+        let name = name_of("SFT", &segment.whole(), pdu);
+        self.once(name, pdu, |all| all.new_software(segment, pdu, sink));
+    }
+
+    fn new_software(&mut self, segment: Segment<'_>, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
         let stated = Confidence::STATED;
         let sender = pdu.sender();
         let (product, version) = (segment.field(3).text(1), segment.field(2).text(1));
@@ -352,33 +343,46 @@ impl Conversation {
 
     /// OBX (§7.4.2): the code of what is measured and by what, never the value.
     fn observation(&mut self, segment: Segment<'_>, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
-        let code = segment.field(3);
-        let name = code.component(2);
-        if name.starts_with(b"MDC_") {
+        let mut fields = segment.fields();
+        let (code, place) = (fields.after(2), fields.after(0));
+        if code.is_second_named(b"MDC_") {
+            let equipment = &mut self.talk(pdu.side).equipment;
             // Of the places MDS.VMD.channel.metric (OBX-4, IHE PCD TF-2 §B.8.4) the first alone is a device.
-            if segment.field(4).component(1).ends_with(b".0.0.0") {
-                self.talk(pdu.side).device = code.text(2);
+            if place.component(1).ends_with(b".0.0.0") {
+                equipment.device(&code);
             }
-            let found = DEVICES.iter().find(|(part, _)| name.starts_with(part.as_bytes()));
-            if let Some((_, class)) = found {
-                // The device stands before what it measures (IHE PCD TF-2 §B.8).
-                let talk = self.talk(pdu.side);
-                talk.class = Some(*class);
-                if let Some(piece) = talk.piece.as_mut() {
-                    piece.equipment.class.get_or_insert(*class);
+            if code.is_second_named(DEVICE) {
+                let name = code.component(2);
+                if let Some((_, class)) = DEVICES.iter().find(|(part, _)| name.starts_with(part.as_bytes())) {
+                    equipment.class(*class);
                 }
             }
-            let fact = Fact::Role { class: DeviceClass::MonitorGateway, weight: 15 };
-            self.say(pdu, sink, pdu.sender(), "OBX-3", Confidence::HINT, fact);
+            self.forget(pdu.ts);
+            if self.talk(pdu.side).gateway != Some(pdu.sender()) {
+                let fact = Fact::Role { class: DeviceClass::MonitorGateway, weight: 15 };
+                self.say(pdu, sink, pdu.sender(), "OBX-3", Confidence::HINT, fact);
+                self.talk(pdu.side).gateway = Some(pdu.sender());
+            }
         }
-        for id in segment.field(18).repetitions(4) {
-            self.piece("OBX-18", id, pdu, sink);
+        if fields.are_more_than(13) {
+            for id in fields.after(13).repetitions(4) {
+                self.piece("OBX-18", id, pdu, sink);
+            }
         }
     }
 
     /// OBR-24, the diagnostic section (§7.4.1.24).
     fn order(&mut self, segment: Segment<'_>, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
-        let Some(section) = segment.field(24).text(1) else { return };
+        let mut fields = segment.fields();
+        let section = if fields.are_more_than(23) { fields.after(23) } else { return };
+        if !section.is_empty() {
+            let name = name_of("OBR-24", &section, pdu);
+            self.once(name, pdu, |all| all.section(section, pdu, sink));
+        }
+    }
+
+    fn section(&mut self, section: Field<'_>, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
+        let Some(section) = section.text(1) else { return };
         let class = match section.as_str() {
             s if LABORATORY.contains(&s) => DeviceClass::Lis,
             s if IMAGING.contains(&s) => DeviceClass::Ris,
@@ -399,9 +403,8 @@ impl Conversation {
     /// EQU (§13.4.1).
     fn equipment(&mut self, segment: Segment<'_>, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
         self.piece("EQU-1", segment.field(1), pdu, sink);
-        if let Some(value) = segment.field(3).text(1) {
-            self.add("EQU-3", Attribute::other("hl7.equipment_state"), value, pdu.side);
-        }
+        let equipment = &mut self.talk(pdu.side).equipment;
+        equipment.add("EQU-3", Attribute::other("hl7.equipment_state"), &segment.field(3), 1);
     }
 
     /// INV (§13.4.4): makers and lots of reagents.
@@ -419,15 +422,15 @@ impl Conversation {
     fn participation(&mut self, segment: Segment<'_>, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
         // Participations of people carry none of these.
         let device = segment.field(10);
-        let (udi, serial) = (segment.field(16).text(1), segment.field(20).text(1));
-        if device.is_empty() && udi.is_none() && serial.is_none() {
-            return;
-        }
-        if device.is_empty() {
-            let (scheme, id) = if serial.is_some() { ("hl7.serial", &serial) } else { ("udi", &udi) };
-            self.begin("PRT-16", scheme, id.clone(), pdu, sink);
-        } else {
+        let (udi, serial) = (segment.field(16), segment.field(20));
+        if !device.is_empty() {
             self.piece("PRT-10", device, pdu, sink);
+        } else if serial.text(1).is_some() {
+            self.begin("PRT-16", "hl7.serial", |out| serial.put(1, out), pdu, sink);
+        } else if udi.text(1).is_some() {
+            self.begin("PRT-16", "udi", |out| udi.put(1, out), pdu, sink);
+        } else {
+            return;
         }
         for (n, field, attribute) in [
             (16, "PRT-16", Attribute::UDI),
@@ -437,99 +440,64 @@ impl Conversation {
             (20, "PRT-20", Attribute::SERIAL),
             (22, "PRT-22", Attribute::other("hl7.device_type")),
         ] {
-            if let Some(value) = segment.field(n).text(1) {
-                self.add(field, attribute, value, pdu.side);
-            }
+            self.talk(pdu.side).equipment.add(field, attribute, &segment.field(n), 1);
         }
     }
 
     /// An entity identifier of a piece of equipment: identifier, namespace, universal id, its type.
     fn piece(&mut self, field: &'static str, id: Field<'_>, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
-        let begun_by = id.hash();
-        if id.is_empty() || self.talk(pdu.side).piece.as_ref().is_some_and(|piece| piece.begun_by == begun_by)
-        {
+        if id.is_empty() {
+            return;
+        }
+        let begun_by = Hash::of(id.raw());
+        if self.talk(pdu.side).equipment.is_begun_by(begun_by) {
             return;
         }
         let found = [3, 1].into_iter().find_map(|n| eui64(id.component(n)));
-        let (scheme, name) = match found {
-            Some(eui64) => ("eui64", Some(eui64)),
-            None => {
-                let parts: Vec<_> =
-                    [1, 2].into_iter().filter_map(|n| id.text(n)).map(|text| text.to_string()).collect();
-                ("hl7.equipment", Text::from_str_lossy(&parts.join("^")))
-            }
-        };
-        self.begin(field, scheme, name, pdu, sink);
-        // Where the identifier does not hold the namespace, it stands beside it.
-        if scheme == "eui64"
-            && let Some(value) = id.text(2)
-        {
-            self.add(field, Attribute::other("hl7.equipment_namespace"), value, pdu.side);
+        if let Some(eui64) = found {
+            let put = |out: &mut Vec<u8>| {
+                out.extend_from_slice(&eui64);
+                true
+            };
+            self.begin(field, "eui64", put, pdu, sink);
+            // Where the identifier does not hold the namespace, it stands beside it.
+            let attribute = Attribute::other("hl7.equipment_namespace");
+            self.talk(pdu.side).equipment.add(field, attribute, &id, 2);
+        } else {
+            self.begin(field, "hl7.equipment", |out| put_identifier(&id, out), pdu, sink);
         }
-        if let Some(piece) = self.talk(pdu.side).piece.as_mut() {
-            piece.begun_by = begun_by;
-        }
+        self.talk(pdu.side).equipment.begun_by(begun_by);
     }
 
-    /// The message speaks for this piece from here on.
+    /// The message speaks for the piece of this identifier from here on.
     fn begin(
         &mut self,
         field: &'static str,
         scheme: &'static str,
-        id: Option<Text>,
+        put: impl FnOnce(&mut Vec<u8>) -> bool,
         pdu: &Pdu<'_>,
         sink: &mut Sink<'_>,
     ) {
-        let Some(id) = id else { return };
-        let talk = self.talk(pdu.side);
-        if talk.piece.as_ref().is_some_and(|piece| piece.equipment.id.as_ref() == Some(&id)) {
-            return;
-        }
-        self.flush(pdu, sink);
-        let talk = self.talk(pdu.side);
-        if talk.equipment.len() < MAX_EQUIPMENT {
-            talk.equipment.insert(id.clone());
-        }
-        let relation = match &talk.own_eui64 {
-            Some(own) if *own == id => Relation::Sender,
-            Some(_) => Relation::Behind,
-            None if talk.equipment.len() > 1 => Relation::Behind,
-            None => Relation::Undecided,
-        };
-        let attribute = Attribute::other("hl7.device");
-        let code = talk.device.clone().map(|value| EquipmentAttribute { attribute, field: "OBX-3", value });
-        let class = talk.class;
-        let equipment = Equipment {
-            relation,
-            scheme,
-            id: Some(id),
-            ae_title: None,
-            class,
-            attributes: code.into_iter().collect(),
-        };
-        talk.piece = Some(Piece { equipment, field, begun_by: 0 });
-    }
-
-    /// Adds an attribute to the piece at hand.
-    fn add(&mut self, field: &'static str, attribute: Attribute, value: Text, side: Side) {
-        if let Some(piece) = self.talk(side).piece.as_mut()
-            && piece.equipment.attributes.len() < 16
-            && !piece.equipment.attributes.iter().any(|known| known.attribute == attribute)
-        {
-            piece.equipment.attributes.push(EquipmentAttribute { attribute, field, value });
+        if let Some(place) = self.talk(pdu.side).equipment.other(put) {
+            self.flush(pdu, sink);
+            self.talk(pdu.side).equipment.begin(field, scheme, place);
         }
     }
 
     /// Says what is known of the piece at hand.
     fn flush(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
-        if let Some(Piece { equipment, field, .. }) = self.talk(pdu.side).piece.take() {
-            let behind = equipment.relation == Relation::Behind;
-            let fact = Fact::Equipment(Box::new(equipment));
-            self.say(pdu, sink, pdu.sender(), field, Confidence::STATED, fact);
-            if behind {
-                let fact = Fact::Role { class: DeviceClass::MonitorGateway, weight: 30 };
-                self.say(pdu, sink, pdu.sender(), field, Confidence::HINT, fact);
-            }
+        let Some(name) = self.talk(pdu.side).equipment.name(pdu) else { return };
+        self.once(name, pdu, |all| all.new_piece(pdu, sink));
+    }
+
+    fn new_piece(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
+        let Some((field, equipment)) = self.talk(pdu.side).equipment.equipment() else { return };
+        let behind = equipment.relation == Relation::Behind;
+        let fact = Fact::Equipment(Box::new(equipment));
+        self.say(pdu, sink, pdu.sender(), field, Confidence::STATED, fact);
+        if behind {
+            let fact = Fact::Role { class: DeviceClass::MonitorGateway, weight: 30 };
+            self.say(pdu, sink, pdu.sender(), field, Confidence::HINT, fact);
         }
     }
 
@@ -537,42 +505,41 @@ impl Conversation {
     pub(super) fn message_ended(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
         self.flush(pdu, sink);
         let talk = self.talk(pdu.side);
-        talk.class = None;
-        talk.device = None;
+        talk.equipment.clear();
         talk.is_answer = false;
     }
 
     /// A hole: the message at hand is not known to be whole, so what was pieced together of it is dropped.
     pub(super) fn broken(&mut self, side: Side) {
         let talk = self.talk(side);
-        talk.piece = None;
-        talk.class = None;
-        talk.device = None;
+        talk.equipment.clear();
         talk.in_batch = false;
         talk.is_answer = false;
     }
 
     /// MSA (§2.15.8): the answer to a request of the other side.
     fn answer(&mut self, segment: Segment<'_>, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
-        let Some(code) = segment.field(1).text(1) else { return };
-        if !matches!(code.as_str(), "AA" | "AE" | "AR" | "CA" | "CE" | "CR") {
+        let waiting = &mut self.talk(pdu.side.other()).waiting;
+        if waiting.is_empty() {
             return;
         }
-        let id = Hash::of(segment.field(2).component(1));
-        let waiting = &mut self.talk(pdu.side.other()).waiting;
+        let mut fields = segment.fields();
+        let (code, id) = (fields.after(0), fields.after(0));
+        let id = Hash::of(id.component(1));
         let Some(at) = waiting.iter().position(|request| request.id == id) else { return };
+        let is_known = |code: &Text| matches!(code.as_str(), "AA" | "AE" | "AR" | "CA" | "CE" | "CR");
+        let Some(code) = code.text(1).filter(is_known) else { return };
         // A commit acknowledgement comes first in enhanced mode (§2.9.3); the application's own follows.
-        let commit = code.as_str() == "CA";
-        let Some(request) = waiting.get_mut(at) else { return };
-        exchange(pdu, sink, request.kind.clone(), code, pdu.ts.since(request.ts));
-        if commit {
-            request.committed = true;
-        } else {
-            let whole_batch = matches!(request.kind.as_str(), "BHS" | "FHS");
-            drop(waiting.remove(at));
-            if whole_batch {
+        if code.as_str() == "CA" {
+            if let Some(request) = waiting.get_mut(at) {
+                request.committed = true;
+                exchange(pdu, sink, request.kind.clone(), code, pdu.ts.since(request.ts));
+            }
+        } else if let Some(request) = waiting.remove(at) {
+            if matches!(request.kind.as_str(), "BHS" | "FHS") {
                 waiting.retain(|request| !request.in_batch);
             }
+            exchange(pdu, sink, request.kind, code, pdu.ts.since(request.ts));
         }
     }
 
@@ -622,74 +589,4 @@ fn exchange(pdu: &Pdu<'_>, sink: &mut Sink<'_>, kind: Text, code: Text, nanos: i
     let peer = (pdu.src, pdu.src_port);
     let fact = Fact::Exchange { peer, application: "hl7", kind, outcome: Some(code), latency };
     sink.learn(pdu.receiver(), "MSA-1", Confidence::STATED, fact);
-}
-
-/// An EUI-64: sixteen hexadecimal digits, alone or with separators.
-fn eui64(raw: &[u8]) -> Option<Text> {
-    let digits: Vec<u8> =
-        raw.iter().copied().filter(|byte| !matches!(byte, b'-' | b':' | b'.')).take(17).collect();
-    let whole = digits.len() == 16 && raw.len() <= 23 && digits.iter().all(u8::is_ascii_hexdigit);
-    // Sixteen decimal digits may be any other number.
-    let letters = digits.iter().any(u8::is_ascii_alphabetic);
-    if whole && letters { Text::new(&digits.to_ascii_lowercase()) } else { None }
-}
-
-/// What a fact is remembered by.
-fn name(subject: &Subject, field: &str, fact: &Fact) -> u64 {
-    let mut hash = Hash::default();
-    if let Some((vlan, ip)) = subject.address() {
-        hash.number(vlan.bits());
-        match ip {
-            IpAddr::V4(v4) => hash.add(&v4.octets()),
-            IpAddr::V6(v6) => hash.add(&v6.octets()),
-        }
-    }
-    hash.add(field.as_bytes());
-    match fact {
-        Fact::Is { attribute, value } => {
-            hash.add(attribute.as_str().as_bytes());
-            hash.add(value.as_str().as_bytes());
-        }
-        Fact::Role { class, weight } => {
-            hash.add(class.as_str().as_bytes());
-            hash.number(u64::from(*weight));
-        }
-        Fact::Equipment(equipment) => {
-            hash.number(equipment.relation as u64);
-            hash.add(equipment.class.map_or("", DeviceClass::as_str).as_bytes());
-            let texts =
-                [&equipment.id, &equipment.ae_title].map(|text| text.as_ref().map_or("", Text::as_str));
-            for text in [equipment.scheme, texts[0], texts[1]] {
-                hash.add(text.as_bytes());
-            }
-            for EquipmentAttribute { attribute, field, value } in &equipment.attributes {
-                for text in [attribute.as_str(), field, value.as_str()] {
-                    hash.add(text.as_bytes());
-                }
-            }
-        }
-        other => hash.add(other.to_string().as_bytes()),
-    }
-    hash.get()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn eui64s_are_known_in_each_notation() {
-        for raw in [&b"080019FFFEAABBCC"[..], b"08-00-19-ff-fe-aa-bb-cc", b"08:00:19:FF:FE:AA:BB:CC"] {
-            assert_eq!(eui64(raw).unwrap().as_str(), "080019fffeaabbcc");
-        }
-        for raw in [
-            &b""[..],
-            b"1234567890123456",
-            b"080019FFFEAABBC",
-            b"080019FFFEAABBCCD",
-            b"a.1.2.3.4.5.6.7.8.9.0.1.2.3.4.5",
-        ] {
-            assert_eq!(eui64(raw), None);
-        }
-    }
 }

@@ -20,6 +20,9 @@ pub(super) const SENDERS: &[(&str, Option<&str>, DeviceClass, u8)] = &[
     ("ORU", Some("R40"), DeviceClass::MonitorGateway, 25),
 ];
 
+/// How every code of a device begins.
+pub(super) const DEVICE: &[u8] = b"MDC_DEV_";
+
 /// What a device code says of the equipment (ISO/IEEE 11073-10101 reference identifiers): part of the identifier, class.
 pub(super) const DEVICES: &[(&str, DeviceClass)] = &[
     ("MDC_DEV_PUMP_INFUS", DeviceClass::InfusionPump),
@@ -40,3 +43,13 @@ pub(super) const DEVICES: &[(&str, DeviceClass)] = &[
 pub(super) const LABORATORY: &[&str] =
     &["LAB", "CH", "HM", "MB", "BG", "IMM", "SR", "TX", "MYC", "VR", "BLB", "CG", "SP", "CP", "ICU"];
 pub(super) const IMAGING: &[&str] = &["RAD", "RX", "CT", "NMR", "NMS", "RUS", "CUS", "VUS", "XRC", "OUS"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_device_begins_as_one() {
+        assert!(DEVICES.iter().all(|(part, _)| part.as_bytes().starts_with(DEVICE)));
+    }
+}

@@ -2,10 +2,12 @@
 
 mod hash;
 mod location;
+mod scan;
 mod software;
 
 pub use hash::Hash;
 pub use location::{Civic, address_of_family, civic_address, coordinates};
+pub use scan::{Places, control, first_of};
 pub use software::{system_description, version_lines};
 
 use crate::Malformed;
