@@ -1,5 +1,7 @@
 //! Names for bytes that are not kept.
 
+use super::scan::partial;
+
 /// Sixty-four bits that stand for a sequence of byte strings. Quick, the same everywhere, and no defence against who
 /// wants two to be equal: it serves to leave out what one connection has said before, which harms only that connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,7 +25,7 @@ impl Hash {
         let last = match bytes.last_chunk::<8>() {
             _ if rest.is_empty() => 0,
             Some(word) => u64::from_le_bytes(*word),
-            None => rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+            None => partial(rest),
         };
         self.number(last ^ (bytes.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     }

@@ -78,9 +78,9 @@ fn block(pattern: u64, bytes: &[u8]) -> u64 {
     }
     let mut filled = words.len();
     if !rest.is_empty() {
-        // What is missing is filled up with what is not looked for.
-        let last = rest.iter().rev().fold(!pattern, |word, byte| word << 8 | u64::from(*byte));
-        places = places >> 8 | bits(last);
+        // What is missing counts for nothing, whatever it looks like.
+        let there = (1u64 << (rest.len() & 7)).wrapping_sub(1) << 56;
+        places = places >> 8 | bits(partial(rest)) & there;
         filled = filled.saturating_add(1);
     }
     // Eight of them fill it, and none leave nothing to shift.
@@ -107,8 +107,7 @@ pub fn first_of(bytes: &[u8], three: [u8; 3]) -> Option<usize> {
             return Some(n.saturating_mul(8).saturating_add(first(found)));
         }
     }
-    let last = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-    let at = Some(first(hits(last))).filter(|at| *at < rest.len())?;
+    let at = Some(first(hits(partial(rest)))).filter(|at| *at < rest.len())?;
     Some(words.len().saturating_mul(8).saturating_add(at))
 }
 
@@ -119,17 +118,31 @@ const fn first(bits: u64) -> usize {
 
 /// Where the first control character of ASCII stands.
 pub fn control(bytes: &[u8]) -> Option<usize> {
-    let (words, rest) = bytes.as_chunks::<8>();
+    const SPACES: u128 = 0x2020_2020_2020_2020_2020_2020_2020_2020;
+    let (words, rest) = bytes.as_chunks::<16>();
     for (n, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
+        let word = u128::from_le_bytes(*word);
         // The highest bit of each byte below a space. The first is right: a borrow only reaches those after it.
-        let found = word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word & HIGH_BITS;
+        let found = word.wrapping_sub(SPACES) & !word & SPACES << 2;
         if found != 0 {
-            return Some(n.saturating_mul(8).saturating_add(first(found)));
+            let at = found.trailing_zeros() as usize / 8;
+            return Some(n.saturating_mul(16).saturating_add(at));
         }
     }
-    let in_rest = rest.iter().position(|byte| *byte < b' ')?;
-    Some(words.len().saturating_mul(8).saturating_add(in_rest))
+    let at = rest.iter().position(|byte| *byte < b' ')?;
+    Some(words.len().saturating_mul(16).saturating_add(at))
+}
+
+/// Up to seven bytes as the lowest of a word, first to last.
+pub(super) fn partial(bytes: &[u8]) -> u64 {
+    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        // Where they overlap they are equal.
+        (Some(low), Some(high)) => {
+            let beyond = bytes.len().saturating_sub(4).saturating_mul(8) as u32;
+            u64::from(u32::from_le_bytes(*low)) | u64::from(u32::from_le_bytes(*high)).wrapping_shl(beyond)
+        }
+        _ => bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
 }
 
 #[cfg(test)]
