@@ -2,7 +2,9 @@
 
 use super::wire::{CHECKSUM, Message, Tlv, addresses};
 use crate::about::{self, About};
-use crate::wire::{Reader, hex, names_of_bits, object_identifier, system_description, version_lines, words};
+use crate::wire::{
+    Reader, decimal, hex, names_of_bits, object_identifier, pairs, system_description, version_lines, words,
+};
 use crate::{Malformed, Pdu, Sink};
 use model::{Attribute, Confidence, DeviceClass, Fact, Mac, Subject};
 
@@ -62,7 +64,7 @@ fn one(
         0x07 => prefixes(r.rest(), about),
         0x08 => protocol_hello(r.rest(), source, about),
         0x09 => about.note("VTP management domain", "cdp.vtp_domain", r.rest()),
-        0x0a => about.note("native VLAN", "cdp.native_vlan", r.u16("native VLAN")?.to_string()),
+        0x0a => about.note("native VLAN", "cdp.native_vlan", decimal(r.u16("native VLAN")?.into())),
         0x0b => {
             let duplex = if r.u8("duplex")? == 0 { "half" } else { "full" };
             about.note("duplex", "cdp.duplex", duplex);
@@ -71,7 +73,7 @@ fn one(
             // A byte whose meaning is not public; the VLAN follows where there is one.
             r.u8("VoIP VLAN reply")?;
             if !r.is_empty() {
-                about.note("VoIP VLAN reply", "cdp.voice_vlan", r.u16("VoIP VLAN")?.to_string());
+                about.note("VoIP VLAN reply", "cdp.voice_vlan", decimal(r.u16("VoIP VLAN")?.into()));
             }
         }
         0x0f => {
@@ -80,15 +82,15 @@ fn one(
             about.vote("VoIP VLAN query", DeviceClass::Phone, 30);
         }
         0x10 => {
-            let text = format!("consumes {} mW", r.u16("power consumption")?);
+            let text = ["consumes ", &decimal(r.u16("power consumption")?.into()), " mW"].concat();
             about.note("power consumption", "cdp.power", text);
         }
-        0x11 => about.note("MTU", "cdp.mtu", r.u32("MTU")?.to_string()),
+        0x11 => about.note("MTU", "cdp.mtu", decimal(r.u32("MTU")?)),
         0x12 => {
             let trust = if r.u8("extended trust")? == 0 { "untrusted" } else { "trusted" };
             about.note("extended trust", "cdp.trust", trust);
         }
-        0x13 => about.note("CoS for untrusted ports", "cdp.cos", r.u8("CoS")?.to_string()),
+        0x13 => about.note("CoS for untrusted ports", "cdp.cos", decimal(r.u8("CoS")?.into())),
         kind::SYSTEM_NAME => about.is("system name", stated, Attribute::HOSTNAME, r.rest()),
         0x15 => {
             // With BER's own type and length before it, or without.
@@ -130,7 +132,7 @@ fn device_id(raw: &[u8], has_system_name: bool, about: &mut About<'_, '_>) {
     if let Ok(mac) = <[u8; 6]>::try_from(raw).map(Mac)
         && words(raw).is_none()
     {
-        return about.note(field, "cdp.device_id", mac.to_string());
+        return about.note(field, "cdp.device_id", pairs(&mac.0));
     }
     about.note(field, "cdp.device_id", raw);
     let text = String::from_utf8_lossy(raw);
@@ -269,7 +271,7 @@ fn power(
     let levels: Vec<_> = levels
         .map(|raw| match u32::from_be_bytes(*raw) {
             u32::MAX => "any".to_owned(),
-            milliwatts => format!("{milliwatts} mW"),
+            milliwatts => decimal(milliwatts) + " mW",
         })
         .collect();
     if !levels.is_empty() {

@@ -27,19 +27,27 @@ pub(super) fn fingerprint(message: LeaseMessage, m: &Message<'_>) -> Option<Text
         LeaseMessage::Inform => 'i',
         _ => return None,
     };
-    let order: Vec<u8> =
-        m.options.iter().map(|option| option.code).filter(|code| !STATE.contains(code)).collect();
-    let mut hash = Sha256::new();
-    let mut add = |part: &[u8]| {
-        hash.update(u16::try_from(part.len()).unwrap_or(u16::MAX).to_be_bytes());
-        hash.update(part);
+    let mut all = Vec::with_capacity(256);
+    let mut add = |part: &mut dyn Iterator<Item = u8>| {
+        let length = all.len();
+        all.extend([0, 0]);
+        all.extend(part);
+        let size = all.len().saturating_sub(length).saturating_sub(2);
+        let size = u16::try_from(size).unwrap_or(u16::MAX).to_be_bytes();
+        if let Some(place) = all.get_mut(length..).and_then(|part| part.first_chunk_mut()) {
+            *place = size;
+        }
     };
-    add(&order);
+    add(&mut m.options.iter().map(|option| option.code).filter(|code| !STATE.contains(code)));
     for code in [code::PARAMETER_LIST, code::MAX_MESSAGE_SIZE, code::VENDOR_CLASS] {
-        add(&m.value(code).unwrap_or_default());
+        add(&mut m.value(code).unwrap_or_default().iter().copied());
     }
-    let digits = hex(&hash.finalize());
-    Text::from_str_lossy(&format!("{letter}:{}", digits.get(..16).unwrap_or_default()))
+    let digits = hex(Sha256::digest(&all).get(..8).unwrap_or_default());
+    let mut text = String::with_capacity(18);
+    text.push(letter);
+    text.push(':');
+    text.push_str(&digits);
+    Text::from_str_lossy(&text)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The text forms of the identifiers that DHCP carries as bytes.
 
 use crate::Malformed;
-use crate::wire::{Reader, hex};
+use crate::wire::{Reader, hex, pairs};
 use model::{Mac, Text, Timestamp};
 
 /// Seconds from 1970 to 2000-01-01T00:00:00Z, from where a DUID-LLT counts (RFC 8415 §11.2).
@@ -9,14 +9,16 @@ const DUID_EPOCH: i64 = 946_684_800;
 
 /// Bytes as words when they are nothing else: printable ASCII with maybe a terminator.
 pub(super) fn printable(bytes: &[u8]) -> Option<&str> {
-    let words = std::str::from_utf8(bytes).ok()?.trim_end_matches('\0');
-    let is_print = |c: char| c.is_ascii_graphic() || c == ' ';
-    (words.chars().all(is_print) && !words.trim().is_empty()).then_some(words)
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last.saturating_add(1));
+    let words = bytes.get(..end)?;
+    let is_print = |byte: &u8| matches!(byte, b' '..=b'~');
+    let are_words = words.iter().all(is_print) && words.iter().any(|byte| *byte != b' ');
+    are_words.then(|| std::str::from_utf8(words).ok()).flatten()
 }
 
 /// Printable bytes as they are, others as hexadecimal.
 pub(super) fn words_or_hex(bytes: &[u8]) -> Option<Text> {
-    Text::from_str_lossy(&printable(bytes).map_or_else(|| hex(bytes), str::to_owned))
+    printable(bytes).map_or_else(|| Text::from_str_lossy(&hex(bytes)), Text::from_str_lossy)
 }
 
 /// A client identifier (RFC 2132 §9.14, RFC 4361 §6.1) as text: `01:00:09:fb:12:34:01` is hardware type 1 and a MAC,
@@ -26,18 +28,15 @@ pub(super) fn client_id(bytes: &[u8]) -> Option<Text> {
     let text = if let [0, own @ ..] = bytes
         && let Some(words) = printable(own)
     {
-        format!("00:{words}")
+        ["00:", words].concat()
     } else if let [255, a, b, c, d, duid @ ..] = bytes {
-        format!("ff:{}:{}", hex(&[*a, *b, *c, *d]), hex(duid))
+        ["ff:", &hex(&[*a, *b, *c, *d]), ":", &hex(duid)].concat()
+    } else if let Some(words) = printable(bytes) {
+        return Text::from_str_lossy(words);
     } else {
-        printable(bytes).map_or_else(|| pairs(bytes), str::to_owned)
+        pairs(bytes.get(..Text::MAX / 2).unwrap_or(bytes))
     };
     Text::from_str_lossy(&text)
-}
-
-fn pairs(bytes: &[u8]) -> String {
-    let pairs: Vec<_> = bytes.iter().take(Text::MAX / 2).map(|byte| format!("{byte:02x}")).collect();
-    pairs.join(":")
 }
 
 /// What a client identifier says of the client beyond being one.
@@ -116,10 +115,11 @@ fn is_blank(bytes: [u8; 16]) -> bool {
 
 /// RFC 9562 §4.
 fn uuid(bytes: [u8; 16]) -> String {
-    let n = u128::from_be_bytes(bytes);
-    let [a, b, c, d, e] =
-        [n >> 96, n >> 80 & 0xffff, n >> 64 & 0xffff, n >> 48 & 0xffff, n & 0xffff_ffff_ffff];
-    format!("{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}")
+    let mut text = hex(&bytes);
+    for at in [8, 13, 18, 23] {
+        text.insert(at, '-');
+    }
+    text
 }
 
 #[cfg(test)]

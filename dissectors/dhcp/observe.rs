@@ -4,7 +4,7 @@ use super::fingerprint::fingerprint;
 use super::identifiers::{ClientId, Duid, client_id, printable, smbios_uuid, words_or_hex};
 use super::wire::{Message, Op, code};
 use super::{relay, vendor_class};
-use crate::wire::Reader;
+use crate::wire::{Reader, decimal, decimals, ipv4, pairs};
 use crate::{Malformed, Pdu, Sink};
 use model::{
     Attribute, BindingSource, Confidence, DeviceClass, Fact, Lease, LeaseMessage, Mac, Subject, Text,
@@ -230,7 +230,7 @@ fn fqdn_labels(option: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
 fn identity(m: &Message<'_>, client: &mut About<'_, '_>) {
     if let Some(id) = m.value(code::CLIENT_ID) {
         client.is("option 61", Confidence::STATED, Attribute::DHCP_CLIENT_ID, client_id(&id));
-        let own = |mac: Mac| Text::from_str_lossy(&mac.to_string());
+        let own = |mac: Mac| Text::from_str_lossy(&pairs(&mac.0));
         match ClientId::parse(&id) {
             // Bridges, virtual machines and spoofers: worth showing, not worth merging two devices.
             ClientId::Mac(mac) if Some(mac) != m.mac() => {
@@ -243,7 +243,7 @@ fn identity(m: &Message<'_>, client: &mut About<'_, '_>) {
                 client.states("option 61", "dhcp.duid_time", made);
             }
             ClientId::Duid(Duid::Enterprise(number)) => {
-                client.states("option 61", "dhcp.duid_enterprise", decimal(number));
+                client.states("option 61", "dhcp.duid_enterprise", text(decimal(number)));
             }
             ClientId::Duid(Duid::Uuid(uuid)) => client.states("option 61", "dhcp.duid_uuid", Some(uuid)),
             _ => {}
@@ -261,7 +261,11 @@ fn software(m: &Message<'_>, client: &mut About<'_, '_>) -> Result<(), Malformed
         vendor_class::observe(class.as_str(), client);
     }
     if let Some(list) = m.value(code::PARAMETER_LIST) {
-        client.states("option 55", "dhcp.parameters", list_of(&list, usize::MAX, ","));
+        client.states(
+            "option 55",
+            "dhcp.parameters",
+            text(decimals(list.iter().copied().map(u32::from), ",")),
+        );
     }
     if m.value(code::VENDOR_SPECIFIC).is_some() {
         client.states("option 43", "dhcp.option43", text("present"));
@@ -272,8 +276,7 @@ fn software(m: &Message<'_>, client: &mut About<'_, '_>) -> Result<(), Malformed
     if let Some(option) = m.value(code::CLIENT_ARCHITECTURE) {
         let types =
             option.chunks_exact(2).filter_map(|pair| pair.first_chunk().copied().map(u16::from_be_bytes));
-        let types: Vec<_> = types.collect();
-        client.states("option 93", "dhcp.arch", list_of(&types, MAX_LIST, ", "));
+        client.states("option 93", "dhcp.arch", text(decimals(types.take(MAX_LIST).map(u32::from), ", ")));
     }
     if let Some([1, major, minor]) = m.fixed(code::CLIENT_NDI) {
         client.states("option 94", "dhcp.ndi", Text::from_str_lossy(&format!("UNDI {major}.{minor}")));
@@ -290,7 +293,7 @@ fn software(m: &Message<'_>, client: &mut About<'_, '_>) -> Result<(), Malformed
     });
     let class = class.map_err(|malformed| m.locate(code::VI_VENDOR_CLASS, malformed));
     let specific = enterprises(&m.value(code::VI_VENDOR_SPECIFIC).unwrap_or_default(), |number, _| {
-        client.states("option 125", "dhcp.vi_vendor", decimal(number));
+        client.states("option 125", "dhcp.vi_vendor", text(decimal(number)));
     });
     class.and(specific.map_err(|malformed| m.locate(code::VI_VENDOR_SPECIFIC, malformed)))
 }
@@ -368,7 +371,7 @@ fn acknowledged(pdu: &Pdu<'_>, m: &Message<'_>, is_leased: bool, client: &mut Ab
     told("option 66", tftp.clone(), m.value(code::TFTP_SERVER).as_deref().and_then(words_or_hex));
     let addresses = m.value(code::TFTP_ADDRESSES).unwrap_or_default();
     let addresses = addresses.chunks_exact(4).filter_map(|ip| ip.first_chunk().copied().map(Ipv4Addr::from));
-    told("option 150", tftp, list_of(&addresses.collect::<Vec<_>>(), MAX_LIST, ", "));
+    told("option 150", tftp, text(addresses.take(MAX_LIST).map(ipv4).collect::<Vec<_>>().join(", ")));
     let file = Attribute::other("dhcp.boot_file");
     match m.value(code::BOOT_FILE) {
         Some(name) => told("option 67", file, words_or_hex(&name)),
@@ -378,13 +381,4 @@ fn acknowledged(pdu: &Pdu<'_>, m: &Message<'_>, is_leased: bool, client: &mut Ab
             m.file.split(|byte| *byte == 0).next().and_then(printable).and_then(Text::from_str_lossy),
         ),
     }
-}
-
-fn decimal(number: u32) -> Option<Text> {
-    Text::from_str_lossy(&number.to_string())
-}
-
-fn list_of(items: &[impl ToString], most: usize, separator: &str) -> Option<Text> {
-    let items: Vec<_> = items.iter().take(most).map(ToString::to_string).collect();
-    Text::from_str_lossy(&items.join(separator))
 }

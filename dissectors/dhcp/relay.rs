@@ -6,9 +6,9 @@
 use super::identifiers::{printable, words_or_hex};
 use super::observe::About;
 use crate::Malformed;
-use crate::wire::Reader;
-use model::{Attribute, Confidence, Fact, Mac, Text, Vlan};
-use std::net::{IpAddr, Ipv4Addr};
+use crate::wire::{Reader, decimal, decimals, ipv4, pairs};
+use model::{Attribute, Confidence, Fact, Text, Vlan};
+use std::net::Ipv4Addr;
 
 /// RFC 3046 §3.1.
 const CIRCUIT_ID: u8 = 1;
@@ -41,7 +41,7 @@ impl Circuit {
         match id {
             [0, 4, high, low, module, port] => {
                 let vlan = Vlan::single(u16::from_be_bytes([*high, *low]));
-                let port = Text::from_str_lossy(&format!("{module}/{port}"));
+                let port = Text::from_str_lossy(&decimals([*module, *port].map(u32::from), "/"));
                 Self { vlan: (vlan != Vlan::NONE).then_some(vlan), port }
             }
             _ => Self { vlan: None, port: words_or_hex(untyped(id)) },
@@ -56,8 +56,8 @@ fn remote(id: &[u8]) -> Option<Text> {
         _ if printable(id).is_none() => id,
         _ => &[],
     };
-    match <[u8; 6]>::try_from(mac) {
-        Ok(mac) => Text::from_str_lossy(&Mac(mac).to_string()),
+    match <&[u8; 6]>::try_from(mac) {
+        Ok(mac) => Text::from_str_lossy(&pairs(mac)),
         Err(_) => words_or_hex(untyped(id)),
     }
 }
@@ -93,7 +93,7 @@ pub(super) fn observe(
         client.learn("option 82.1", Confidence::NAMED, Fact::Member(vlan));
     }
     if port.is_some() || switch.is_some() {
-        let switch = switch.or_else(|| giaddr.and_then(|ip| Text::from_str_lossy(&ip.to_string())));
+        let switch = switch.or_else(|| giaddr.and_then(|ip| Text::from_str_lossy(&ipv4(ip))));
         client.learn("option 82", Confidence::NAMED, Fact::Attachment { switch, port });
     }
     end
@@ -115,12 +115,12 @@ fn is(client: &mut About<'_, '_>, key: &'static str, value: Option<Text>) {
 
 fn address(value: &[u8]) -> Option<Text> {
     let ip: [u8; 4] = value.try_into().ok()?;
-    Text::from_str_lossy(&IpAddr::from(ip).to_string())
+    Text::from_str_lossy(&ipv4(ip.into()))
 }
 
 fn enterprise(value: &[u8]) -> Option<Text> {
     let number = value.first_chunk().copied().map(u32::from_be_bytes)?;
-    Text::from_str_lossy(&number.to_string())
+    Text::from_str_lossy(&decimal(number))
 }
 
 #[cfg(test)]

@@ -117,7 +117,7 @@ fn learn(known: &Known, class: &str, rest: &str, client: &mut About<'_, '_>) {
         Names::OsVersion => version = rest.trim_start_matches('-'),
     }
     if let Some(os) = known.os {
-        hint(client, Attribute::OS, &format!("{os} {version}"));
+        hint(client, Attribute::OS, &[os, " ", version].concat());
     }
     if let Some((class, weight)) = known.role {
         client.role(FIELD, class, weight);
@@ -164,9 +164,9 @@ fn dhcpcd(class: &str, rest: &str, client: &mut About<'_, '_>) {
     if version.is_empty() {
         return hint(client, Attribute::SOFTWARE, class);
     }
-    hint(client, Attribute::SOFTWARE, &format!("dhcpcd {version}"));
+    hint(client, Attribute::SOFTWARE, &["dhcpcd ", version].concat());
     if let Some((system, version)) = parts.next().and_then(|system| system.split_once('-')) {
-        hint(client, Attribute::OS, &format!("{system} {version}"));
+        hint(client, Attribute::OS, &[system, " ", version].concat());
     }
 }
 

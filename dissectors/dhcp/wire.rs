@@ -15,6 +15,9 @@ const END: u8 = 255;
 /// Most options of one message. Real ones have some thirty; a datagram full of empty options would hold 32,000.
 const MAX_OPTIONS: usize = 512;
 
+/// Room for most messages.
+const USUAL_OPTIONS: usize = 24;
+
 /// Options whose length the standards fix, in bytes. Another length makes the message malformed; the leading bytes are
 /// used all the same where there are enough.
 const FIXED_LENGTHS: [(u8, usize); 11] = [
@@ -128,6 +131,10 @@ pub(super) struct Message<'a> {
     pub(super) has_cookie: bool,
     /// Options in the order of RFC 3396 §5: the options field, then `file`, then `sname`. No pads, no ends.
     pub(super) options: Vec<Opt<'a>>,
+    /// A bit for each code that is among them: most that are asked for are not.
+    present: [u64; 4],
+    /// Whether a code stands more than once.
+    has_parts: bool,
     /// The first thing that was wrong after the header.
     pub(super) end: Result<(), Malformed>,
 }
@@ -157,7 +164,9 @@ impl<'a> Message<'a> {
             giaddr,
             file: file.rest(),
             has_cookie: false,
-            options: Vec::new(),
+            options: Vec::with_capacity(USUAL_OPTIONS),
+            present: [0; 4],
+            has_parts: false,
             end: Ok(()),
         };
         message.end = message.read_options(r, file, sname);
@@ -201,6 +210,11 @@ impl<'a> Message<'a> {
                     let at = r.offset();
                     let value = r.take(length.into(), "option value")?;
                     self.options.push(Opt { code, at, value });
+                    if let Some(present) = self.present.get_mut(usize::from(code >> 6)) {
+                        let bit = 1 << (code & 63);
+                        self.has_parts |= *present & bit != 0;
+                        *present |= bit;
+                    }
                 }
             }
         }
@@ -218,8 +232,14 @@ impl<'a> Message<'a> {
 
     /// The value of an option, its parts joined in the order in which they came (RFC 3396 §7).
     pub(super) fn value(&self, code: u8) -> Option<Cow<'a, [u8]>> {
+        if self.present.get(usize::from(code >> 6))? >> (code & 63) & 1 == 0 {
+            return None;
+        }
         let mut parts = self.options.iter().filter(|option| option.code == code).map(|option| option.value);
         let mut value = Cow::Borrowed(parts.next()?);
+        if !self.has_parts {
+            return Some(value);
+        }
         for part in parts {
             value.to_mut().extend_from_slice(part);
         }

@@ -2,7 +2,7 @@
 
 use crate::Malformed;
 use crate::about::About;
-use crate::wire::{Reader, hex};
+use crate::wire::{Reader, decimal, hex};
 
 /// 802.1: VLANs, and the protocols of the port.
 pub(super) fn dot1(subtype: u8, mut r: Reader<'_>, about: &mut About<'_, '_>) -> Result<(), Malformed> {
@@ -11,27 +11,27 @@ pub(super) fn dot1(subtype: u8, mut r: Reader<'_>, about: &mut About<'_, '_>) ->
             let id = r.u16("port VLAN ID")?;
             // 0: not known, or not supported.
             if id != 0 {
-                about.note("port VLAN ID", "lldp.pvid", id.to_string());
+                about.note("port VLAN ID", "lldp.pvid", decimal(id.into()));
             }
         }
         2 => {
             let (flags, id) = (r.u8("port and protocol VLAN flags")?, r.u16("port and protocol VLAN ID")?);
             let is_enabled = flags & 4 != 0;
             if is_enabled {
-                about.note("port and protocol VLAN ID", "lldp.ppvid", id.to_string());
+                about.note("port and protocol VLAN ID", "lldp.ppvid", decimal(id.into()));
             }
         }
         3 => {
             let (id, length) = (r.u16("VLAN ID")?, r.u8("VLAN name length")?);
             let name = String::from_utf8_lossy(r.take(usize::from(length), "VLAN name")?);
-            about.note("VLAN name", "lldp.vlan", format!("{id} {name}"));
+            about.note("VLAN name", "lldp.vlan", [&decimal(id.into()), " ", &name].concat());
         }
         4 => {
             let length = r.u8("protocol identity length")?;
             let identity = r.take(usize::from(length), "protocol identity")?;
             about.note("protocol identity", "lldp.protocol", protocol(identity));
         }
-        6 => about.note("management VID", "lldp.management_vlan", r.u16("management VID")?.to_string()),
+        6 => about.note("management VID", "lldp.management_vlan", decimal(r.u16("management VID")?.into())),
         7 => aggregation(r, about)?,
         _ => {}
     }
@@ -58,7 +58,7 @@ fn aggregation(mut r: Reader<'_>, about: &mut About<'_, '_>) -> Result<(), Malfo
     let (status, port) = (r.u8("aggregation status")?, r.u32("aggregated port ID")?);
     let is_aggregated = status & 2 != 0;
     if is_aggregated {
-        about.note("link aggregation", "lldp.aggregation", format!("aggregated, port {port}"));
+        about.note("link aggregation", "lldp.aggregation", ["aggregated, port ", &decimal(port)].concat());
     }
     Ok(())
 }
@@ -72,12 +72,15 @@ pub(super) fn dot3(subtype: u8, mut r: Reader<'_>, about: &mut About<'_, '_>) ->
             let mau = r.u16("operational MAU type")?;
             let negotiation = if status & 2 != 0 { "auto-negotiated" } else { "fixed" };
             let name = MAU_TYPES.iter().find(|(number, _)| *number == mau);
-            let name = name.map_or_else(|| format!("MAU type {mau}"), |(_, name)| (*name).to_owned());
-            about.note("MAC/PHY", "lldp.phy", format!("{name}, {negotiation}"));
+            let text = match name {
+                Some((_, name)) => [*name, ", ", negotiation].concat(),
+                None => ["MAU type ", &decimal(mau.into()), ", ", negotiation].concat(),
+            };
+            about.note("MAC/PHY", "lldp.phy", text);
         }
         2 => about.note("power via MDI", "lldp.power", power(r)?),
         3 => aggregation(r, about)?,
-        4 => about.note("maximum frame size", "lldp.max_frame", r.u16("maximum frame size")?.to_string()),
+        4 => about.note("maximum frame size", "lldp.max_frame", decimal(r.u16("maximum frame size")?.into())),
         5 => {
             let (transmit, receive) = (r.u16("transmit wake time")?, r.u16("receive wake time")?);
             let text = format!("wake {transmit} µs out, {receive} µs in");
@@ -118,7 +121,7 @@ const MAU_TYPES: [(u16, &str); 24] = [
 
 /// Watts from tenths.
 pub(super) fn watts(tenths: u16) -> String {
-    format!("{}.{} W", tenths / 10, tenths % 10)
+    [&decimal(u32::from(tenths / 10)), ".", &decimal(u32::from(tenths % 10)), " W"].concat()
 }
 
 /// Priority of a powered device, in the low bits here and in TIA-1057 §10.2.5.

@@ -4,7 +4,7 @@ use super::ieee::{priority, watts};
 use super::wire::Tlv;
 use crate::Malformed;
 use crate::about::About;
-use crate::wire::{Reader, civic_address, coordinates, names_of_bits};
+use crate::wire::{Reader, civic_address, coordinates, decimal, names_of_bits};
 use model::{Attribute, Confidence, DeviceClass};
 
 /// Device types of the capabilities TLV (§10.2.2).
@@ -104,13 +104,15 @@ fn policy(mut r: Reader<'_>, about: &mut About<'_, '_>) -> Result<(), Malformed>
     let name = APPLICATIONS.get(usize::from(application)).unwrap_or(&"reserved");
     let place = match (is_unknown, is_tagged) {
         (true, _) => "unknown".to_owned(),
-        (false, true) => format!("VLAN {vlan}, priority {level}, DSCP {dscp}"),
-        (false, false) => format!("untagged, DSCP {dscp}"),
+        (false, true) => {
+            ["VLAN ", &decimal(vlan), ", priority ", &decimal(level), ", DSCP ", &decimal(dscp)].concat()
+        }
+        (false, false) => ["untagged, DSCP ", &decimal(dscp)].concat(),
     };
-    about.note(field, "lldp.policy", format!("{name}: {place}"));
+    about.note(field, "lldp.policy", [*name, ": ", &place].concat());
     // 0 only gives a priority, 4095 is reserved.
     if application == 1 && !is_unknown && is_tagged && matches!(vlan, 1..=4094) {
-        about.note(field, "lldp.voice_vlan", vlan.to_string());
+        about.note(field, "lldp.voice_vlan", decimal(vlan));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::wire::{Identifier, Tlv, kind};
 use super::{ieee, med};
 use crate::about::{self, About};
-use crate::wire::{Reader, address_of_family, names_of_bits, system_description};
+use crate::wire::{Reader, address_of_family, decimal, ip, names_of_bits, pairs, system_description};
 use crate::{Malformed, Pdu, Sink};
 use model::{Attribute, Confidence, DeviceClass, Fact, Mac, Subject};
 
@@ -89,7 +89,7 @@ fn basic(
             let id = Identifier::chassis(r)?;
             // A device's MAC is the subject itself.
             if chassis.is_none() {
-                about.note("chassis ID", "lldp.chassis", id.to_string());
+                about.note("chassis ID", "lldp.chassis", id.text());
             }
             if let Identifier::Network(ip) = id {
                 about.holds("chassis ID", ip);
@@ -97,7 +97,7 @@ fn basic(
         }
         kind::PORT_ID => {
             let id = Identifier::port(r)?;
-            about.note("port ID", "lldp.port", id.to_string());
+            about.note("port ID", "lldp.port", id.text());
             if let Identifier::Network(ip) = id {
                 about.holds("port ID", ip);
             }
@@ -135,21 +135,21 @@ fn management_address(mut r: Reader<'_>, about: &mut About<'_, '_>) -> Result<()
     let length = r.u8("management address length")?;
     let mut address = r.sub(usize::from(length), "management address")?;
     let family = address.u8("management address family")?;
-    let ip = address_of_family(family, address.rest());
-    if let Some(ip) = ip {
+    let found = address_of_family(family, address.rest());
+    if let Some(ip) = found {
         about.holds(field, ip);
     }
     let numbering = r.u8("interface numbering subtype")?;
     let number = r.u32("interface number")?;
     let interface = match numbering {
-        2 => format!(" (ifIndex {number})"),
-        3 => format!(" (port {number})"),
+        2 => [" (ifIndex ", &decimal(number), ")"].concat(),
+        3 => [" (port ", &decimal(number), ")"].concat(),
         _ => String::new(),
     };
     // Family 6: an IEEE 802 address, where a device has no other.
-    let mac = <[u8; 6]>::try_from(address.rest()).ok().filter(|_| family == 6).map(Mac);
-    if let Some(text) = ip.map(|ip| ip.to_string()).or_else(|| mac.map(|mac| mac.to_string())) {
-        about.note(field, "lldp.management_address", format!("{text}{interface}"));
+    let mac = <[u8; 6]>::try_from(address.rest()).ok().filter(|_| family == 6);
+    if let Some(text) = found.map(ip).or_else(|| mac.map(|mac| pairs(&mac))) {
+        about.note(field, "lldp.management_address", text + &interface);
     }
     Ok(())
 }

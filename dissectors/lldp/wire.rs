@@ -1,9 +1,8 @@
 //! Bytes to TLVs (IEEE 802.1AB-2016 §8.4: seven bits of type, nine of length), and the two identifiers every frame has.
 
 use crate::Malformed;
-use crate::wire::{Reader, address_of_family, hex, words};
+use crate::wire::{Reader, address_of_family, hex, ip, pairs, words};
 use model::Mac;
-use std::fmt;
 use std::net::IpAddr;
 
 /// TLV types (table 8-1).
@@ -127,19 +126,17 @@ impl<'a> Identifier<'a> {
         };
         Ok(found.unwrap_or(Self::Other(kind, raw)))
     }
-}
 
-/// The identifier and its kind: `Gi1/0/7 (interface name)`.
-impl fmt::Display for Identifier<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mac(mac) => write!(f, "{mac} ({MAC_ADDRESS})"),
-            Self::Network(ip) => write!(f, "{ip} ({NETWORK_ADDRESS})"),
-            Self::Other(kind, raw) => match words(raw) {
-                Some(words) => write!(f, "{} ({kind})", words.trim()),
-                None => write!(f, "{} ({kind})", hex(raw)),
-            },
-        }
+    /// The identifier and its kind: `Gi1/0/7 (interface name)`.
+    pub(super) fn text(&self) -> String {
+        let (id, kind) = match self {
+            Self::Mac(mac) => (pairs(&mac.0), MAC_ADDRESS),
+            Self::Network(address) => (ip(*address), NETWORK_ADDRESS),
+            Self::Other(kind, raw) => {
+                (words(raw).map_or_else(|| hex(raw), |words| words.trim().to_owned()), *kind)
+            }
+        };
+        [&id, " (", kind, ")"].concat()
     }
 }
 
@@ -173,7 +170,7 @@ mod tests {
 
     #[test]
     fn every_chassis_and_port_id_subtype() {
-        let text = |id: Result<Identifier<'_>, Malformed>| id.unwrap().to_string();
+        let text = |id: Result<Identifier<'_>, Malformed>| id.unwrap().text();
         let mac = [0, 0x1b, 0x2c, 0, 0, 1];
         for (subtype, value, chassis, port) in [
             (1, &b"Linecard 2"[..], "Linecard 2 (chassis component)", "Linecard 2 (interface alias)"),

@@ -1,10 +1,12 @@
 //! Encodings that several protocols share. No dissector uses another; they meet here.
 
+mod digits;
 mod hash;
 mod location;
 mod scan;
 mod software;
 
+pub use digits::{decimal, decimals, hex, ip, ipv4, pairs};
 pub use hash::Hash;
 pub use location::{Civic, address_of_family, civic_address, coordinates};
 pub use scan::{Places, control, first_of};
@@ -102,15 +104,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// `bytes` as lower-case hexadecimal, for identifiers that have no better form. At most the first 64 bytes.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().take(64).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// A DNS name in wire form (RFC 1035 §3.1) as text, labels joined by dots. Compression is not followed: the encodings
 /// that use this have none.
 pub fn dns_name(bytes: &[u8]) -> String {
@@ -145,9 +138,16 @@ pub fn words(bytes: &[u8]) -> Option<&str> {
 
 /// The names of the bits that are set, lowest first, as a list.
 pub fn names_of_bits(bits: u32, names: &[&str]) -> String {
-    let set =
-        names.iter().enumerate().filter(|(bit, _)| bits.checked_shr(*bit as u32).is_some_and(|b| b & 1 != 0));
-    set.map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
+    let mut list = String::new();
+    for (name, bit) in names.iter().zip(0..u32::BITS) {
+        if bits >> bit & 1 != 0 {
+            if !list.is_empty() {
+                list.push_str(", ");
+            }
+            list.push_str(name);
+        }
+    }
+    list
 }
 
 /// The contents of a BER object identifier (X.690 §8.19), dotted. `None` when it is cut, an arc exceeds 32 bits, or there
@@ -167,8 +167,7 @@ pub fn object_identifier(bytes: &[u8]) -> Option<String> {
         }
     }
     let ended = bytes.last().is_some_and(|byte| byte & 0x80 == 0);
-    let arcs: Vec<_> = arcs.iter().map(u32::to_string).collect();
-    (ended && arcs.len() <= 128).then(|| arcs.join("."))
+    (ended && arcs.len() <= 128).then(|| decimals(arcs, "."))
 }
 
 #[cfg(test)]
