@@ -44,6 +44,18 @@ pub static DISSECTOR: Dissector = Dissector {
 /// A frame start and a header, a header alone (some senders do not frame), or, in a stream picked up in the middle, a frame
 /// start and header further on.
 fn probe(bytes: &[u8]) -> Probe {
+    match bytes {
+        [mllp::START | b'M' | b'F' | b'B', ..] | [] => beginning(bytes),
+        _ => further_on(bytes),
+    }
+}
+
+fn further_on(bytes: &[u8]) -> Probe {
+    let is_header = |at| bytes.get(at..).is_some_and(|rest| rest.starts_with(b"\x0bMSH"));
+    if memchr::memchr_iter(mllp::START, bytes).any(is_header) { Probe::Yes } else { Probe::No }
+}
+
+fn beginning(bytes: &[u8]) -> Probe {
     let (framed, head) = match bytes {
         [mllp::START, head @ ..] => (true, head),
         head => (false, head),
@@ -60,7 +72,7 @@ fn probe(bytes: &[u8]) -> Probe {
     {
         return Probe::More;
     }
-    if memchr::memmem::find(bytes, b"\x0bMSH").is_some() { Probe::Yes } else { Probe::No }
+    further_on(bytes)
 }
 
 #[cfg(test)]
