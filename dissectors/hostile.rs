@@ -1,22 +1,24 @@
 //! The hostile tests every dissector must pass, and a small driver that feeds a session as the flow stage does.
 //!
-//! Each check has a control in the tests below: a dissector that breaks the rule, which the check must catch.
+//! Each check has a control in the tests below: a dissector that breaks the rule, which the check must catch. The fuzz
+//! targets use the driver and the checks of single inputs, so they are there with the feature `hostile` as well.
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::arithmetic_side_effects)]
 
 use crate::{Dissector, MAX_UNCONSUMED, Malformed, Parse, Pdu, Progress, Session, Sink};
 use model::{IpProto, Mac, Observation, Side, Timestamp, Vlan};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// What one side says, in turn.
-pub(crate) type Turns<'a> = &'a [(Side, &'a [u8])];
+pub type Turns<'a> = &'a [(Side, &'a [u8])];
 
 /// The client of every test conversation.
-pub(crate) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 20, 4, 17));
+pub const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 20, 4, 17));
 /// The server.
-pub(crate) const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 20, 2, 9));
+pub const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 20, 2, 9));
 
 /// A PDU as the flow stage would hand it over: `Side::Low` is the server, 10.20.2.9:104; `Side::High` the client,
 /// 10.20.4.17:40000. Frame number and time count up in milliseconds.
-pub(crate) fn pdu(n: u64, side: Side, proto: IpProto, bytes: &[u8]) -> Pdu<'_> {
+pub fn pdu(n: u64, side: Side, proto: IpProto, bytes: &[u8]) -> Pdu<'_> {
     let (client, server) = ((CLIENT, 40_000), (SERVER, 104));
     let (src, dst) = if side == Side::High { (client, server) } else { (server, client) };
     let last = |side: Side| Mac([0x00, 0x11, 0x22, 0x33, 0x44, 0x50 + side.index() as u8]);
@@ -38,7 +40,7 @@ pub(crate) fn pdu(n: u64, side: Side, proto: IpProto, bytes: &[u8]) -> Pdu<'_> {
 }
 
 /// One datagram's facts, and how it ended.
-pub(crate) fn datagram(d: &Dissector, pdu: &Pdu<'_>) -> (Vec<Observation>, Result<(), Malformed>) {
+pub fn datagram(d: &Dissector, pdu: &Pdu<'_>) -> (Vec<Observation>, Result<(), Malformed>) {
     let Parse::Datagram(parse) = d.parse else { panic!("{} reads streams", d.name) };
     let mut out = Vec::new();
     let end = parse(pdu, &mut Sink::new(&mut out, d.name, pdu.no, pdu.ts));
@@ -46,23 +48,26 @@ pub(crate) fn datagram(d: &Dissector, pdu: &Pdu<'_>) -> (Vec<Observation>, Resul
 }
 
 /// Observations as lines, with numbers left out that depend on how the bytes were cut: what goldens compare.
-pub(crate) fn lines(out: &[Observation]) -> Vec<String> {
+pub fn lines(out: &[Observation]) -> Vec<String> {
     out.iter().map(|o| o.to_string().split(" after ").next().unwrap_or_default().to_owned()).collect()
 }
 
 /// Feeds a session as the flow stage does: what is not consumed is shown again, what is consumed ahead is stepped over.
-pub(crate) struct Driver {
+pub struct Driver {
     session: Box<dyn Session>,
     name: &'static str,
     waiting: [Vec<u8>; 2],
     ahead: [u64; 2],
     n: u64,
-    pub(crate) done: bool,
-    pub(crate) out: Vec<Observation>,
+    /// Whether the session wants no more.
+    pub done: bool,
+    /// What it said so far.
+    pub out: Vec<Observation>,
 }
 
 impl Driver {
-    pub(crate) fn new(d: &Dissector) -> Self {
+    /// A connection of which nothing was seen yet.
+    pub fn new(d: &Dissector) -> Self {
         let Parse::Stream(open) = d.parse else { panic!("{} reads datagrams", d.name) };
         Self {
             session: open(),
@@ -75,7 +80,8 @@ impl Driver {
         }
     }
 
-    pub(crate) fn data(&mut self, side: Side, mut bytes: &[u8]) {
+    /// The next bytes of one side.
+    pub fn data(&mut self, side: Side, mut bytes: &[u8]) {
         self.n += 1;
         let i = side.index();
         let skip = self.ahead[i].min(bytes.len() as u64);
@@ -102,7 +108,8 @@ impl Driver {
         }
     }
 
-    pub(crate) fn gap(&mut self, side: Side, lost: u64) {
+    /// The next bytes of one side were lost: how many, 0 when unknown.
+    pub fn gap(&mut self, side: Side, lost: u64) {
         let i = side.index();
         let skip = self.ahead[i].min(lost);
         self.ahead[i] -= skip;
@@ -113,7 +120,8 @@ impl Driver {
         }
     }
 
-    pub(crate) fn close(mut self) -> Vec<Observation> {
+    /// The end of the connection, and all that it taught.
+    pub fn close(mut self) -> Vec<Observation> {
         for side in [Side::Low, Side::High] {
             if !self.done {
                 self.n += 1;
@@ -127,7 +135,7 @@ impl Driver {
 }
 
 /// The facts of a whole conversation, each turn in pieces of at most `piece` bytes.
-pub(crate) fn conversation(d: &Dissector, turns: Turns<'_>, piece: usize) -> Vec<Observation> {
+pub fn conversation(d: &Dissector, turns: Turns<'_>, piece: usize) -> Vec<Observation> {
     let mut driver = Driver::new(d);
     for (side, bytes) in turns {
         bytes.chunks(piece.max(1)).for_each(|part| driver.data(*side, part));
@@ -136,10 +144,11 @@ pub(crate) fn conversation(d: &Dissector, turns: Turns<'_>, piece: usize) -> Vec
 }
 
 /// Numbers that look random and are the same in every run (xorshift64*).
-pub(crate) struct Dice(pub(crate) u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    pub(crate) fn roll(&mut self, below: usize) -> usize {
+    /// A number below the one given.
+    pub fn roll(&mut self, below: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -147,7 +156,7 @@ impl Dice {
     }
 
     /// A copy of `bytes` with one to eight bytes changed, dropped or doubled.
-    pub(crate) fn mutate(&mut self, bytes: &[u8]) -> Vec<u8> {
+    pub fn mutate(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut out = bytes.to_vec();
         for _ in 0..1 + self.roll(8) {
             let at = self.roll(out.len());
@@ -172,7 +181,7 @@ const MAX_FACTS: usize = 4_096;
 
 /// Every prefix, every byte flipped three ways, and two thousand mutations of each datagram: no panic, bounded facts, no
 /// canary in what came unchanged. Run on every dissector that reads datagrams.
-pub(crate) fn datagrams_are_total(d: &Dissector, proto: IpProto, samples: &[&[u8]]) {
+pub fn datagrams_are_total(d: &Dissector, proto: IpProto, samples: &[&[u8]]) {
     let check = |bytes: &[u8], same: bool| {
         let (out, end) = datagram(d, &pdu(1, Side::High, proto, bytes));
         if same {
@@ -200,7 +209,7 @@ pub(crate) fn datagrams_are_total(d: &Dissector, proto: IpProto, samples: &[&[u8
 
 /// Every prefix, byte flips, mutations and a hole at every place of a conversation: no panic, bounded facts, no canary in
 /// what came unchanged; and cut at every boundary it teaches the same facts as whole.
-pub(crate) fn streams_are_total(d: &Dissector, turns: Turns<'_>) {
+pub fn streams_are_total(d: &Dissector, turns: Turns<'_>) {
     let whole = conversation(d, turns, usize::MAX);
     clean(&whole);
     let whole = lines(&whole);
@@ -263,13 +272,26 @@ pub(crate) fn streams_are_total(d: &Dissector, turns: Turns<'_>) {
 
 /// What must hold of any observations whatever. (Changed bytes may move a patient value into a field that is kept: a
 /// lost separator does that. So canaries are only searched for where the bytes that arrived are as they were sent.)
-pub(crate) fn sane(out: &[Observation]) {
+pub fn sane(out: &[Observation]) {
     assert!(out.len() <= MAX_FACTS, "{} facts from one sample", out.len());
     let _ = lines(out);
 }
 
+/// What must hold of observations from `fed` bytes of any kind: neither their number nor what they say outgrows the bytes,
+/// and nothing they say moves a terminal's cursor.
+pub fn in_proportion(out: &[Observation], fed: usize) {
+    assert!(out.len() <= 64 + fed * 2, "{} facts from {fed} bytes", out.len());
+    let mut said = 0;
+    for o in out {
+        let line = o.to_string();
+        assert!(!line.contains(char::is_control), "a control character came through: {line:?}");
+        said += line.len();
+    }
+    assert!(said <= 16_384 + fed * 128, "{said} bytes said of {fed}");
+}
+
 /// What must hold of observations from unchanged bytes, however cut or holed.
-pub(crate) fn clean(out: &[Observation]) {
+pub fn clean(out: &[Observation]) {
     sane(out);
     for o in out {
         let line = o.to_string();
@@ -352,6 +374,24 @@ mod tests {
     fn careless(pdu: &Pdu<'_>, sink: &mut Sink<'_>) -> Result<(), Malformed> {
         tell(pdu, sink, &pdu.bytes[..4]);
         Ok(())
+    }
+
+    #[test]
+    fn facts_out_of_proportion_are_caught() {
+        let fact = |text: &str| Observation {
+            no: 1,
+            ts: Timestamp(0),
+            by: "lines",
+            field: "line",
+            subject: model::Subject::Ip(Vlan::NONE, CLIENT),
+            confidence: Confidence::STATED,
+            fact: Fact::Is { attribute: Attribute::HOSTNAME, value: Text::from_str_lossy(text).unwrap() },
+        };
+        let caught = |out: &[Observation], fed| catch_unwind(|| in_proportion(out, fed)).is_err();
+        let (few, many) = (vec![fact("pump"); 90], vec![fact(&"x".repeat(200)); 90]);
+        assert!(!caught(&few, 100) && caught(&few, 10) && caught(&many, 20) && !caught(&many, 200));
+        let hidden = Observation { field: "a\u{1b}b", ..fact("pump") };
+        assert!(caught(&[hidden], 100));
     }
 
     #[test]

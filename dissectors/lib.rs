@@ -26,8 +26,8 @@ pub mod cdp;
 pub mod dhcp;
 pub mod dicom;
 pub mod hl7;
-#[cfg(test)]
-mod hostile;
+#[cfg(any(test, feature = "hostile"))]
+pub mod hostile;
 pub mod lldp;
 pub mod wire;
 
