@@ -53,6 +53,13 @@ impl Separators {
         let (escape, subcomponent) = (self.escape.unwrap_or(0), self.subcomponent.unwrap_or(0));
         u64::from_le_bytes([self.field, self.component, self.repetition, escape, subcomponent, 0, 0, 0])
     }
+
+    /// As [`Separators::read`], where more bytes may follow: `None` as long as those decide.
+    pub(super) fn begin(after_name: &[u8]) -> Option<Option<Self>> {
+        let head = after_name.get(..7).unwrap_or(after_name);
+        let (field, rest) = head.split_first()?;
+        (head.len() == 7 || rest.contains(field)).then(|| Self::read(head))
+    }
 }
 
 /// One segment. Nothing of it is split before it is asked for: most segments are asked for a field or two.

@@ -15,16 +15,25 @@ pub(super) const NAK: u8 = 0x15;
 /// Longest segment read. A longer one carries a document; it is stepped over to its end.
 const MAX_SEGMENT: usize = 32 * 1024;
 
+/// What headers begin with.
+const HEADERS: [&[u8]; 3] = [b"MSH", b"FHS", b"BHS"];
+
 /// Where one direction stands.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 enum Place {
-    /// Between messages, or lost after a hole: the next header is looked for.
-    #[default]
-    Between,
+    /// Between messages, or lost after a hole: the next header is looked for. Whether at the beginning of a line, where one
+    /// without a frame may stand; that a TCP segment begins there says nothing.
+    Between { fresh: bool },
     /// At the beginning of a segment.
     Inside(Separators),
     /// In a segment that is stepped over.
     Over(Separators),
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::Between { fresh: true }
+    }
 }
 
 /// One connection.
@@ -49,7 +58,7 @@ impl Session for Connection {
     }
 
     fn gap(&mut self, side: Side, _lost: u64) {
-        *self.place(side) = Place::Between;
+        *self.place(side) = Place::default();
         self.conversation.broken(side);
     }
 
@@ -82,28 +91,28 @@ impl Connection {
     fn step(&mut self, rest: &[u8], pdu: &Pdu<'_>, sink: &mut Sink<'_>) -> Option<usize> {
         let place = *self.place(pdu.side);
         match place {
-            Place::Between => self.between(rest, pdu, sink),
+            Place::Between { fresh } => self.between(fresh, rest, pdu, sink),
             Place::Inside(_) if rest.first() == Some(&START) => {
                 // The next message, although this one had no trailer.
                 self.conversation.message_ended(pdu, sink);
-                *self.place(pdu.side) = Place::Between;
+                *self.place(pdu.side) = Place::default();
                 Some(0)
             }
             Place::Inside(separators) => match end_of_segment(rest) {
-                Some(end) => {
+                Some(end) if end <= MAX_SEGMENT => {
                     let segment = rest.get(..end)?;
                     self.segment(separators, segment, pdu, sink);
                     if rest.get(end) == Some(&END) {
                         self.conversation.message_ended(pdu, sink);
-                        *self.place(pdu.side) = Place::Between;
+                        *self.place(pdu.side) = Place::default();
                     }
                     end.checked_add(1)
                 }
-                None if rest.len() > MAX_SEGMENT => {
+                None if rest.len() <= MAX_SEGMENT => None,
+                _ => {
                     *self.place(pdu.side) = Place::Over(separators);
-                    Some(rest.len())
+                    Some(0)
                 }
-                None => None,
             },
             Place::Over(separators) => match memchr::memchr3(b'\r', b'\n', END, rest) {
                 Some(end) => {
@@ -117,60 +126,56 @@ impl Connection {
     }
 
     /// Looks for the next header: framed, or alone at the beginning of a line.
-    fn between(&mut self, rest: &[u8], pdu: &Pdu<'_>, sink: &mut Sink<'_>) -> Option<usize> {
+    fn between(&mut self, fresh: bool, rest: &[u8], pdu: &Pdu<'_>, sink: &mut Sink<'_>) -> Option<usize> {
+        let header =
+            |bytes: &[u8]| HEADERS.iter().find(|name| bytes.starts_with(name)).map(|name| name.len());
         match rest {
             [START, answer @ (ACK | NAK), END, ..] => {
                 self.conversation.commit(*answer == ACK, pdu, sink);
                 return Some(3);
             }
             [START, next @ ..] => {
-                // As much as a header's separators take, to know it from noise.
-                let header = [&b"MSH"[..], b"FHS", b"BHS"].iter().find_map(|name| next.strip_prefix(*name));
-                match header {
-                    Some(after) if after.len() < 6 => return None,
-                    Some(after) => {
-                        if let Some(separators) = self.separators(after.get(..7).unwrap_or(after)) {
-                            *self.place(pdu.side) = Place::Inside(separators);
-                        }
-                        return Some(1);
+                if let Some(length) = header(next) {
+                    if let Some(separators) = self.separators(next.get(length..)?)? {
+                        *self.place(pdu.side) = Place::Inside(separators);
                     }
-                    None if next.len() < 3 => return None,
-                    None => return Some(1),
+                } else if next.len() < 3 {
+                    return None;
                 }
+                return Some(1);
             }
-            [b'M' | b'F' | b'B', ..] => {
-                let Some(after) = rest.get(3..9) else {
-                    let may_be = |name: &[u8]| rest.starts_with(name) || name.starts_with(rest);
-                    return if [&b"MSH"[..], b"FHS", b"BHS"].into_iter().any(may_be) {
-                        None
-                    } else {
-                        Some(1)
-                    };
-                };
-                if [&b"MSH"[..], b"FHS", b"BHS"].into_iter().any(|name| rest.starts_with(name))
-                    && let Some(separators) = self.separators(rest.get(3..10).unwrap_or(after))
-                {
-                    *self.place(pdu.side) = Place::Inside(separators);
-                    return Some(0);
+            [b'M' | b'F' | b'B', ..] if fresh => {
+                if let Some(length) = header(rest) {
+                    if let Some(separators) = self.separators(rest.get(length..)?)? {
+                        *self.place(pdu.side) = Place::Inside(separators);
+                        return Some(0);
+                    }
+                } else if HEADERS.iter().any(|name| name.starts_with(rest)) {
+                    return None;
                 }
             }
             _ => {}
         }
         // To the next place where a message may begin: a frame start, or the beginning of a line.
-        let after = rest.get(1..)?;
-        let line = |byte: u8| matches!(byte, b'\r' | b'\n');
-        if rest.first().is_some_and(|byte| line(*byte) || *byte == END) {
+        let line = |byte: &u8| matches!(*byte, b'\r' | b'\n' | END);
+        let at_end = rest.first().is_some_and(line);
+        *self.place(pdu.side) = Place::Between { fresh: at_end };
+        if at_end {
             return Some(1);
         }
-        let next = memchr::memchr3(START, b'\r', b'\n', after).map_or(after.len(), |at| at);
-        next.checked_add(1)
+        let after = rest.get(1..)?;
+        let next = after.iter().position(|byte| line(byte) || *byte == START);
+        next.unwrap_or(after.len()).checked_add(1)
     }
 
-    fn separators(&mut self, after_name: &[u8]) -> Option<Separators> {
-        if !self.separators.is_some_and(|known| known.are(after_name)) {
-            self.separators = Some(Separators::read(after_name)?);
+    /// The separators of a header, mostly those of the one before. `None` as long as the bytes to come decide.
+    fn separators(&mut self, after_name: &[u8]) -> Option<Option<Separators>> {
+        if let Some(known) = self.separators.filter(|known| known.are(after_name)) {
+            return Some(Some(known));
         }
-        self.separators
+        let read = Separators::begin(after_name)?;
+        self.separators = read.or(self.separators);
+        Some(read)
     }
 
     fn segment(&mut self, separators: Separators, raw: &[u8], pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
@@ -181,7 +186,8 @@ impl Connection {
             _ => return self.conversation.segment(separators, raw, pdu, sink),
         };
         // Each header has separators of its own.
-        let own = raw.get(3..).and_then(|after| self.separators(after)).unwrap_or(separators);
+        let after = raw.get(3..).unwrap_or_default();
+        let own = self.separators(after).unwrap_or_else(|| Separators::read(after)).unwrap_or(separators);
         *self.place(pdu.side) = Place::Inside(own);
         self.conversation.message_ended(pdu, sink);
         self.conversation.header(kind, own, raw, pdu, sink);

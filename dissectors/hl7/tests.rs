@@ -195,6 +195,31 @@ fn a_hole_is_never_bridged() {
     has(&lines(&out), "hl7 10.20.4.17@20 [MSH-3] hl7.application = \"AFTER\" (80%)");
 }
 
+/// Found by the fuzz target `hl7`: what the end of a segment happened to cut off was taken for the beginning of a line, and
+/// separators were judged before all of them had come.
+#[test]
+fn where_a_segment_ends_is_no_beginning() {
+    let header = "MSH|^~\\&|A|F|B|G|||ADT^A08|1|P|2.3\r";
+    let long = format!("MSH|^~\\&|A|F\rSFT|{}|7|Prod\r", "V".repeat(40_000));
+    for (bytes, found) in [
+        (format!(" {header}"), false),
+        (format!("M{header}"), false),
+        (format!("\x0bMSX {header}"), false),
+        (header.replace("\\&", "\\&#!"), false),
+        (format!("noise\r{header}"), true),
+        (format!("noise\x1c{header}"), true),
+        (format!("noise\x0b{header}"), true),
+        (long, true),
+    ] {
+        let whole = conversation(&DISSECTOR, &[(Client, bytes.as_bytes())], usize::MAX);
+        assert_eq!(!whole.is_empty(), found, "{}", &bytes[..20]);
+        for piece in [1, 2, 3, 5, 7, 1_460] {
+            let cut = conversation(&DISSECTOR, &[(Client, bytes.as_bytes())], piece);
+            assert_eq!(lines(&cut), lines(&whole), "{} in pieces of {piece}", &bytes[..20]);
+        }
+    }
+}
+
 #[test]
 fn content_decides() {
     let mut middle = b"OBX|5|NM|8480-6^Systolic^LN||CANARY\r\x1c\r\x0bMSH|^~\\&|A".to_vec();
