@@ -186,6 +186,8 @@ impl Dataset {
             self.inflated = self.inflated.saturating_add(made);
             bytes = bytes.get(used..).unwrap_or_default();
             match status {
+                // What came out before has ended the reading, whatever is wrong with what follows.
+                _ if self.done => {}
                 Ok(Status::Ok)
                     if self.inflated < MAX_INFLATED
                         && (made > 0 || !bytes.is_empty())

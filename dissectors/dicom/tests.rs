@@ -404,6 +404,17 @@ fn content_decides() {
     }
 }
 
+/// Found by the fuzz target `dicom`: what was wrong behind the end of the reading replaced what had ended it.
+#[test]
+fn the_first_fault_of_a_deflated_data_set_counts() {
+    let bytes = [0x2a, 0xdf, 0x4b, 0x00, 0x00, 0x00, 0x7b, 0x47, 0x70, 0x0a, 0x00];
+    let (mut whole, mut cut) = (Dataset::new(Encoding::Deflated), Dataset::new(Encoding::Deflated));
+    whole.feed(&bytes);
+    bytes.iter().for_each(|byte| cut.feed(&[*byte]));
+    assert_eq!(whole.fault(), Some("DICOM data set not in its transfer syntax"));
+    assert_eq!(cut.fault(), whole.fault());
+}
+
 #[test]
 fn chance_is_not_taken_for_dicom() {
     let mut dice = Dice(0xd1c0);
