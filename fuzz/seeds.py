@@ -123,11 +123,14 @@ def as_script(turns, connection):
     """A connection from its handshake to its end, for the reassembly target."""
     def step(first, flags, payload=b"", seq=0, later=0):
         return (struct.pack("<BBhh", connection | first << 2 | later << 5, flags, seq, 0), payload)
-    talk = [step(first, ACK | PSH, payload) for first, payload in clipped(turns, 2_500)]
+    talk = [step(first, ACK | PSH, payload) for first, payload in clipped(turns, 700)]
     opening = [step(1, SYN), step(0, SYN | ACK), step(1, ACK)]
     ending = [step(1, FIN | ACK), step(0, FIN | ACK)]
     yield opening + talk + ending
     yield talk
+    # One side goes on far from where it stood.
+    far = struct.pack("<BBHH", connection | 1 << 2 | 1 << 3, ACK, 0x1000, 0)
+    yield opening + talk + [(far, talk[0][1])] + talk[1:]
     if len(talk) > 1:
         # The second segment is lost, then the first one comes again and reaches into it.
         yield opening + talk[:1] + [(control[:2] + struct.pack("<hh", 40, 0), p) for control, p in talk[2:]] + ending
