@@ -174,26 +174,28 @@ def wrapped(frame):
     yield outer(47, b"\x20\x00\x65\x58\0\0\7\0" + frame)
     yield outer(17, udp(4_789, b"\x08\0\0\0\0\0\7\0" + frame))
     yield outer(17, udp(6_081, b"\x01\0\x65\x58\0\0\7\0\0\0\0\0" + frame))
-    yield outer(17, udp(5_247, b"\x00\x20\x03\x20\0\0\0\0" + b"\x08\x01\0\0" + macs + macs[:6] + b"\0\0\xaa\xaa\3\0\0\0" + kind
-                         + packet))
+    snap = b"\xaa\xaa\3\0\0\0" + kind + packet
+    yield outer(17, udp(5_247, b"\x00\x20\x03\x20\0\0\0\0" + b"\x08\x01\0\0" + macs + macs[:6] + b"\0\0" + snap))
     yield outer(97, b"\x30\x00" + frame)
     yield outer(41 if six else 4, packet)
     yield outer(137, b"\x00\x06\x41\x40" + packet)
     yield ETHERNET, macs + b"\x88\x47" + b"\x00\x06\x40\x40" + b"\x00\x07\x41\x40" + packet
     yield ETHERNET, macs + b"\x88\x47" + b"\x00\x07\x41\x40" + bytes(4) + frame
-    yield ETHERNET, macs + b"\x88\x64" + struct.pack(">BBHH", 0x11, 0, 9, len(packet) + 2) + b"\x00\x57\x00\x21"[2 - 2 * six:][:2] + packet
+    ppp = (b"\0\x57" if six else b"\0\x21") + packet
+    yield ETHERNET, macs + b"\x88\x64" + struct.pack(">BBHH", 0x11, 0, 9, len(ppp)) + ppp
     yield ETHERNET, macs + b"\x89\x26" + b"\x00\x01\x00\x02" + kind + packet
     yield ETHERNET, macs + b"\x88\xe7" + b"\x00\x00\x00\x07" + frame
-    yield ETHERNET, macs + b"\x86\xdd" + internet6(0, b"\x2b\0\1\4\0\0\0\0" + b"\x3c\0\0\0\0\0\0\0" + b"\x29\0\1\4\0\0\0\0"
-                                                   if six else b"\x3c\0\1\4\0\0\0\0" + b"\x04\0\1\4\0\0\0\0" + packet)
-    yield ETHERNET, macs + b"\x86\xdd" + internet6(51, b"\x2c\4" + bytes(22) + b"\x04\0\0\0\0\0\0\7" + packet)
+    last = b"\x29" if six else b"\x04"
+    extensions = b"\x2b\0\1\4\0\0\0\0" + b"\x3c\0\0\0\0\0\0\0" + last + b"\0\1\4\0\0\0\0"
+    yield ETHERNET, macs + b"\x86\xdd" + internet6(0, extensions + packet)
+    yield ETHERNET, macs + b"\x86\xdd" + internet6(51, b"\x2c\4" + bytes(22) + last + b"\0\0\0\0\0\0\7" + packet)
     yield NULL, b"\x02\0\0\0" + packet
     yield LOOP, b"\0\0\0\x02" + packet
     for link in (RAW, IPV6 if six else IPV4):
         yield link, packet
     yield SLL, b"\0\0\0\1\0\6" + macs[6:] + b"\0\0" + kind + packet
     yield SLL2, kind + b"\0\0\0\0\0\1\0\1\0\6" + macs[6:] + b"\0\0" + packet
-    air = b"\x88\x02\0\0" + macs + macs[:6] + b"\0\0\0\0" + b"\xaa\xaa\3\0\0\0" + kind + packet
+    air = b"\x88\x02\0\0" + macs + macs[:6] + b"\0\0\0\0" + snap
     yield WLAN, air
     yield RADIOTAP, b"\0\0\x08\0\0\0\0\0" + air
 
@@ -274,7 +276,8 @@ def main():
         name = path.parts[-3]
         if name in ("dicom", "hl7"):
             for turns in conversations(pcap_frames(capture)):
-                by_target.setdefault(name, {})[divided(as_stream(turns), 1 + 2 * (len(by_target.get(name, ())) % 9))] = None
+                seeds = by_target.setdefault(name, {})
+                seeds[divided(as_stream(turns), 1 + 2 * (len(seeds) % 9))] = None
     for turns in conversations(ward_frames):
         start = turns[0][1]
         name = "hl7" if b"MSH|" in start[:8] else "dicom" if start[:2] == b"\1\0" else None
