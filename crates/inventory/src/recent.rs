@@ -73,11 +73,20 @@ impl Recent {
 /// An HL7 partner: of which node, whether that sends to it rather than receives from it, and its address.
 pub(crate) type Partner = (DeviceId, bool, IpAddr);
 
-/// Which HL7 partners were found to be noted lately, and when; `None` for those that are not because there are enough.
+/// Whether a partner was found to be noted.
+#[derive(Clone, Copy, Debug)]
+struct Noted {
+    partner: Partner,
+    /// Claims that the node had lost by then: if it has lost more since, the answer is void.
+    forgotten: u32,
+    /// When; `None` for one that is not because there are enough.
+    when: Option<Timestamp>,
+}
+
+/// Which HL7 partners were found to be noted lately.
 #[derive(Debug)]
 pub(crate) struct Partners {
-    /// With the number of claims that the node had lost by then: another one, and the answer is void.
-    places: Box<[Option<(Partner, u32, Option<Timestamp>)>]>,
+    places: Box<[Option<Noted>]>,
     hasher: hashbrown::DefaultHashBuilder,
 }
 
@@ -87,13 +96,14 @@ impl Partners {
     }
 
     pub(crate) fn get(&self, partner: Partner, forgotten: u32) -> Option<Option<Timestamp>> {
-        let known = (*self.places.get(self.hasher.hash_one(partner) as usize % PLACES)?)?;
-        ((known.0, known.1) == (partner, forgotten)).then_some(known.2)
+        let place = self.hasher.hash_one(partner) as usize % PLACES;
+        let known = self.places.get(place).copied().flatten()?;
+        ((known.partner, known.forgotten) == (partner, forgotten)).then_some(known.when)
     }
 
-    pub(crate) fn put(&mut self, partner: Partner, forgotten: u32, noted: Option<Timestamp>) {
+    pub(crate) fn put(&mut self, partner: Partner, forgotten: u32, when: Option<Timestamp>) {
         if let Some(place) = self.places.get_mut(self.hasher.hash_one(partner) as usize % PLACES) {
-            *place = Some((partner, forgotten, noted));
+            *place = Some(Noted { partner, forgotten, when });
         }
     }
 }
