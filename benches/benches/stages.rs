@@ -1,107 +1,98 @@
-//! `cargo bench -p wardwatch-benches --bench stages` prints nanoseconds a packet of each stage, and its ratio to a bare reader (read(2) in
-//! 256 KiB blocks and walk the records) measured in turn with it in the same run: the ratio survives a noisy machine.
-//! `-- --smoke` runs everything once on little traffic.
+//! `cargo bench -p wardwatch-benches --bench stages` prints what each stage costs a packet and how that compares to a bare
+//! reader measured in turn with it, how long a block takes to go all the way, what a tracked flow takes in memory, and
+//! what of the budget holds. `-- --smoke` runs everything once on little traffic; `-- --packets N --rounds N` as one likes.
+//!
+//! A round is one pass of each, one after the other, so that all see the same weather; the figures that decide are the
+//! medians over rounds of the ratio within a round. CPU time is the process's own, user and system.
 
+use benches::measure::{Spent, Stopwatch, least, median};
+use benches::passes::{self, Depth, Whole};
 use benches::{Traffic, write};
-use capture::{Block, Input, Timeline};
 use dissectors::{Parse, Pdu, Progress, Sink};
-use flow::Shard;
-use inventory::{Inventory, Vendors};
+use hdrhistogram::Histogram;
 use model::{IpProto, Side, Timestamp, Vlan};
 use std::fs::File;
-use std::io::{BufWriter, Read};
+use std::io::{BufWriter, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Instant;
-use store::Store;
+use std::process::{Command, ExitCode};
 
-/// Reads the file as nothing else would: blocks, and from record to record.
-fn bare(path: &Path) -> u64 {
-    let mut file = File::open(path).expect("the bench wrote it");
-    let mut buffer = vec![0u8; 256 * 1024];
-    let (mut have, mut packets, mut skip) = (0, 0, 24);
-    loop {
-        let n = file.read(&mut buffer[have..]).expect("it reads");
-        if n == 0 {
-            return packets;
+/// What is shown, in this order; each by itself, the last all of them together.
+const STAGES: [&str; 8] =
+    ["bare reader", "read", "decode", "flow", "dissect", "inventory", "store", "end to end"];
+const BARE: usize = 0;
+
+/// What the budget allows of each kind: nanoseconds a packet end to end, and how many times the bare reader.
+const fn budget(traffic: Traffic) -> (f64, f64) {
+    match traffic {
+        Traffic::Mix => (250.0, 3.0),
+        Traffic::Small => (250.0, 10.0),
+        Traffic::Flows => (350.0, 15.0),
+    }
+}
+
+/// `flows` may cost so many times what `small` does, and a million tracked flows so many bytes each.
+const FLOWS_TO_SMALL: f64 = 1.5;
+const BYTES_A_FLOW: f64 = 150.0;
+
+/// What one packet spends in each stage, of one round.
+type Round = [Spent; STAGES.len()];
+
+/// One pass of everything.
+fn round(path: &Path, packets: u64, latency: &mut Histogram<u64>) -> Round {
+    let bare = || {
+        let mut watch = Stopwatch::new();
+        let seen = passes::bare(path);
+        assert_eq!(seen, packets, "every packet is seen");
+        watch.lap()
+    };
+    let before = bare();
+    let (decode, decoded) = passes::shallow(path, Depth::Decode);
+    let (flow, tracked) = passes::shallow(path, Depth::Flow);
+    let stages = passes::staged(path);
+    let mut pipeline = Whole::open(path);
+    let mut watch = Stopwatch::new();
+    let through = pipeline.run(|took| latency.saturating_record(took.as_nanos() as u64));
+    let whole = watch.lap();
+    drop(pipeline);
+    assert_eq!([decoded, tracked, stages.packets, through], [packets; 4], "every packet is seen");
+    [
+        // The yardstick is taken on both sides of what it measures.
+        (before + bare()).each(2),
+        stages.read,
+        decode,
+        flow - decode,
+        stages.flow - flow,
+        stages.inventory,
+        stages.store,
+        whole,
+    ]
+    .map(|spent| spent.each(packets))
+}
+
+/// Of all rounds of one kind of traffic: the medians and the best, by stage.
+struct Figures {
+    cpu: f64,
+    wall: f64,
+    best: f64,
+    ratio: f64,
+    best_ratio: f64,
+}
+
+fn figures(rounds: &[Round]) -> [Figures; STAGES.len()] {
+    std::array::from_fn(|stage| {
+        let all = |of: fn(&Round, usize) -> f64| rounds.iter().map(move |round| of(round, stage));
+        let cpu = |round: &Round, stage: usize| round[stage].cpu;
+        let ratio = |round: &Round, stage: usize| round[stage].cpu / round[BARE].cpu;
+        Figures {
+            cpu: median(all(cpu).collect()),
+            wall: median(all(|round, stage| round[stage].wall).collect()),
+            best: least(all(cpu)),
+            ratio: median(all(ratio).collect()),
+            best_ratio: least(all(ratio)),
         }
-        have += n;
-        let mut at = skip;
-        while at + 16 <= have {
-            let length =
-                u32::from_le_bytes([buffer[at + 8], buffer[at + 9], buffer[at + 10], buffer[at + 11]])
-                    as usize;
-            if at + 16 + length > have {
-                break;
-            }
-            packets += 1;
-            at += 16 + length;
-        }
-        buffer.copy_within(at..have, 0);
-        have -= at;
-        skip = 0;
-    }
-}
-
-fn timeline(path: &Path) -> Timeline {
-    Timeline::open(&[Input::Path(path.into())]).expect("the bench wrote it")
-}
-
-fn read(path: &Path) -> u64 {
-    let (mut timeline, mut block, mut packets) = (timeline(path), Block::new(), 0);
-    while timeline.next_block(&mut block).expect("it reads") {
-        packets += block.len() as u64;
-    }
-    packets
-}
-
-fn through_flow(path: &Path, mut each: impl FnMut(model::Event)) -> u64 {
-    let mut timeline = timeline(path);
-    let mut shard = Shard::new(&flow::Config::default(), dissectors::REGISTRY, 0, 1);
-    let (mut block, mut events) = (Block::new(), Vec::new());
-    while timeline.next_block(&mut block).expect("it reads") {
-        shard.frames(block.frames(), &mut events);
-        events.drain(..).for_each(&mut each);
-    }
-    while shard.finish(&mut events) {
-        events.drain(..).for_each(&mut each);
-    }
-    events.drain(..).for_each(&mut each);
-    shard.counters().frames
-}
-
-fn flows(path: &Path) -> u64 {
-    through_flow(path, drop)
-}
-
-fn devices(path: &Path) -> u64 {
-    let mut inventory = Inventory::new(inventory::Config::default(), Arc::new(Vendors::builtin()));
-    let mut resolved = Vec::new();
-    through_flow(path, |event| {
-        inventory.event(event, &mut resolved);
-        resolved.clear();
     })
 }
-
-fn whole(path: &Path) -> u64 {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut store = Store::open(&folder.path().join("bench.db")).expect("a database");
-    let (config, vendors) = (sensor::Config::default(), Arc::new(Vendors::builtin()));
-    let outcome = sensor::run_pipeline(&mut timeline(path), &mut store, &config, vendors, 0, |_| {});
-    outcome.expect("it replays").flow.frames
-}
-
-type Stage = (&'static str, fn(&Path) -> u64);
-
-/// Each ends with what it adds to the one before.
-const STAGES: [Stage; 5] = [
-    ("bare reader", bare),
-    ("read", read),
-    ("… + decode, flows, dissect", flows),
-    ("… + inventory", devices),
-    ("… + store: end to end", whole),
-];
 
 /// One message of 28 kB with 400 results, as a session sees it: nanoseconds, the best of many.
 fn long_message() -> f64 {
@@ -132,38 +123,132 @@ fn long_message() -> f64 {
     };
     let once = || {
         let (mut session, mut out) = (open(), Vec::new());
-        let began = Instant::now();
+        let mut watch = Stopwatch::new();
         let progress = session.data(&pdu, &mut Sink::new(&mut out, "hl7", 1, Timestamp(0)));
-        let took = began.elapsed().as_nanos() as f64;
+        let took = watch.lap().wall;
         assert_eq!(progress, Progress::Consumed(message.len() as u64), "all of it is read");
         took
     };
-    (0..1_000).map(|_| once()).fold(f64::INFINITY, f64::min)
+    least((0..1_000).map(|_| once()))
 }
 
-fn main() {
-    let smoke = std::env::args().any(|arg| arg == "--smoke");
-    let (packets, rounds) = if smoke { (20_000, 1) } else { (500_000, 5) };
-    let folder = tempfile::tempdir().expect("a folder");
-    println!("an HL7 message of 28 kB: {:.1} µs", long_message() / 1_000.0);
-    println!("{:<28}{:>10}{:>12}{:>8}", "stage", "traffic", "ns/packet", "ratio");
-    for traffic in Traffic::ALL {
-        let path = folder.path().join(traffic.name());
-        let mut file = BufWriter::new(File::create(&path).expect("a file"));
-        write(traffic, packets, &mut file).expect("it writes");
-        drop(file);
-        // In turn, so that all see the same weather; the best of each.
-        let mut best = [f64::INFINITY; STAGES.len()];
-        for _ in 0..rounds {
-            for ((_, stage), best) in STAGES.iter().zip(&mut best) {
-                let began = Instant::now();
-                let seen = stage(&path);
-                assert_eq!(seen, u64::from(packets), "every packet is seen");
-                *best = best.min(began.elapsed().as_nanos() as f64 / f64::from(packets));
-            }
-        }
-        for ((name, _), ns) in STAGES.iter().zip(best) {
-            println!("{name:<28}{:>10}{ns:>12.1}{:>8.1}", traffic.name(), ns / best[0]);
+/// Bytes of memory a tracked flow takes, in a process of its own.
+fn memory(flows: u64) -> f64 {
+    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args(["memory", &flows.to_string()])
+        .output()
+        .expect("the bench program runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().parse().expect("it prints a number")
+}
+
+struct Options {
+    packets: u32,
+    rounds: usize,
+    flows: u64,
+    /// Whether there is enough traffic to say what of the budget holds.
+    judged: bool,
+}
+
+fn options() -> Result<Options, String> {
+    let mut options = Options { packets: 1_000_000, rounds: 5, flows: 1_000_000, judged: true };
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        let mut number = || {
+            let number = args.next().and_then(|word| word.parse::<u32>().ok()).filter(|n| *n > 0);
+            number.ok_or_else(|| format!("{arg} needs a number"))
+        };
+        match arg.as_str() {
+            // Given by cargo to every bench.
+            "--bench" => {}
+            "--smoke" => options = Options { packets: 20_000, rounds: 1, flows: 20_000, judged: false },
+            "--packets" => options.packets = number()?,
+            "--rounds" => options.rounds = number()? as usize,
+            _ => return Err(format!("{arg}: not an option; there are --smoke, --packets N and --rounds N")),
         }
     }
+    Ok(options)
+}
+
+fn main() -> ExitCode {
+    let options = match options() {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("stages: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let packets = u64::from(options.packets);
+    let mut measured = Vec::new();
+    for traffic in Traffic::ALL {
+        eprintln!("{} rounds of {packets} packets of {}", options.rounds, traffic.name());
+        let path = folder.path().join(traffic.name());
+        let mut file = BufWriter::with_capacity(1 << 20, File::create(&path).expect("a file"));
+        write(traffic, options.packets, &mut file).expect("it writes");
+        file.flush().expect("it writes");
+        drop(file);
+        // From a microsecond to a minute.
+        let mut latency = Histogram::new_with_bounds(1_000, 60_000_000_000, 3).expect("bounds in order");
+        let rounds: Vec<Round> = (0..options.rounds).map(|_| round(&path, packets, &mut latency)).collect();
+        std::fs::remove_file(&path).expect("it was there");
+        measured.push(Measured { traffic, stages: figures(&rounds), latency });
+    }
+    print(&measured);
+    println!("\nan HL7 message of 28 kB: {:.1} µs", long_message() / 1_000.0);
+    print_budget(&measured, memory(options.flows), options.judged);
+    ExitCode::SUCCESS
+}
+
+/// What came out of one kind of traffic.
+struct Measured {
+    traffic: Traffic,
+    stages: [Figures; STAGES.len()],
+    latency: Histogram<u64>,
+}
+
+/// A column of figures for each kind of traffic.
+fn print(measured: &[Measured]) {
+    println!("nanoseconds a packet, and times the bare reader (x)\n");
+    let kinds: String = measured.iter().map(|of| format!("{:>7}{:>28}", of.traffic.name(), "")).collect();
+    println!("{:<12}{}", "", kinds.trim_end());
+    let heads = ["cpu", "best", "wall", "x", "x best"].map(|head| format!("{head:>7}")).concat();
+    println!("{:<12}{}", "stage", heads.repeat(measured.len()));
+    for (stage, name) in STAGES.iter().enumerate() {
+        print!("{name:<12}");
+        for of in measured {
+            let f = &of.stages[stage];
+            print!("{:>7.0}{:>7.0}{:>7.0}{:>7.1}{:>7.1}", f.cpu, f.best, f.wall, f.ratio, f.best_ratio);
+        }
+        println!();
+    }
+    println!("\nend to end, a block of 256 KiB or 4,096 packets; milliseconds on the wall\n");
+    println!("{:<10}{:>8}{:>8}{:>8}", "traffic", "p50", "p99", "max");
+    for Measured { traffic, latency, .. } in measured {
+        let at = |quantile| latency.value_at_quantile(quantile) as f64 / 1e6;
+        println!("{:<10}{:>8.2}{:>8.2}{:>8.2}", traffic.name(), at(0.5), at(0.99), at(1.0));
+    }
+}
+
+fn print_budget(measured: &[Measured], bytes_a_flow: f64, judged: bool) {
+    println!("\n{:<42}{:>8}{:>9}", "budget", "is", "at most");
+    let line = |what: &str, is: f64, most: f64| {
+        let verdict = match is <= most {
+            _ if !judged => "",
+            true => "   held",
+            false => "   over",
+        };
+        println!("{what:<42}{is:>8.1}{most:>9.1}{verdict}");
+    };
+    for Measured { traffic, stages: [.., whole], .. } in measured {
+        let (nanos, ratio) = budget(*traffic);
+        line(&format!("{}: CPU a packet, end to end, ns", traffic.name()), whole.cpu, nanos);
+        line(&format!("{}: times the bare reader", traffic.name()), whole.ratio, ratio);
+    }
+    let cost = |which| {
+        let of = measured.iter().find(|of| of.traffic == which);
+        of.map_or(f64::NAN, |Measured { stages: [.., whole], .. }| whole.cpu)
+    };
+    line("flows: times small", cost(Traffic::Flows) / cost(Traffic::Small), FLOWS_TO_SMALL);
+    line("memory a tracked flow, bytes", bytes_a_flow, BYTES_A_FLOW);
 }

@@ -1,6 +1,6 @@
 //! Traffic that means harm, or a broken device that might as well: deterministic, and of any size.
 
-use crate::Dice;
+use crate::traffic::Dice;
 
 /// What kind of flood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Flood {
 
     /// Hands over about `packets` Ethernet frames, each with its number.
     pub fn frames<E>(self, packets: u32, mut each: impl FnMut(u32, &[u8]) -> Result<(), E>) -> Result<(), E> {
-        let mut maker = Maker { dice: Dice(11), frame: Vec::with_capacity(2_048) };
+        let mut maker = Maker { dice: Dice::new(11), frame: Vec::with_capacity(2_048) };
         for n in 0..packets {
             match self {
                 Self::Everything => {
@@ -119,9 +119,9 @@ impl Maker {
             Flood::Tuples => self.tuple(n, false),
             Flood::Answered => self.tuple(n / 2, n % 2 == 1),
             Flood::Syn => {
-                let [a, b, c, d] = self.dice.roll(u32::MAX).to_be_bytes();
+                let [a, b, c, d] = self.dice.below(u32::MAX).to_be_bytes();
                 let from = [a % 223 + 1, b, c, d];
-                let port = 1_024 + self.dice.roll(60_000) as u16;
+                let port = 1_024 + self.dice.below(60_000) as u16;
                 self.ipv4([0, 0x1b, 10, 30, 0, 1], mac_of(SERVER), from, SERVER, 6, n as u16, 0);
                 self.tcp(port, 104, n.wrapping_mul(2_654_435_761), 2, b"");
             }
@@ -136,7 +136,7 @@ impl Maker {
             Flood::Names => self.dhcp(n % 7, n),
             Flood::Overlaps => self.overlap(n),
             Flood::Fragments => {
-                let [_, b, c, d] = self.dice.roll(1 << 24).to_be_bytes();
+                let [_, b, c, d] = self.dice.below(1 << 24).to_be_bytes();
                 self.ipv4(
                     [0, 0x1b, 10, 30, 0, 1],
                     mac_of(SERVER),
@@ -146,7 +146,7 @@ impl Maker {
                     n as u16,
                     0x2000,
                 );
-                let length = 8 * (1 + self.dice.roll(150) as usize);
+                let length = 8 * (1 + self.dice.below(150) as usize);
                 let data = [0x5a; 1_200];
                 self.payload(&data[..length]);
             }
@@ -231,8 +231,8 @@ impl Maker {
             return self.segment_of(n, place, life, 6_661, 1, b"\x0bMSH|^~\\&|A|B|C|D|");
         }
         // Beyond a hole that is never filled, anywhere up to half the sequence space.
-        let far = 1_000 + self.dice.roll(if step % 2 == 0 { 60_000 } else { u32::MAX / 2 });
-        let length = 1 + self.dice.roll(3) as usize;
+        let far = 1_000 + self.dice.below(if step % 2 == 0 { 60_000 } else { u32::MAX / 2 });
+        let length = 1 + self.dice.below(3) as usize;
         self.segment_of(n, place, life, 6_661, far, &b"xyz"[..length]);
     }
 
