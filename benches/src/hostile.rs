@@ -93,7 +93,7 @@ impl Flood {
 
 /// Connections that [`Flood::Overlaps`], [`Flood::Mllp`] and [`Flood::Dicom`] keep open, and the packets each gets before
 /// another takes its place.
-const CONNECTIONS: u32 = 50_000;
+const CONNECTIONS: u32 = 5_000;
 
 /// A connection of a flood: its place among those open at once, the packets it has had, and how often the place was used.
 const fn connection(n: u32) -> (u32, u32, u32) {
@@ -107,7 +107,8 @@ struct Maker {
     frame: Vec<u8>,
 }
 
-const SERVER: [u8; 4] = [10, 30, 0, 9];
+/// Addresses of floods are none of the ward's.
+const SERVER: [u8; 4] = [10, 119, 0, 9];
 
 const fn mac_of(ip: [u8; 4]) -> [u8; 6] {
     [0, 0x1b, ip[0], ip[1], ip[2], ip[3]]
@@ -122,7 +123,7 @@ impl Maker {
                 let [a, b, c, d] = self.dice.below(u32::MAX).to_be_bytes();
                 let from = [a % 223 + 1, b, c, d];
                 let port = 1_024 + self.dice.below(60_000) as u16;
-                self.ipv4([0, 0x1b, 10, 30, 0, 1], mac_of(SERVER), from, SERVER, 6, n as u16, 0);
+                self.ipv4([0, 0x1b, 10, 119, 0, 1], mac_of(SERVER), from, SERVER, 6, n as u16, 0);
                 self.tcp(port, 104, n.wrapping_mul(2_654_435_761), 2, b"");
             }
             Flood::Hosts => {
@@ -138,7 +139,7 @@ impl Maker {
             Flood::Fragments => {
                 let [_, b, c, d] = self.dice.below(1 << 24).to_be_bytes();
                 self.ipv4(
-                    [0, 0x1b, 10, 30, 0, 1],
+                    [0, 0x1b, 10, 119, 0, 1],
                     mac_of(SERVER),
                     [10, b, c, d],
                     SERVER,
@@ -160,7 +161,8 @@ impl Maker {
     /// A conversation of one packet, or of a packet and its answer, between two of some thousands of hosts.
     fn tuple(&mut self, n: u32, answer: bool) {
         let (host, turn) = (n % 2_000, n / 2_000);
-        let (client, server) = ([10, 20, (host >> 8) as u8, host as u8], [10, 30, 0, (turn % 40) as u8 + 1]);
+        let (client, server) =
+            ([10, 120, (host >> 8) as u8, host as u8], [10, 119, 0, (turn % 40) as u8 + 1]);
         let port = 10_000 + (turn / 40 % 50_000) as u16;
         let service = 20_000 + (turn / 2_000_000) as u16;
         let ports = (port, service);
@@ -216,7 +218,7 @@ impl Maker {
     /// Client and port of a connection.
     fn client(&mut self, place: u32, life: u32) -> ([u8; 4], u16) {
         let host = place % 2_000;
-        ([10, 20, (host >> 8) as u8, host as u8], 20_000 + ((place / 2_000 + life * 25) % 40_000) as u16)
+        ([10, 120, (host >> 8) as u8, host as u8], 20_000 + ((place / 2_000 + life * 25) % 40_000) as u16)
     }
 
     fn segment_of(&mut self, n: u32, place: u32, life: u32, port: u16, seq: u32, data: &[u8]) {
@@ -248,11 +250,12 @@ impl Maker {
     fn dicom(&mut self, n: u32) {
         let (place, step, life) = connection(n);
         let mut data = [0; 600];
-        if step.is_multiple_of(2) {
-            // A-ASSOCIATE-RQ, or P-DATA-TF with a PDV, of 4 GiB.
-            let kind = if step == 0 { 1 } else { 4 };
-            data[..12].copy_from_slice(&[kind, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xf0, 1, 3]);
-            data[6..8].copy_from_slice(if step == 0 { &[0, 1] } else { &[0xff, 0xff] });
+        if step == 0 {
+            // A P-DATA-TF that fills the segment, with the end of a data set: DICOM by its first bytes.
+            data[..18].copy_from_slice(b"\x04\0\0\0\x02\x52\0\0\x02\x4e\x01\x02\x08\0\x16\0UI");
+        } else if step == 1 {
+            // The next one, with a fragment, is of 4 GiB.
+            data[..12].copy_from_slice(b"\x04\0\xff\xff\xff\xff\xff\xff\xff\xf0\x01\x03");
         }
         self.segment_of(n, place, life, 104, 1 + step * 600, &data);
     }

@@ -403,11 +403,12 @@ impl Inventory {
     /// identifier alone is a boot loader, a reinstallation or another network stack.) The newcomer becomes a device.
     pub(crate) fn split_shared_mac(&mut self, mac: Mac, id: DeviceId, said: &Said) {
         let Some(node) = self.nodes.get(&id) else { return };
-        // Most say what they have always said: without an earlier identifier there is nobody to part from.
+        // Most have one identifier for ever, and many names at most, or say what they have always said.
         let earlier = |(claim, weight): (&crate::evidence::Claim, &crate::evidence::Weight)| {
             claim.source == said.by && weight.last < said.ts
         };
-        if !claims_of(&node.ledger, &Attribute::DHCP_CLIENT_ID).any(earlier) {
+        let ids = || claims_of(&node.ledger, &Attribute::DHCP_CLIENT_ID);
+        if ids().nth(1).is_none() || !ids().any(earlier) {
             return;
         }
         let of = |attribute: &Attribute, now: bool| -> BTreeSet<String> {

@@ -123,6 +123,7 @@ pub struct Inventory {
     large: BTreeSet<(u32, DeviceId)>,
     /// Bytes that those take.
     large_bytes: usize,
+    refused: Vec<Option<room::Refused>>,
     dirty: Vec<DeviceId>,
     gone: BTreeSet<Gone>,
     renamed: Vec<(DeviceId, DeviceId)>,
@@ -153,6 +154,7 @@ impl Inventory {
             bytes: 0,
             large: BTreeSet::new(),
             large_bytes: 0,
+            refused: vec![None; room::REFUSED],
             dirty: Vec::new(),
             gone: BTreeSet::new(),
             renamed: Vec::new(),

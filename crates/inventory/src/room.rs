@@ -76,6 +76,29 @@ fn weight(node: &Node) -> usize {
         + node.services.len() * SERVICE
 }
 
+/// What stood in the way of new evidence when it was refused the last time: while that is recent it still does, for what
+/// is confirmed meanwhile is only more recent. Not asking again is what makes refusing cheap.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    id: DeviceId,
+    attribute: Attribute,
+    last: Timestamp,
+}
+
+/// Refusals remembered; a place is shared by what falls to it.
+pub(crate) const REFUSED: usize = 256;
+
+fn place_of(id: DeviceId, attribute: &Attribute) -> usize {
+    let name = attribute.as_str();
+    let name = name.bytes().fold(name.len(), |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    name.wrapping_add(id.0 as usize).wrapping_mul(0x9e37_79b9) % REFUSED
+}
+
+/// Whether something that was said at a time does not have to give way yet at another.
+const fn is_recent(last: Timestamp, ts: Timestamp) -> bool {
+    ts.since(last).unsigned_abs() < PROBATION.unsigned_abs()
+}
+
 /// A node among the large ones, by the power of two of its weight.
 type Size = (u32, DeviceId);
 
@@ -219,10 +242,17 @@ impl Inventory {
             false if self.may_be_varied(&tree) && is_varied() => Some(attribute),
             false => return true,
         };
-        let victim = self.least(&tree, only);
-        let Some((home, claim, last)) = victim else { return true };
         self.counters.evidence_evicted += 1;
-        if ts.since(last).unsigned_abs() < PROBATION.unsigned_abs() {
+        let place = place_of(id, attribute);
+        let known = self.refused.get(place).and_then(Option::as_ref);
+        if known.is_some_and(|r| r.id == id && r.attribute == *attribute && is_recent(r.last, ts)) {
+            return false;
+        }
+        let Some((home, claim, last)) = self.least(&tree, only) else { return true };
+        if is_recent(last, ts) {
+            if let Some(place) = self.refused.get_mut(place) {
+                *place = Some(Refused { id, attribute: attribute.clone(), last });
+            }
             return false;
         }
         self.forget(home, &claim);

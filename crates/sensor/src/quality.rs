@@ -113,6 +113,26 @@ fn sentence(outcome: &Outcome) -> String {
         "piece of evidence dropped, table full",
         "pieces of evidence dropped, table full",
     );
+    let (inventory, baseline) = (&outcome.inventory, &outcome.baseline);
+    say(
+        inventory.devices_refused,
+        "new device not taken up, table full",
+        "new devices not taken up, table full",
+    );
+    say(inventory.addresses_evicted, "address dropped, table full", "addresses dropped, table full");
+    say(inventory.leases_evicted, "lease dropped, table full", "leases dropped, table full");
+    say(inventory.services_refused, "service not taken up, table full", "services not taken up, table full");
+    say(inventory.merges_refused, "merge not made, table full", "merges not made, table full");
+    say(baseline.edges_evicted, "peer dropped, table full", "peers dropped, table full");
+    say(baseline.edges_refused, "new peer not taken up, table full", "new peers not taken up, table full");
+    say(baseline.kinds_refused, "kind of request not told apart", "kinds of request not told apart");
+    say(flow.scopes_refused, "VLAN not told apart, too many", "VLANs not told apart, too many");
+    say(flow.tunnels_refused, "tunnel not told apart, too many", "tunnels not told apart, too many");
+    say(
+        flow.networks_refused,
+        "flow's network not told apart, too many",
+        "flows' networks not told apart, too many",
+    );
     say(flow.panics, "internal error, its session dropped", "internal errors, their sessions dropped");
     if flow.backwards > 0 {
         let step = nanos(flow.largest_step_back.unsigned_abs());
