@@ -371,3 +371,43 @@ fn fragments_are_one_packet_in_any_order_and_lost_ones_are_counted() {
     let (_, counters) = run(&tight, &frames, 1, 9);
     assert_eq!(counters.fragments_lost, 2_001, "all were given up, most of them to the cap");
 }
+
+/// One frame with a time far off: idle flows end when they would have, and no other does.
+#[test]
+fn a_frame_of_another_time_neither_ends_flows_nor_keeps_them() {
+    const SECOND: i64 = 1_000_000_000;
+    let (start, far) = (1_772_438_400 * SECOND, 400 * 86_400 * SECOND);
+    let story = |odd: Option<i64>| -> Vec<Owned> {
+        let mut frames = vec![(start, udp(1, 5, (1, 2), b"x")), (start, udp(2, 5, (1, 2), b"x"))];
+        frames.extend(odd.map(|ts| (start + ts, udp(3, 6, (1, 2), b"odd"))));
+        // The first goes on, the second is idle.
+        frames.extend((1..30).map(|n| (start + n * 10 * SECOND, udp(1, 5, (1, 2), &[n as u8]))));
+        frames
+    };
+    let told = |frames: &[Owned]| {
+        let (events, counters) = run(&Config::default(), frames, 1, 7);
+        let of = |host: u8| format!("10.0.0.{host}").parse::<std::net::IpAddr>().unwrap();
+        let ended: Vec<_> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Flow { no, record, .. } if record.key.low.0 != of(3) => {
+                    let early = *no < frames.len() as u64;
+                    Some((record.key.low.0.to_string(), record.packets[0] + record.packets[1], early))
+                }
+                _ => None,
+            })
+            .collect();
+        (ended, counters.outliers)
+    };
+    let calm = told(&story(None));
+    assert_eq!(calm.0.len(), 2, "{calm:?}");
+    assert_eq!(calm.0[0], ("10.0.0.2".into(), 1, true), "the idle one ends in time");
+    assert_eq!(calm.0[1], ("10.0.0.1".into(), 30, false), "the other at the end");
+    for odd in [far, -far, i64::MAX - start, i64::MIN + start] {
+        assert_eq!(told(&story(Some(odd))), (calm.0.clone(), 1), "a frame at {odd}");
+    }
+    // The control: forty of them are not one, and the clock is set.
+    let mut many = story(None);
+    many.splice(2..2, (0..40).map(|n| (start + far + n, udp(3, 6, (1, 2), &[n as u8]))));
+    assert_ne!(told(&many).0, calm.0);
+}

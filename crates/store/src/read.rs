@@ -279,7 +279,7 @@ impl<'a> Reader<'a> {
         self.query("edges", "SELECT client, data FROM edges ORDER BY client", &[], read).map(drop)
     }
 
-    /// Flows that match, in the order in which they ended; those that were never answered among the others block by block.
+    /// Flows that match, the oldest block first; in a block in the order in which they ended.
     pub fn flows(&self, filter: &FlowFilter) -> Got<Vec<Flow>> {
         let fail = |error| StoreError::from_sqlite(self.name, error);
         let limit =

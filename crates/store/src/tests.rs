@@ -209,13 +209,51 @@ fn rows_are_replaced_and_taken_away() {
     );
 }
 
+fn never_answered(no: u64) -> Flow {
+    let mut flow = flow(no);
+    flow.record.packets[1] = 0;
+    flow
+}
+
+fn write_flow(store: &mut Store, flow: &Flow) {
+    store.add_flow(flow);
+    store.write(&[]).unwrap();
+}
+
+/// What is left of so many answered flows, after a flood of ones that nobody answered: of the first kind, and of both.
+fn after_a_flood(flood: impl Fn(u64) -> Flow) -> (usize, usize) {
+    let mut store = Store::in_memory().unwrap();
+    store.keep_flows(1_000);
+    (0..600).for_each(|no| write_flow(&mut store, &flow(no)));
+    (600..4_000).for_each(|no| write_flow(&mut store, &flood(no)));
+    let left = store.reader().flows(&FlowFilter::default()).unwrap();
+    (left.iter().filter(|flow| flow.record.first_no < 600).count(), left.len())
+}
+
+#[test]
+fn a_flood_that_nobody_answers_pushes_out_no_conversation() {
+    assert_eq!(after_a_flood(never_answered), (600, 1_000));
+    // The control: of one kind, the oldest go first.
+    assert_eq!(after_a_flood(flow), (0, 1_000));
+}
+
+#[test]
+fn attempts_keep_a_quarter_when_conversations_would_fill_all() {
+    let mut store = Store::in_memory().unwrap();
+    store.keep_flows(1_000);
+    (0..600).for_each(|no| write_flow(&mut store, &never_answered(no)));
+    (600..4_000).for_each(|no| write_flow(&mut store, &flow(no)));
+    let left = store.reader().flows(&FlowFilter::default()).unwrap();
+    assert_eq!(left.iter().filter(|flow| flow.record.first_no < 600).count(), 250);
+    assert_eq!(left.len(), 1_000);
+}
+
 #[test]
 fn flows_are_found_by_every_filter_and_the_oldest_go_first() {
     let mut store = Store::in_memory().unwrap();
     store.keep_flows(3);
     for no in 1..=5 {
-        store.add_flow(&flow(no));
-        store.write(&[]).unwrap();
+        write_flow(&mut store, &flow(no));
     }
     let find = |filter: FlowFilter| -> Vec<u64> {
         store.reader().flows(&filter).unwrap().iter().map(|f| f.record.first_no).collect()
