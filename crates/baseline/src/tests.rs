@@ -39,7 +39,7 @@ fn flow(
         gaps: 0,
         tunnel: None,
     };
-    Resolved::Flow(Flow { record, devices: [client.map(DeviceId), server.map(DeviceId)] })
+    Resolved::Flow(Flow { record: Box::new(record), devices: [client.map(DeviceId), server.map(DeviceId)] })
 }
 
 fn exchange(seconds: i64, client: u32, server: u32, outcome: &str, micros: u64) -> Resolved {

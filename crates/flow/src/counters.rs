@@ -1,5 +1,6 @@
 //! What the packet path counts about itself and about the quality of the capture.
 
+use crate::config::mix;
 use crate::numbers::Numbers;
 use model::{LinkType, Tunnel, Vlan};
 use std::collections::BTreeMap;
@@ -254,26 +255,58 @@ impl Tally {
 /// shards.
 #[derive(Default)]
 pub(crate) struct Networks {
-    all: BTreeMap<(Vlan, IpAddr), Heard>,
+    all: Vec<((Vlan, IpAddr), Heard)>,
+    places: BTreeMap<(Vlan, IpAddr), usize>,
+    /// Places found lately: every flow asks for two, and most of the time for the same.
+    lately: [usize; LATELY],
     refused: u64,
 }
+
+/// Places of networks that are found without searching.
+const LATELY: usize = 32;
 
 impl Networks {
     /// A flow of a host ended; only private networks are told apart.
     pub(crate) fn heard(&mut self, vlan: Vlan, host: IpAddr, group: bool) {
         let Some(network) = private_network(host) else { return };
         let key = (vlan, network);
-        if self.all.len() >= MAX_NETWORKS && !self.all.contains_key(&key) {
-            add(&mut self.refused, 1);
-            return;
+        let bits = match network {
+            IpAddr::V4(ip) => u64::from(ip.to_bits() >> 8),
+            IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64,
+        };
+        let lately = mix(bits, vlan.bits()) as usize % LATELY;
+        let place = self.lately.get(lately).copied().unwrap_or_default();
+        let place = match self.all.get(place) {
+            Some((known, _)) if *known == key => place,
+            _ => match self.place(key) {
+                Some(place) => place,
+                None => return add(&mut self.refused, 1),
+            },
+        };
+        if let Some(entry) = self.lately.get_mut(lately) {
+            *entry = place;
         }
-        let heard = self.all.entry(key).or_default();
-        add(if group { &mut heard.group } else { &mut heard.unicast }, 1);
+        if let Some((_, heard)) = self.all.get_mut(place) {
+            add(if group { &mut heard.group } else { &mut heard.unicast }, 1);
+        }
+    }
+
+    /// Where a network stands, new if need be; `None` when there are too many.
+    fn place(&mut self, key: (Vlan, IpAddr)) -> Option<usize> {
+        if let Some(place) = self.places.get(&key) {
+            return Some(*place);
+        }
+        let place = self.all.len();
+        (place < MAX_NETWORKS).then(|| {
+            self.all.push((key, Heard::default()));
+            self.places.insert(key, place);
+            place
+        })
     }
 
     /// Adds what was heard to counts that are given out.
     pub(crate) fn add_to(&self, out: &mut Counters) {
-        let (networks, networks_refused) = (self.all.clone(), self.refused);
+        let (networks, networks_refused) = (self.all.iter().copied().collect(), self.refused);
         out.merge(&Counters { networks, networks_refused, ..Counters::default() });
     }
 }

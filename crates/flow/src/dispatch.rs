@@ -173,6 +173,7 @@ pub(crate) struct Conversation {
     session: Option<(u8, Box<dyn Session>)>,
     streams: [Stream; 2],
     weird: u8,
+    charged: usize,
 }
 
 /// What to do with a conversation after a segment.
@@ -241,13 +242,20 @@ impl Conversation {
         pick_mut(&mut self.streams, side).expect(seq);
     }
 
-    /// Bytes held in memory for it, its own included.
-    pub(crate) fn held(&self) -> usize {
+    /// Bytes held in memory for it when that was looked at last.
+    pub(crate) const fn charged(&self) -> usize {
+        self.charged
+    }
+
+    /// Looks at how many bytes are held in memory for it, its own included.
+    pub(crate) fn charge(&mut self) -> usize {
         let session = self.session.as_ref().map_or(0, |(_, session)| {
             size_of_val(&**session).saturating_add(session.held()).saturating_add(ALLOCATION)
         });
         let streams = self.streams.iter().map(Stream::held).fold(0, usize::saturating_add);
-        size_of::<Self>().saturating_add(ALLOCATION).saturating_add(session).saturating_add(streams)
+        self.charged =
+            size_of::<Self>().saturating_add(ALLOCATION).saturating_add(session).saturating_add(streams);
+        self.charged
     }
 
     /// A segment of one side; `ack` is what it acknowledges of the other.

@@ -379,7 +379,7 @@ impl Part {
         if self.sessions.is_full() {
             self.give_up_a_session(cx);
         }
-        self.held = self.held.saturating_add(conversation.held());
+        self.held = self.held.saturating_add(conversation.charge());
         let number = self.sessions.add(slot, conversation);
         if let Some(flow) = self.table.get_mut(slot) {
             flow.conversation = number;
@@ -400,7 +400,7 @@ impl Part {
                 if let Some(place) = conversation.found() {
                     flow.find(place);
                 }
-                self.held = self.held.saturating_sub(conversation.held());
+                self.held = self.held.saturating_sub(conversation.charged());
                 add(&mut cx.tally.sum.sessions_evicted, 1);
             }
         }
@@ -418,24 +418,24 @@ impl Part {
     ) {
         let Some(flow) = self.table.get_mut(slot) else { return };
         let Some(conversation) = self.sessions.get_mut(flow.conversation) else { return };
-        let before = conversation.held();
+        let before = conversation.charged();
         let ack = (segment.flags & ACK != 0).then_some(segment.ack);
         let origin = origin(cx, packet);
         let (registry, now, learned) = (cx.registry, cx.now.0, &mut self.learned);
         let (next, mut gaps) =
             conversation.segment(registry, &origin, now, seq, ack, bytes, cx.tally, learned);
-        self.held = self.held.saturating_sub(before).saturating_add(conversation.held());
+        self.held = self.held.saturating_sub(before).saturating_add(conversation.charge());
         if self.held > share(cx.config.max_reassembly_bytes) {
-            self.held = self.held.saturating_sub(conversation.held());
+            self.held = self.held.saturating_sub(conversation.charged());
             gaps = gaps.saturating_add(conversation.relieve(registry, &origin, cx.tally, learned));
-            self.held = self.held.saturating_add(conversation.held());
+            self.held = self.held.saturating_add(conversation.charge());
         }
         flow.gaps = flow.gaps.saturating_add(u16::try_from(gaps).unwrap_or(u16::MAX));
         if let Some(place) = conversation.found() {
             flow.find(place);
         }
         if matches!(next, Next::Drop) {
-            self.held = self.held.saturating_sub(conversation.held());
+            self.held = self.held.saturating_sub(conversation.charged());
             self.sessions.remove(std::mem::replace(&mut flow.conversation, NONE));
             if flow.found().is_some() {
                 flow.probed = u8::MAX;
@@ -459,7 +459,7 @@ impl Part {
         let [low, high] = flow.key.ends();
         let mut learned = Vec::new();
         if let Some(mut conversation) = self.sessions.remove(flow.conversation) {
-            self.held = self.held.saturating_sub(conversation.held());
+            self.held = self.held.saturating_sub(conversation.charged());
             let (no, ts, macs, proto) = (cx.no, flow.last, flow.macs(), flow.key.proto);
             let (src, dst, side, truncated) = (low, high, Side::Low, false);
             let origin = Origin { no, ts, vlan, macs, src, dst, proto, side, truncated };

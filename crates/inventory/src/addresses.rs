@@ -130,7 +130,7 @@ impl Inventory {
         {
             if span.until.is_none() {
                 let until = self.expiry(*id, ip, span).unwrap_or(Timestamp(i64::MAX));
-                self.recent.put(vlan, ip, *id, *span, until);
+                self.recent.put(vlan, ip, *id, span, until);
             }
             return Some((*id, *span));
         }

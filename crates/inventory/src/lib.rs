@@ -174,7 +174,7 @@ impl Inventory {
                 for observation in learned {
                     self.observation(observation, out);
                 }
-                let flow = self.flow(*record);
+                let flow = self.flow(record);
                 self.report_merges(out);
                 out.push(Resolved::Flow(flow));
             }

@@ -3,37 +3,50 @@
 //! An answer holds until something changes that it could depend on: who has the address, what was leased, which nodes are
 //! one device.
 
-use crate::addresses::Span;
+use crate::addresses::{How, Span};
+use crate::graph::Dirt;
 use model::{DeviceId, Timestamp, Vlan};
 use std::cell::Cell;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 
-/// Answers kept; a place is shared by what hashes to it.
-const PLACES: usize = 4_096;
+/// Answers kept; a place is shared by what hashes to it. A hospital's devices have some thousand addresses, each of which
+/// is seen in some VLANs.
+const PLACES: usize = 16_384;
+/// HL7 partners remembered.
+const PARTNERS: usize = 4_096;
 
+/// That a node holds an address, in a span that has not ended.
 #[derive(Clone, Copy, Debug)]
 struct Answer {
     vlan: Vlan,
     ip: IpAddr,
     id: DeviceId,
-    span: Span,
+    how: How,
+    first: Timestamp,
     /// The latest time for which it is the answer; the earliest is when the span began.
     until: Timestamp,
     era: u64,
 }
 
+/// A cache line: no answer takes two.
+#[derive(Clone, Debug, Default)]
+#[repr(align(64))]
+struct Place(Cell<Option<Answer>>);
+
+const _: () = assert!(size_of::<Place>() == 64, "a place is one cache line");
+
 /// Recent answers.
 #[derive(Debug)]
 pub(crate) struct Recent {
-    places: Box<[Cell<Option<Answer>>]>,
+    places: Box<[Place]>,
     era: u64,
     hasher: hashbrown::DefaultHashBuilder,
 }
 
 impl Recent {
     pub(crate) fn new() -> Self {
-        Self { places: vec![Cell::new(None); PLACES].into(), era: 0, hasher: Default::default() }
+        Self { places: vec![Place::default(); PLACES].into(), era: 0, hasher: Default::default() }
     }
 
     /// Something changed that any answer may depend on.
@@ -54,18 +67,23 @@ impl Recent {
             IpAddr::V6(v6) => v6.to_bits(),
         };
         let hash = self.hasher.hash_one((folded as u64, (folded >> 64) as u64 ^ vlan.bits().rotate_left(32)));
-        self.places.get(hash as usize % PLACES)
+        self.places.get(hash as usize % PLACES).map(|place| &place.0)
     }
 
+    /// Who holds an address, and since when and how that is known.
     pub(crate) fn get(&self, vlan: Vlan, ip: IpAddr, ts: Timestamp) -> Option<(DeviceId, Span)> {
         let answer = self.place(vlan, ip)?.get()?;
+        let Answer { id, first, how, .. } = answer;
         let holds = answer.era == self.era && answer.ip == ip && answer.vlan == vlan;
-        (holds && answer.span.first <= ts && ts <= answer.until).then_some((answer.id, answer.span))
+        // When it was confirmed last stands with the node alone.
+        let span = Span { first, last: first, until: None, how, dirt: Dirt::CLEAN };
+        (holds && first <= ts && ts <= answer.until).then_some((id, span))
     }
 
-    pub(crate) fn put(&self, vlan: Vlan, ip: IpAddr, id: DeviceId, span: Span, until: Timestamp) {
+    /// A node holds an address in a span that has not ended, at least up to a time.
+    pub(crate) fn put(&self, vlan: Vlan, ip: IpAddr, id: DeviceId, span: &Span, until: Timestamp) {
         if let Some(place) = self.place(vlan, ip) {
-            place.set(Some(Answer { vlan, ip, id, span, until, era: self.era }));
+            place.set(Some(Answer { vlan, ip, id, how: span.how, first: span.first, until, era: self.era }));
         }
     }
 }
@@ -92,17 +110,17 @@ pub(crate) struct Partners {
 
 impl Partners {
     pub(crate) fn new() -> Self {
-        Self { places: vec![None; PLACES].into(), hasher: Default::default() }
+        Self { places: vec![None; PARTNERS].into(), hasher: Default::default() }
     }
 
     pub(crate) fn get(&self, partner: Partner, forgotten: u32) -> Option<Option<Timestamp>> {
-        let place = self.hasher.hash_one(partner) as usize % PLACES;
+        let place = self.hasher.hash_one(partner) as usize % PARTNERS;
         let known = self.places.get(place).copied().flatten()?;
         ((known.partner, known.forgotten) == (partner, forgotten)).then_some(known.when)
     }
 
     pub(crate) fn put(&mut self, partner: Partner, forgotten: u32, when: Option<Timestamp>) {
-        if let Some(place) = self.places.get_mut(self.hasher.hash_one(partner) as usize % PLACES) {
+        if let Some(place) = self.places.get_mut(self.hasher.hash_one(partner) as usize % PARTNERS) {
             *place = Some(Noted { partner, forgotten, when });
         }
     }

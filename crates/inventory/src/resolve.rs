@@ -231,7 +231,7 @@ impl Inventory {
     }
 
     /// Resolves the ends of a conversation at the time it began.
-    pub(crate) fn flow(&mut self, record: FlowRecord) -> Flow {
+    pub(crate) fn flow(&mut self, record: Box<FlowRecord>) -> Flow {
         let ends = record.ends();
         let mut nodes = [None, None];
         for side in 0..2 {

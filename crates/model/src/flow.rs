@@ -124,7 +124,7 @@ impl FlowRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
     /// The conversation.
-    pub record: FlowRecord,
+    pub record: Box<FlowRecord>,
     /// Who the ends were when it started; `None` for an end outside the site, a group address, or an end nobody holds.
     pub devices: [Option<DeviceId>; 2],
 }

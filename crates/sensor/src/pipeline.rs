@@ -27,7 +27,7 @@ const FLOWS_A_BATCH: usize = 1 << 20;
 const EVENTS_AT_ONCE: usize = 32;
 
 /// Frames whose events are handed on together: memory is what these can teach, not what a block of small frames can.
-const FRAMES_AT_ONCE: usize = 256;
+const FRAMES_AT_ONCE: usize = 512;
 
 /// Rows that are no more and wait to be taken out of the store: more only a flood over a large inventory leaves.
 const MOST_GONE: usize = 16_384;

@@ -215,7 +215,7 @@ impl Reader<'_> {
             gaps,
             tunnel,
         };
-        Some(Flow { record, devices: [self.device()?, self.device()?] })
+        Some(Flow { record: Box::new(record), devices: [self.device()?, self.device()?] })
     }
 }
 

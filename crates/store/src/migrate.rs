@@ -55,7 +55,7 @@ fn flow(row: &Row<'_>) -> Result<Flow, Bad> {
         end("ip_r", "port_r")?,
     );
     Ok(Flow {
-        record: FlowRecord {
+        record: Box::new(FlowRecord {
             first_no: count(row, "first_no")?,
             key,
             originator,
@@ -71,7 +71,7 @@ fn flow(row: &Row<'_>) -> Result<Flow, Bad> {
             state: *need(STATES.get(at("state")?), "state")?,
             gaps: row.get("gaps")?,
             tunnel: None,
-        },
+        }),
         devices: [
             row.get::<_, Option<u32>>("device_o")?.map(DeviceId),
             row.get::<_, Option<u32>>("device_r")?.map(DeviceId),

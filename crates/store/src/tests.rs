@@ -120,7 +120,7 @@ pub(crate) fn flow(no: u64) -> Flow {
     let (key, originator) =
         FlowKey::new(Vlan::single(20), IpProto::TCP, (ip("10.20.4.17"), 40_000), (ip("10.20.2.9"), 104));
     Flow {
-        record: FlowRecord {
+        record: Box::new(FlowRecord {
             first_no: no,
             key,
             originator,
@@ -136,7 +136,7 @@ pub(crate) fn flow(no: u64) -> Flow {
             state: FlowState::Reset,
             gaps: 7,
             tunnel: None,
-        },
+        }),
         devices: [Some(DeviceId(1)), None],
     }
 }
