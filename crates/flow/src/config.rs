@@ -2,7 +2,12 @@
 
 /// Traffic is divided into this many parts by its addresses, whatever the number of shards, and every table, cap and
 /// eviction is a part's own: so a full table behaves the same for any number of shards.
-pub const PARTS: usize = 32;
+pub(crate) const PARTS: usize = 32;
+
+/// A part's share of a total.
+pub(crate) fn share(total: usize) -> usize {
+    total.div_ceil(PARTS).max(1)
+}
 
 /// Bounds and timeouts. Caps are totals over all shards.
 #[derive(Clone, Debug, PartialEq)]

@@ -42,7 +42,7 @@ mod table;
 mod timers;
 mod tunnel;
 
-pub use config::{Config, PARTS};
+pub use config::Config;
 pub use counters::{Counters, Heard, Quality};
 pub use shard::Shard;
 

@@ -1,6 +1,6 @@
 //! One part of the traffic: its flows, its fragments, and what becomes of its packets.
 
-use crate::config::{Config, PARTS};
+use crate::config::{Config, share};
 use crate::copies::{self, Copies};
 use crate::counters::{Counters, Networks, Tally, add};
 use crate::decode::{ACK, Decoded, FIN, Fragment, Ip, Net, RST, SYN, Tcp};
@@ -596,11 +596,6 @@ fn origin(cx: &Context<'_>, packet: &Packet<'_, '_>) -> Origin {
         side: packet.transport.side,
         truncated: packet.truncated,
     }
-}
-
-/// A part's share of a total.
-fn share(total: usize) -> usize {
-    total.div_ceil(PARTS).max(1)
 }
 
 /// How long a flow may be idle, in nanoseconds.

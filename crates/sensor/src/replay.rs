@@ -4,16 +4,19 @@ use crate::cli::{Replay, TableOrJson};
 use crate::pipeline::{self, Outcome};
 use crate::quality;
 use crate::show::device_table;
-use crate::text::{self, bytes, duration, line, plural, span};
+use crate::text::{self, bytes, duration, line, plural, raw, span};
 use crate::{Config, Error};
 use capture::{Input, Report, Timeline};
 use indicatif::{ProgressBar, ProgressStyle};
 use inventory::Vendors;
+use model::DeviceClass;
 use serde_json::{Value, json};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use store::{Run, Store};
+use store::{Known, Run, Store};
 
 pub(crate) fn replay(args: &Replay) -> Result<(), Error> {
     let began = Instant::now();
@@ -38,16 +41,15 @@ pub(crate) fn replay(args: &Replay) -> Result<(), Error> {
     })?;
     match args.format {
         TableOrJson::Json => {
-            let devices: Vec<Value> = store
-                .reader()
-                .inventory()?
-                .iter()
-                .map(|known| {
-                    serde_json::to_value(export::record(&known.device, &known.evidence, &known.services))
-                })
-                .collect::<Result<_, _>>()
-                .map_err(std::io::Error::from)?;
-            line(&json!({ "summary": summary, "devices": devices }).to_string())
+            // Device by device, so that the inventory need not fit in memory as text.
+            let mut comma = "";
+            raw("{\"devices\":[")?;
+            store.reader().each_known(|known| {
+                let record = export::record(&known.device, &known.evidence, &known.services);
+                let text = serde_json::to_string(&record).map_err(std::io::Error::from)?;
+                raw(&format!("{}{text}", std::mem::replace(&mut comma, ",")))
+            })?;
+            line(&format!("],\"summary\":{summary}}}"))
         }
         TableOrJson::Table => print(&report, &outcome, &store, began.elapsed()),
     }
@@ -123,6 +125,35 @@ fn summary(report: &Report, outcome: &Outcome) -> Value {
     })
 }
 
+/// Devices listed at the end of a run: more nobody reads, and they would have to fit in memory.
+const LISTED: usize = 2_000;
+
+/// The devices of which most is known.
+struct Best {
+    listed: Vec<Known>,
+    all: u64,
+    /// How many announce themselves by LLDP or CDP.
+    announced: u64,
+}
+
+fn best_known(store: &Store) -> Result<Best, Error> {
+    let (mut best, mut all, mut announced) = (BTreeMap::new(), 0, 0);
+    store.reader().each_known(|known| {
+        all += 1;
+        let by_itself = known.evidence.iter().any(|e| matches!(e.key.source.as_ref(), "lldp" | "cdp"));
+        announced += u64::from(by_itself);
+        let is_unknown = known.device.class == DeviceClass::Unknown;
+        best.insert((is_unknown, Reverse(known.evidence.len()), known.device.id), known);
+        if best.len() > LISTED {
+            best.pop_last();
+        }
+        Ok::<_, Error>(())
+    })?;
+    let mut listed: Vec<Known> = best.into_values().collect();
+    listed.sort_by_key(|known| known.device.id);
+    Ok(Best { listed, all, announced })
+}
+
 fn print(report: &Report, outcome: &Outcome, store: &Store, elapsed: Duration) -> Result<(), Error> {
     let flow = &outcome.flow;
     let name = match report.files.as_slice() {
@@ -145,8 +176,11 @@ fn print(report: &Report, outcome: &Outcome, store: &Store, elapsed: Duration) -
         line(&text::warn(&format!("Left out: {warning}")))?;
     }
     line("")?;
-    let known = store.reader().inventory()?;
-    device_table(&known)?;
+    let best = best_known(store)?;
+    device_table(&best.listed, best.all)?;
+    if best.all > best.listed.len() as u64 {
+        line("These are the ones of which most is known; `wardwatch devices --db FILE` lists all of them.")?;
+    }
     line("")?;
     let protocols: Vec<_> = flow.pdus.keys().map(|name| name.to_uppercase()).collect();
     if !protocols.is_empty() {
@@ -157,10 +191,7 @@ fn print(report: &Report, outcome: &Outcome, store: &Store, elapsed: Duration) -
         ))?;
     }
     if outcome.flow.pdus.contains_key("lldp") || outcome.flow.pdus.contains_key("cdp") {
-        let from = known
-            .iter()
-            .filter(|k| k.evidence.iter().any(|e| matches!(e.key.source.as_ref(), "lldp" | "cdp")));
-        line(&format!("LLDP/CDP heard from {}.", plural(from.count() as u64, "device", "devices")))?;
+        line(&format!("LLDP/CDP heard from {}.", plural(best.announced, "device", "devices")))?;
     }
     quality::print(outcome)
 }

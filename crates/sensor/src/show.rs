@@ -16,7 +16,7 @@ pub(crate) fn devices(args: &Devices) -> Result<(), Error> {
     let store = Store::open_read_only(&args.db.db)?;
     let known = find::devices(&store.reader(), &args.conditions)?;
     match args.format {
-        Format::Table => device_table(&known),
+        Format::Table => device_table(&known, known.len() as u64),
         Format::Json => Ok(write_jsonl(&known, &mut std::io::stdout().lock())?),
         Format::Csv => Ok(write_csv(&known, &mut std::io::stdout().lock())?),
     }
@@ -64,11 +64,11 @@ fn write_csv(known: &[Known], mut out: &mut (impl Write + ?Sized)) -> std::io::R
     export::csv(export::CSV_COLUMNS, known.iter().map(|device| export::csv_row(&record(device))), &mut out)
 }
 
-/// The devices as a table, known ones first.
-pub(crate) fn device_table(known: &[Known]) -> Result<(), Error> {
+/// The devices as a table, known ones first; `of` is how many there are in all.
+pub(crate) fn device_table(known: &[Known], of: u64) -> Result<(), Error> {
     line(&format!(
         "{}   {}",
-        text::strong(&plural(known.len() as u64, "device", "devices")),
+        text::strong(&plural(of, "device", "devices")),
         text::faint("wardwatch device NAME explains one")
     ))?;
     let mut order: Vec<_> = known.iter().collect();

@@ -195,6 +195,30 @@ impl<'a> Reader<'a> {
         Ok(devices.into_iter().map(|(_, device)| device).collect())
     }
 
+    /// As [`Reader::inventory`], one device after the other: at no time do all of them take memory.
+    pub fn each_known<E: From<StoreError>>(
+        &self,
+        mut each: impl FnMut(Known) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for id in self.table("device", "id", None, |row| id(row, "id"))? {
+            let of = Some(id);
+            let found = self.query("device", "SELECT * FROM device WHERE id = ?1", &[&id.0], device_row)?;
+            for mut device in found {
+                self.table("device_item", "kind, n", of, |row| {
+                    put_item(&mut device, &row.get::<_, String>("kind")?, row)
+                })?;
+                each(Known {
+                    device,
+                    evidence: self.table("evidence", EVIDENCE_ORDER, of, evidence_row)?,
+                    addresses: self.table("address", ADDRESS_ORDER, of, address_row)?,
+                    leases: self.table("lease", LEASE_ORDER, of, lease_row)?,
+                    services: self.table("service", SERVICE_ORDER, of, service_row)?,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Everything known of each device, by number.
     pub fn inventory(&self) -> Got<Vec<Known>> {
         let mut known: BTreeMap<_, _> = self
@@ -234,17 +258,7 @@ impl<'a> Reader<'a> {
     }
 
     fn services(&self) -> Got<Vec<Service>> {
-        self.table("service", "device, transport, port", None, |row| {
-            Ok(Service {
-                device: id(row, "device")?,
-                transport: IpProto(row.get("transport")?),
-                port: row.get("port")?,
-                application: row.get::<_, Option<String>>("application")?.map(Into::into),
-                first: time(row, "first")?,
-                last: time(row, "last")?,
-                count: count(row, "count")?,
-            })
-        })
+        self.table("service", SERVICE_ORDER, None, service_row)
     }
 
     /// Merges, those taken back too, by time.
@@ -436,6 +450,21 @@ fn device_row(row: &Row<'_>) -> Result<Device, Bad> {
         behind: row.get::<_, Option<u32>>("behind")?.map(DeviceId),
         first: time(row, "first")?,
         last: time(row, "last")?,
+    })
+}
+
+/// The order of the key.
+const SERVICE_ORDER: &str = "device, transport, port";
+
+fn service_row(row: &Row<'_>) -> Result<Service, Bad> {
+    Ok(Service {
+        device: id(row, "device")?,
+        transport: IpProto(row.get("transport")?),
+        port: row.get("port")?,
+        application: row.get::<_, Option<String>>("application")?.map(Into::into),
+        first: time(row, "first")?,
+        last: time(row, "last")?,
+        count: count(row, "count")?,
     })
 }
 
