@@ -49,10 +49,31 @@ pub struct Record {
     router: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     behind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    visibility: Option<Visibility>,
     first_seen: String,
     last_seen: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     evidence: Vec<EvidenceRecord>,
+}
+
+/// What the captures lacked where a device lives. What it talks to and serves is as sure as that allows.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Visibility {
+    /// From 0 to 1.
+    pub confidence: f64,
+    /// In words.
+    pub lacking: Vec<String>,
+}
+
+impl Record {
+    /// The record of a device that was not seen well: what rests on its traffic is as sure as that allows.
+    pub fn seen(mut self, visibility: Option<Visibility>) -> Self {
+        for service in &mut self.services {
+            service.confidence = visibility.as_ref().map(|visibility| visibility.confidence);
+        }
+        Self { visibility, ..self }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -69,6 +90,8 @@ struct ServiceRecord {
     port: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     application: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confidence: Option<f64>,
     first_seen: String,
     last_seen: String,
 }
@@ -190,6 +213,7 @@ pub fn record(device: &Device, evidence: &[Evidence], services: &[Service]) -> R
                 transport: s.transport.to_string(),
                 port: s.port,
                 application: s.application.as_deref().map(str::to_owned),
+                confidence: None,
                 first_seen: s.first.to_string(),
                 last_seen: s.last.to_string(),
             })
@@ -221,6 +245,7 @@ pub fn record(device: &Device, evidence: &[Evidence], services: &[Service]) -> R
         }),
         router: device.router,
         behind: device.behind.map(|id| id.to_string()),
+        visibility: None,
         first_seen: device.first.to_string(),
         last_seen: device.last.to_string(),
         evidence: plain_evidence(evidence)
@@ -273,6 +298,7 @@ pub const CSV_COLUMNS: &[&str] = &[
     "behind",
     "first_seen",
     "last_seen",
+    "visibility",
 ];
 
 /// The record as one CSV row, in the order of [`CSV_COLUMNS`].
@@ -323,6 +349,7 @@ pub fn csv_row(r: &Record) -> Vec<String> {
         text(&r.behind),
         r.first_seen.clone(),
         r.last_seen.clone(),
+        r.visibility.as_ref().map(|visibility| visibility.confidence.to_string()).unwrap_or_default(),
     ]
 }
 

@@ -5,7 +5,7 @@
 
 mod inventory;
 
-pub use inventory::{CSV_COLUMNS, Record, csv_row, plain_evidence, record};
+pub use inventory::{CSV_COLUMNS, Record, Visibility, csv_row, plain_evidence, record};
 
 /// Writes rows as CSV (RFC 4180) with a header line. A cell that a spreadsheet would run as a formula is quoted with an
 /// apostrophe, as names on a network are chosen by strangers.

@@ -48,6 +48,12 @@ impl TryFrom<String> for Prefix {
     }
 }
 
+impl std::fmt::Display for Prefix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.0, self.1)
+    }
+}
+
 impl Prefix {
     /// Reads an address (its full length) or a prefix.
     pub fn parse(text: &str) -> Option<Self> {

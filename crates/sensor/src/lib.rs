@@ -11,6 +11,7 @@ mod quality;
 mod replay;
 mod show;
 mod text;
+mod visibility;
 
 pub use config::{Config, ConfigError, Prefix};
 pub use pipeline::{Outcome, run as run_pipeline};

@@ -3,8 +3,9 @@
 use crate::cli::{Replay, TableOrJson};
 use crate::pipeline::{self, Outcome};
 use crate::quality;
-use crate::show::device_table;
+use crate::show::{device_table, record};
 use crate::text::{self, bytes, duration, line, plural, raw, span};
+use crate::visibility::Lacking;
 use crate::{Config, Error};
 use capture::{Input, Report, Timeline};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -44,8 +45,9 @@ pub(crate) fn replay(args: &Replay) -> Result<(), Error> {
             // Device by device, so that the inventory need not fit in memory as text.
             let mut comma = "";
             raw("{\"devices\":[")?;
+            let lacking = Lacking::read(&store.reader())?;
             store.reader().each_known(|known| {
-                let record = export::record(&known.device, &known.evidence, &known.services);
+                let record = record(&known, &lacking);
                 let text = serde_json::to_string(&record).map_err(std::io::Error::from)?;
                 raw(&format!("{}{text}", std::mem::replace(&mut comma, ",")))
             })?;

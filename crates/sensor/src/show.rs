@@ -4,6 +4,7 @@ use crate::Error;
 use crate::cli::{Device, Devices, Export, Flows, Format, Machine, TableOrJson};
 use crate::find;
 use crate::text::{self, bytes, count, line, moment, plural, table};
+use crate::visibility::Lacking;
 use hdrhistogram::serialization::Deserializer;
 use model::{Attribute, Edge, Evidence, Flow, FlowState, IpProto, LeaseMessage};
 use serde_json::{Value, json};
@@ -15,19 +16,21 @@ use store::{Known, Reader, Store};
 pub(crate) fn devices(args: &Devices) -> Result<(), Error> {
     let store = Store::open_read_only(&args.db.db)?;
     let known = find::devices(&store.reader(), &args.conditions)?;
+    let lacking = Lacking::read(&store.reader())?;
     match args.format {
         Format::Table => device_table(&known, known.len() as u64),
-        Format::Json => Ok(write_jsonl(&known, &mut std::io::stdout().lock())?),
-        Format::Csv => Ok(write_csv(&known, &mut std::io::stdout().lock())?),
+        Format::Json => Ok(write_jsonl(&known, &lacking, &mut std::io::stdout().lock())?),
+        Format::Csv => Ok(write_csv(&known, &lacking, &mut std::io::stdout().lock())?),
     }
 }
 
 pub(crate) fn export(args: &Export) -> Result<(), Error> {
     let store = Store::open_read_only(&args.db.db)?;
     let known = store.reader().inventory()?;
+    let lacking = Lacking::read(&store.reader())?;
     let write = |out: &mut dyn Write| match args.format {
-        Machine::Jsonl => write_jsonl(&known, out),
-        Machine::Csv => write_csv(&known, out),
+        Machine::Jsonl => write_jsonl(&known, &lacking, out),
+        Machine::Csv => write_csv(&known, &lacking, out),
     };
     let Some(path) = &args.output else {
         let mut out = BufWriter::new(std::io::stdout().lock());
@@ -48,20 +51,22 @@ pub(crate) fn export(args: &Export) -> Result<(), Error> {
     result
 }
 
-fn record(known: &Known) -> export::Record {
-    export::record(&known.device, &known.evidence, &known.services)
+/// What machines are told of a device.
+pub(crate) fn record(known: &Known, lacking: &Lacking) -> export::Record {
+    export::record(&known.device, &known.evidence, &known.services).seen(lacking.of(&known.device))
 }
 
-fn write_jsonl(known: &[Known], out: &mut (impl Write + ?Sized)) -> std::io::Result<()> {
+fn write_jsonl(known: &[Known], lacking: &Lacking, out: &mut (impl Write + ?Sized)) -> std::io::Result<()> {
     for device in known {
-        serde_json::to_writer(&mut *out, &record(device))?;
+        serde_json::to_writer(&mut *out, &record(device, lacking))?;
         out.write_all(b"\n")?;
     }
     Ok(())
 }
 
-fn write_csv(known: &[Known], mut out: &mut (impl Write + ?Sized)) -> std::io::Result<()> {
-    export::csv(export::CSV_COLUMNS, known.iter().map(|device| export::csv_row(&record(device))), &mut out)
+fn write_csv(known: &[Known], lacking: &Lacking, mut out: &mut (impl Write + ?Sized)) -> std::io::Result<()> {
+    let rows = known.iter().map(|device| export::csv_row(&record(device, lacking)));
+    export::csv(export::CSV_COLUMNS, rows, &mut out)
 }
 
 /// The devices as a table, known ones first; `of` is how many there are in all.
@@ -161,9 +166,12 @@ pub(crate) fn device(args: &Device) -> Result<(), Error> {
     let reader = store.reader();
     let all = reader.inventory()?;
     let known = find::device(&all, &args.name)?;
+    let lacking = Lacking::read(&reader)?;
     match args.format {
-        TableOrJson::Json => Ok(write_jsonl(std::slice::from_ref(known), &mut std::io::stdout().lock())?),
-        TableOrJson::Table => page(known, &all, &reader),
+        TableOrJson::Json => {
+            Ok(write_jsonl(std::slice::from_ref(known), &lacking, &mut std::io::stdout().lock())?)
+        }
+        TableOrJson::Table => page(known, &all, &lacking, &reader),
     }
 }
 
@@ -173,7 +181,7 @@ fn heading(text: &str) -> Result<(), Error> {
 }
 
 /// One page on one device.
-fn page(known: &Known, all: &[Known], reader: &Reader<'_>) -> Result<(), Error> {
+fn page(known: &Known, all: &[Known], lacking: &Lacking, reader: &Reader<'_>) -> Result<(), Error> {
     let device = &known.device;
     line(&text::strong(&format!(
         "{}   {}   {}   {}",
@@ -247,6 +255,11 @@ fn page(known: &Known, all: &[Known], reader: &Reader<'_>) -> Result<(), Error> 
         facts.push(("heard via", format!("{} ({})", name(through), through.device.id)));
     }
     facts.push(("seen", format!("{} – {} UTC", moment(device.first), moment(device.last))));
+    if let Some(visibility) = lacking.of(device) {
+        let sure = format!("{:.0}%", visibility.confidence * 100.0);
+        let why = list(visibility.lacking);
+        facts.push(("sure", format!("{sure} of its services and peers: {why}")));
+    }
     for (name, value) in facts.into_iter().filter(|(_, value)| !value.is_empty()) {
         line(&format!("  {:<11} {value}", name))?;
     }

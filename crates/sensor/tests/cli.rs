@@ -137,6 +137,45 @@ fn no_patient_value_is_kept_printed_or_exported() {
     }
 }
 
+/// Thirty datagrams between two hosts, each of a flow of its own, answered or not; classic pcap.
+fn datagrams(answered: bool) -> Vec<u8> {
+    let mut out = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0];
+    let (asks, serves) = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
+    for n in 0..30u8 {
+        for back in [false, true].into_iter().take(if answered { 2 } else { 1 }) {
+            let ((src, from, sport), (dst, to, dport)) = match back {
+                false => ((asks, 7, [200, n]), (serves, 9, [0, 161])),
+                true => ((serves, 9, [0, 161]), (asks, 7, [200, n])),
+            };
+            let mut frame = [&dst[..], &src, &[8, 0, 0x45, 0, 0, 32, 0, n, 0, 0, 64, 17, 0, 0]].concat();
+            frame.extend([10, 20, 20, from, 10, 20, 20, to]);
+            frame.extend([&sport[..], &dport, &[0, 12, n, 1, 1, 2, 3, 4]].concat());
+            for word in [1_772_438_400 + u32::from(n), 0, frame.len() as u32, frame.len() as u32] {
+                out.extend(word.to_le_bytes());
+            }
+            out.extend(frame);
+        }
+    }
+    out
+}
+
+#[test]
+fn what_a_capture_lacks_lowers_the_confidence_of_what_depends_on_it() {
+    let dir = tempfile::tempdir().unwrap();
+    for (answered, sure) in [(false, true), (true, false)] {
+        let (capture, db) =
+            (dir.path().join(format!("{answered}.pcap")), dir.path().join(format!("{answered}.db")));
+        std::fs::write(&capture, datagrams(answered)).unwrap();
+        let (capture, db) = (capture.to_str().unwrap(), db.to_str().unwrap());
+        fine(&["replay", capture, "--db", db]);
+        let page = fine(&["device", "10.20.20.7", "--db", db]);
+        let json = fine(&["device", "10.20.20.7", "--db", db, "--format", "json"]);
+        let says = "0% of its services and peers: 30 of 30 flows one-sided in VLAN untagged";
+        assert_eq!(page.contains(says), sure, "{page}");
+        assert_eq!(json.contains("\"visibility\":{\"confidence\":0.0,"), sure, "{json}");
+    }
+}
+
 #[test]
 fn mistakes_get_one_clear_line_and_exit_code_2() {
     let dir = tempfile::tempdir().unwrap();
