@@ -321,7 +321,7 @@ impl Part {
         if packet.tunnel.is_some() {
             flow.tunnel = cx.tally.tunnels.known(*packet.tunnel);
         }
-        let check = cx.now.plus(idle(cx.config, &flow)).seconds();
+        let check = cx.now.plus(flow.idle(cx.config)).seconds();
         let slot = self.table.insert(flow, packet.transport.hash);
         self.timers.set(&mut self.table, slot, cx.now.seconds(), check.saturating_add(1));
         slot
@@ -513,7 +513,7 @@ impl Part {
                 continue;
             }
             let Some(flow) = self.table.get_mut(slot) else { continue };
-            let check = flow.last.plus(idle(cx.config, flow));
+            let check = flow.last.plus(flow.idle(cx.config));
             if check > cx.now {
                 self.timers.set(&mut self.table, slot, now, check.seconds().saturating_add(1));
                 continue;
@@ -573,7 +573,7 @@ impl Part {
 #[inline]
 fn starts_anew(cx: &Context<'_>, flow: &Flow, packet: &Packet<'_, '_>) -> bool {
     let silence = cx.ts.since(flow.last);
-    if silence > cx.config.tcp_brief && silence > idle(cx.config, flow) {
+    if silence > cx.config.tcp_brief && silence > flow.idle(cx.config) {
         return true;
     }
     let syn = packet.transport.segment.as_ref().filter(|tcp| tcp.flags & (SYN | ACK | RST) == SYN);
@@ -595,14 +595,5 @@ fn origin(cx: &Context<'_>, packet: &Packet<'_, '_>) -> Origin {
         proto: packet.ip.proto,
         side: packet.transport.side,
         truncated: packet.truncated,
-    }
-}
-
-/// How long a flow may be idle, in nanoseconds.
-fn idle(config: &Config, flow: &Flow) -> i64 {
-    match IpProto(flow.key.proto) {
-        IpProto::TCP if flow.is_brief() => config.tcp_brief,
-        IpProto::TCP => config.tcp_idle,
-        _ => config.other_idle,
     }
 }

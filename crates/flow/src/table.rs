@@ -1,7 +1,7 @@
 //! The flow table of one part: entries of two cache lines in a dense list, found by an index of their places. Keys are
 //! hashed with a seed, because whoever sends packets chooses them.
 
-use crate::config::mix;
+use crate::config::{Config, mix};
 use crate::decode::Addr;
 use crate::index::Index;
 pub(crate) use crate::index::NONE;
@@ -249,6 +249,15 @@ impl Flow {
     /// Whether TCP is in a state that does not last: not established, or over.
     pub(crate) const fn is_brief(&self) -> bool {
         self.ended() || (self.client().is_some() && !self.has(bit::SYN_ACK) && !self.has(bit::DATA))
+    }
+
+    /// How long it may be idle, in nanoseconds.
+    pub(crate) fn idle(&self, config: &Config) -> i64 {
+        match IpProto(self.key.proto) {
+            IpProto::TCP if self.is_brief() => config.tcp_brief,
+            IpProto::TCP => config.tcp_idle,
+            _ => config.other_idle,
+        }
     }
 
     pub(crate) fn found(&self) -> Option<u8> {
