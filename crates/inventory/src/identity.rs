@@ -51,7 +51,14 @@ impl Inventory {
             }
             return Some(id);
         }
-        let id = self.create(ts, None)?;
+        // One frame says many things of its sender: it is refused once for all of them.
+        if self.refused_mac == Some((mac, ts)) {
+            return None;
+        }
+        let Some(id) = self.create(ts, None) else {
+            self.refused_mac = Some((mac, ts));
+            return None;
+        };
         self.learn_mac(id, mac, ts);
         Some(id)
     }

@@ -102,6 +102,8 @@ pub struct Inventory {
     by_address: Index<(Vlan, IpAddr)>,
     recent: Recent,
     partners: Partners,
+    /// The MAC that was refused last because there was no room for its device, and when.
+    refused_mac: Option<(Mac, Timestamp)>,
     /// The scopes an address is or was held in.
     scopes: Index<IpAddr, Vlan>,
     by_key: Index<(KeyKind, String)>,
@@ -143,6 +145,7 @@ impl Inventory {
             by_address: HashMap::new(),
             recent: Recent::new(),
             partners: Partners::new(),
+            refused_mac: None,
             scopes: HashMap::new(),
             by_key: HashMap::new(),
             virtual_addresses: HashMap::new(),

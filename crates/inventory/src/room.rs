@@ -83,6 +83,8 @@ pub(crate) struct Refused {
     id: DeviceId,
     attribute: Attribute,
     last: Timestamp,
+    /// Claims that the node had lost by then.
+    forgotten: u32,
 }
 
 /// Refusals remembered; a place is shared by what falls to it.
@@ -231,6 +233,16 @@ impl Inventory {
 
     /// Makes room for one more piece of evidence of a device; false when it is refused.
     pub(crate) fn make_room(&mut self, id: DeviceId, attribute: &Attribute, ts: Timestamp) -> bool {
+        let Some(node) = self.nodes.get(&id) else { return false };
+        let (forgotten, place) = (node.forgotten, place_of(id, attribute));
+        let known = self.refused.get(place).and_then(Option::as_ref);
+        let still = known.is_some_and(|r| r.id == id && r.attribute == *attribute && is_recent(r.last, ts));
+        // What nothing was taken out of since is as full as it was.
+        let alone = node.parent.is_none() && node.children.is_empty();
+        if still && alone && known.is_some_and(|r| r.forgotten == forgotten) {
+            self.counters.evidence_evicted += 1;
+            return false;
+        }
         let tree = self.tree(self.root(id));
         let size = |of: &dyn Fn(&Node) -> usize| -> usize {
             tree.iter().filter_map(|id| self.nodes.get(id)).map(|node| of(node)).sum()
@@ -243,15 +255,13 @@ impl Inventory {
             false => return true,
         };
         self.counters.evidence_evicted += 1;
-        let place = place_of(id, attribute);
-        let known = self.refused.get(place).and_then(Option::as_ref);
-        if known.is_some_and(|r| r.id == id && r.attribute == *attribute && is_recent(r.last, ts)) {
+        if still {
             return false;
         }
         let Some((home, claim, last)) = self.least(&tree, only) else { return true };
         if is_recent(last, ts) {
             if let Some(place) = self.refused.get_mut(place) {
-                *place = Some(Refused { id, attribute: attribute.clone(), last });
+                *place = Some(Refused { id, attribute: attribute.clone(), last, forgotten });
             }
             return false;
         }
