@@ -42,12 +42,18 @@ impl Index {
     /// Where a tag's bucket would be, were all others empty.
     #[inline]
     const fn home(&self, tag: u32) -> usize {
-        // The number of buckets is a power of two.
         (tag as u64).wrapping_mul(self.buckets.len() as u64) as usize >> 32
     }
 
     const fn next(&self, at: usize) -> usize {
-        at.wrapping_add(1) & self.buckets.len().wrapping_sub(1)
+        let next = at.wrapping_add(1);
+        if next < self.buckets.len() { next } else { 0 }
+    }
+
+    /// Buckets from one to another, round the end.
+    const fn distance(&self, from: usize, to: usize) -> usize {
+        let round = if to < from { self.buckets.len() } else { 0 };
+        to.wrapping_add(round).wrapping_sub(from)
     }
 
     /// Fetches what [`Index::find`] will look at first.
@@ -76,8 +82,9 @@ impl Index {
     pub(crate) fn insert(&mut self, hash: u64, slot: u32) {
         // At most three quarters full, so that there is always an empty bucket to stop at, and not far.
         if self.len >= (self.buckets.len() / 4).saturating_mul(3) {
-            let twice = vec![EMPTY; self.buckets.len().saturating_mul(2)];
-            for bucket in std::mem::replace(&mut self.buckets, twice) {
+            // By a half: what is empty takes memory too.
+            let larger = vec![EMPTY; self.buckets.len().saturating_add(self.buckets.len() / 2)];
+            for bucket in std::mem::replace(&mut self.buckets, larger) {
                 if bucket.slot != NONE {
                     self.put(bucket);
                 }
@@ -109,11 +116,9 @@ impl Index {
         }
         self.len = self.len.saturating_sub(1);
         // What follows moves up, unless it would come before its home.
-        let mask = self.buckets.len().wrapping_sub(1);
         let mut at = self.next(hole);
         while let Some(bucket) = self.buckets.get(at).copied().filter(|bucket| bucket.slot != NONE) {
-            let from_home = at.wrapping_sub(self.home(bucket.tag)) & mask;
-            if from_home >= at.wrapping_sub(hole) & mask {
+            if self.distance(self.home(bucket.tag), at) >= self.distance(hole, at) {
                 if let Some(place) = self.buckets.get_mut(hole) {
                     *place = bucket;
                 }
