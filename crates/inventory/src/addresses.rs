@@ -118,8 +118,8 @@ impl Inventory {
                 (has_mac(*id), std::cmp::Reverse(span.how), span.first, std::cmp::Reverse(*id))
             })
         };
-        if let Some(answer) = self.recent.get(vlan, ip, ts) {
-            return Some(answer);
+        if let Some((id, span, _)) = self.recent.get(vlan, ip, ts) {
+            return Some((id, span));
         }
         // The common case, without ranking: one holder ever.
         if let [id] = self.by_address.get(&(vlan, ip))?.as_slice()
@@ -130,7 +130,8 @@ impl Inventory {
         {
             if span.until.is_none() {
                 let until = self.expiry(*id, ip, span).unwrap_or(Timestamp(i64::MAX));
-                self.recent.put(vlan, ip, *id, span, until);
+                let at = node.spans.find(&(vlan, ip, span.first)).unwrap_or(usize::MAX);
+                self.recent.put(vlan, ip, *id, span, until, at);
             }
             return Some((*id, *span));
         }

@@ -26,7 +26,9 @@ struct Answer {
     first: Timestamp,
     /// The latest time for which it is the answer; the earliest is when the span began.
     until: Timestamp,
-    era: u64,
+    /// Where the span stands among the node's, most likely.
+    at: u32,
+    era: u32,
 }
 
 /// A cache line: no answer takes two.
@@ -40,7 +42,7 @@ const _: () = assert!(size_of::<Place>() == 64, "a place is one cache line");
 #[derive(Debug)]
 pub(crate) struct Recent {
     places: Box<[Place]>,
-    era: u64,
+    era: u32,
     hasher: hashbrown::DefaultHashBuilder,
 }
 
@@ -50,8 +52,11 @@ impl Recent {
     }
 
     /// Something changed that any answer may depend on.
-    pub(crate) const fn forget_all(&mut self) {
-        self.era += 1;
+    pub(crate) fn forget_all(&mut self) {
+        self.era = self.era.wrapping_add(1);
+        if self.era == 0 {
+            self.places.fill(Place::default());
+        }
     }
 
     /// Something changed about an address in a scope.
@@ -70,20 +75,22 @@ impl Recent {
         self.places.get(hash as usize % PLACES).map(|place| &place.0)
     }
 
-    /// Who holds an address, and since when and how that is known.
-    pub(crate) fn get(&self, vlan: Vlan, ip: IpAddr, ts: Timestamp) -> Option<(DeviceId, Span)> {
+    /// Who holds an address, since when and how that is known, and where the span most likely stands.
+    pub(crate) fn get(&self, vlan: Vlan, ip: IpAddr, ts: Timestamp) -> Option<(DeviceId, Span, usize)> {
         let answer = self.place(vlan, ip)?.get()?;
-        let Answer { id, first, how, .. } = answer;
+        let Answer { id, first, how, at, .. } = answer;
         let holds = answer.era == self.era && answer.ip == ip && answer.vlan == vlan;
         // When it was confirmed last stands with the node alone.
         let span = Span { first, last: first, until: None, how, dirt: Dirt::CLEAN };
-        (holds && first <= ts && ts <= answer.until).then_some((id, span))
+        (holds && first <= ts && ts <= answer.until).then_some((id, span, at as usize))
     }
 
-    /// A node holds an address in a span that has not ended, at least up to a time.
-    pub(crate) fn put(&self, vlan: Vlan, ip: IpAddr, id: DeviceId, span: &Span, until: Timestamp) {
+    /// A node holds an address in a span that has not ended, at least up to a time; the span stands at a place.
+    pub(crate) fn put(&self, vlan: Vlan, ip: IpAddr, id: DeviceId, span: &Span, until: Timestamp, at: usize) {
+        let (how, first, era) = (span.how, span.first, self.era);
+        let at = u32::try_from(at).unwrap_or(u32::MAX);
         if let Some(place) = self.place(vlan, ip) {
-            place.set(Some(Answer { vlan, ip, id, how: span.how, first: span.first, until, era: self.era }));
+            place.set(Some(Answer { vlan, ip, id, how, first, until, at, era }));
         }
     }
 }

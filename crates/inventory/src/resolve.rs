@@ -207,15 +207,15 @@ impl Inventory {
     fn spoke(
         &mut self,
         id: DeviceId,
-        vlan: Vlan,
-        ip: IpAddr,
+        (vlan, ip): (Vlan, IpAddr),
         held: &Span,
+        at: usize,
         first: Timestamp,
         last: Timestamp,
     ) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         if held.until.is_none()
-            && let Some(span) = node.spans.get_mut(&(vlan, ip, held.first))
+            && let Some(span) = node.spans.get_mut_near(at, &(vlan, ip, held.first))
         {
             span.last = span.last.max(last);
             span.dirt.touch();
@@ -239,15 +239,18 @@ impl Inventory {
             if !is_host(ip) || self.is_virtual(vlan, ip) {
                 continue;
             }
-            let known = self.holder(vlan, ip, record.first, record.macs[side]);
+            let known = self.recent.get(vlan, ip, record.first).or_else(|| {
+                let (id, span) = self.holder(vlan, ip, record.first, record.macs[side])?;
+                Some((id, span, usize::MAX))
+            });
             let spoke = record.packets[side] > 0;
             let keep = nodes[0];
             nodes[side] = match known {
-                Some((id, span)) if spoke => {
-                    self.spoke(id, vlan, ip, &span, record.first, record.last);
+                Some((id, span, at)) if spoke => {
+                    self.spoke(id, (vlan, ip), &span, at, record.first, record.last);
                     Some(id)
                 }
-                Some((id, _)) => Some(id),
+                Some((id, ..)) => Some(id),
                 // To be spoken to does not make a device.
                 None if spoke => {
                     let id = self.sender_behind(vlan, ip, record.first, keep);

@@ -32,6 +32,20 @@ impl<K: Ord, V> Sorted<K, V> {
         self.0.get_mut(place).map(|(_, value)| value)
     }
 
+    /// Where a key stands.
+    pub(crate) fn find(&self, key: &K) -> Option<usize> {
+        self.place(key).ok()
+    }
+
+    /// As [`Sorted::get_mut`], where the key most likely stands at a place.
+    pub(crate) fn get_mut_near(&mut self, near: usize, key: &K) -> Option<&mut V> {
+        let place = match self.0.get(near) {
+            Some((known, _)) if known == key => near,
+            _ => self.place(key).ok()?,
+        };
+        self.0.get_mut(place).map(|(_, value)| value)
+    }
+
     pub(crate) fn insert(&mut self, key: K, value: V) {
         match self.place(&key) {
             Ok(place) => self.0[place].1 = value,
@@ -96,5 +110,8 @@ mod tests {
             (Some(0), None, Some((1, 10)), 1)
         );
         assert!(map.contains(&5) && !map.contains(&1) && !map.is_empty());
+        assert_eq!(map.find(&5), Some(0));
+        assert_eq!([0, 9].map(|near| map.get_mut_near(near, &5).copied()), [Some(50); 2]);
+        assert_eq!(map.get_mut_near(0, &4), None);
     }
 }
