@@ -89,8 +89,9 @@ pub struct Replay {
     /// Read the configuration from this file.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Threads that dissect; 0, the default, does all on one thread, which takes the least CPU and on two cores was no
-    /// slower. The output is the same for any number.
+    /// Threads that dissect, beside the one that keeps the inventory; 0 does all on one thread, which takes the least CPU.
+    /// More than 1 gained nothing where it was measured. The default is 1, and 0 on a single core. The output is the same
+    /// for any number.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=32))]
     pub shards: Option<u16>,
     /// Table for people, or one JSON object.
