@@ -112,7 +112,6 @@ fn read(config: &Config, frames: &[Frame<'_>], shards: Shards<'_>, batch: usize)
     for batch in frames.chunks(batch) {
         gather(&mut shards, &mut events, |shard, out| shard.frames(batch.iter().copied(), out));
     }
-    // All at once: a script is shorter than what is closed together.
     gather(&mut shards, &mut events, |shard, out| while shard.finish(out) {});
     let mut counters = Counters::default();
     shards.iter().for_each(|shard| counters.merge(&shard.counters()));

@@ -14,7 +14,7 @@ mod tests;
 use edge::{LEAST, State};
 use inventory::{Newcomers, Resolved};
 use model::{Change, DeviceId, Edge, EdgeKey, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use table::{Key, Table};
 
@@ -68,7 +68,14 @@ pub struct Baseline {
     once: Newcomers<(Timestamp, Key)>,
     /// Clients of edges that have something to write; some more than once.
     dirty: Vec<DeviceId>,
+    /// How many of them there may be before those that need not be there are thrown out.
+    dirty_room: usize,
+    /// Clients that have a row.
+    written: BTreeSet<DeviceId>,
 }
+
+/// Clients to write for which throwing out some is not worth while.
+const FEW: usize = 1_024;
 
 /// Events of which the edges are looked up together.
 const BATCH: usize = 32;
@@ -83,6 +90,8 @@ impl Baseline {
             bytes: 0,
             once: Newcomers::one_in(AT_STAKE),
             dirty: Vec::new(),
+            dirty_room: FEW,
+            written: BTreeSet::new(),
         }
     }
 
@@ -103,6 +112,7 @@ impl Baseline {
     /// Takes in the final row of a client, before anything else.
     pub fn restore_rows(&mut self, edges: Vec<Edge>) {
         for (key, state) in edges.into_iter().map(State::from_row) {
+            self.written.insert(key.client);
             let key = self.edges.key(key);
             self.insert(key, state);
         }
@@ -185,7 +195,12 @@ impl Baseline {
                 })
                 .collect();
             edges.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-            each(Change::Edges(client, edges))?;
+            let had_a_row =
+                if edges.is_empty() { self.written.remove(&client) } else { !self.written.insert(client) };
+            // Of a client that came and went in between, there is nothing to take away.
+            if had_a_row || !edges.is_empty() {
+                each(Change::Edges(client, edges))?;
+            }
         }
         Ok(())
     }
@@ -200,12 +215,16 @@ impl Baseline {
                 (state.dirty, state.is_habit(), state.last, state.weight());
             self.counters.kinds_refused += count(state, max_kinds);
             self.bytes = self.bytes + state.weight() - weight;
-            // To be used again makes it a habit.
-            if !was_habit {
+            // To be used again makes it a habit, but where no kind of request may be told apart any more.
+            let place = (!state.is_habit()).then_some(state.last);
+            if !was_habit && place != Some(last) {
                 self.once.remove(&(last, key));
+                if let Some(last) = place {
+                    self.once.insert((last, key));
+                }
             }
             if !was_dirty {
-                self.dirty.push(key.client);
+                self.mark(key.client);
             }
             return;
         }
@@ -224,7 +243,7 @@ impl Baseline {
             self.once.insert((state.last, key));
         }
         if state.dirty {
-            self.dirty.push(key.client);
+            self.mark(key.client);
         }
         self.bytes += state.weight();
         self.edges.insert(key, state);
@@ -234,8 +253,22 @@ impl Baseline {
         let state = self.edges.remove(key)?;
         self.bytes -= state.weight();
         self.once.remove(&(state.last, *key));
-        self.dirty.push(key.client);
+        self.mark(key.client);
         Some(state)
+    }
+
+    /// The client has something to write.
+    fn mark(&mut self, client: DeviceId) {
+        self.dirty.push(client);
+        if self.dirty.len() <= self.dirty_room {
+            return;
+        }
+        // A flood names few clients often, or many that have no edge any more and no row either.
+        let Self { dirty, edges, written, .. } = self;
+        dirty.sort_unstable();
+        dirty.dedup();
+        dirty.retain(|client| written.contains(client) || edges.has_client(*client));
+        self.dirty_room = self.dirty.len().saturating_mul(2).saturating_add(FEW);
     }
 
     /// Makes room for one edge. False when there is none that had its time.
@@ -250,12 +283,15 @@ impl Baseline {
 
     /// What was known of `from` is `into`'s.
     fn rename(&mut self, from: DeviceId, into: DeviceId) {
+        if from == into {
+            return;
+        }
         let mut changed: Vec<(EdgeKey, Key)> =
             self.edges.of_device(from).into_iter().map(|key| (self.edges.edge_key(&key), key)).collect();
         changed.sort_unstable();
         for (_, old) in changed {
             let new = old.renamed(from, into);
-            let Some(mut moved) = self.remove(&old).filter(|_| new != old) else { continue };
+            let Some(mut moved) = self.remove(&old) else { continue };
             if let Some(mut known) = self.remove(&new) {
                 self.counters.kinds_refused += known.absorb(moved, self.config.max_kinds_per_edge);
                 moved = known;

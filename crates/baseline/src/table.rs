@@ -198,6 +198,13 @@ impl Table {
         entries.get_mut(slot as usize)?.take().map(|(_, state)| state)
     }
 
+    /// Whether a device is the client of an edge.
+    pub(crate) fn has_client(&self, client: DeviceId) -> bool {
+        let places = self.of_device.get(&client).map(Vec::as_slice).unwrap_or_default();
+        let mut entries = places.iter().filter_map(|slot| self.entries.get(*slot as usize)?.as_ref());
+        entries.any(|(key, _)| key.client == client)
+    }
+
     /// The keys of a device's edges, on either end, in no order.
     pub(crate) fn of_device(&self, device: DeviceId) -> Vec<Key> {
         let places = self.of_device.get(&device).map(Vec::as_slice).unwrap_or_default();

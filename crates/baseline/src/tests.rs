@@ -218,6 +218,33 @@ fn where_all_is_at_stake_a_scan_wipes_out_what_was_done_once() {
 }
 
 #[test]
+fn an_edge_of_which_nothing_is_told_apart_can_still_give_way() {
+    let mut baseline = Baseline::new(Config { max_edges: 1, max_kinds_per_edge: 0, ..Config::default() });
+    baseline.resolved(&[
+        exchange(0, 1, 2, "AA", 1),
+        exchange(1, 1, 2, "AA", 1),
+        exchange(200, 3, 4, "AA", 1),
+    ]);
+    assert_eq!(baseline.edges().map(|edge| edge.key.client).collect::<Vec<_>>(), [DeviceId(3)]);
+    assert_eq!(baseline.counters().edges_evicted, 1);
+}
+
+#[test]
+fn what_is_to_be_written_does_not_grow_with_a_flood() {
+    for clients in [1, 20_000] {
+        let mut baseline = Baseline::new(Config { max_edges: 40, ..Config::default() });
+        for n in 0..20_000u16 {
+            let client = 9 + u32::from(n) % clients;
+            baseline.resolved(&[flow(i64::from(n) * 60, Some(client), Some(2), 1_000 + n, None)]);
+        }
+        assert!(baseline.counters().edges_evicted > 10_000);
+        assert!(baseline.dirty.len() <= 2 * 40 + FEW + 1, "{} of {clients} clients", baseline.dirty.len());
+        let rows = baseline.changes();
+        assert_eq!(rows.len(), clients.min(40) as usize, "and none for those that came and went");
+    }
+}
+
+#[test]
 fn requests_of_all_kinds_are_bounded() {
     let config = Config { max_bytes: 100 * LEAST, ..Config::default() };
     let mut baseline = Baseline::new(config);
