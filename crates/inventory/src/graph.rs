@@ -50,6 +50,9 @@ pub(crate) struct Served {
     pub(crate) dirt: Dirt,
 }
 
+/// Nodes to write for which throwing out those that are no more is not worth while.
+const FEW: usize = 1_024;
+
 /// What one identity taught.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -218,6 +221,11 @@ impl Inventory {
         self.nodes.insert(id, Box::new(Node::new(ts)));
         self.rerank(id);
         self.mark(id);
+        // Of nodes that came and went in a flood there is nothing to write.
+        if self.dirty.len() > self.nodes.len().saturating_mul(2).saturating_add(FEW) {
+            let nodes = &self.nodes;
+            self.dirty.retain(|id| nodes.contains_key(id));
+        }
         Some(id)
     }
 

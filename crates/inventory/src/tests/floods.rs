@@ -29,6 +29,13 @@ fn flood(
     inventory
 }
 
+#[test]
+fn what_is_to_be_written_does_not_grow_with_a_flood() {
+    let after = flood(small(), 200_000, 1, claims);
+    assert!(after.counters().devices_evicted > 2_000);
+    assert!(after.dirty.len() <= 2 * 50 + 1_025, "{} nodes", after.dirty.len());
+}
+
 fn known(inventory: &Inventory) -> Vec<String> {
     inventory.devices().take(3).map(|device| line(&device)).collect()
 }
