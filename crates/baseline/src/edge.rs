@@ -47,7 +47,7 @@ pub(crate) fn key(resolved: &Resolved, table: &mut Table) -> Option<Key> {
         Resolved::Exchange { client, server, peer, port, application, .. } => {
             let peer = if server.is_none() { Some(*peer) } else { None };
             let application = table.application(Some((*application).into()));
-            Some(Table::with(*client, *server, peer, IpProto::TCP, *port, application))
+            Some(Table::with(*client, (*server, peer, false), IpProto::TCP, *port, application))
         }
         Resolved::Renamed { .. } => None,
     }
@@ -64,7 +64,7 @@ fn key_of_flow(flow: &Flow, table: &mut Table) -> Option<Key> {
     let port = if negotiated || !record.key.proto.has_ports() { 0 } else { port };
     let peer = if server.is_none() { Some(ip) } else { None };
     let application = table.application(record.app.map(Into::into));
-    Some(Table::with(client?, server, peer, record.key.proto, port, application))
+    Some(Table::with(client?, (server, peer, false), record.key.proto, port, application))
 }
 
 fn text_of(kind: &Text, outcome: &Option<Text>) -> usize {
@@ -202,6 +202,10 @@ impl State {
                 .map(|((kind, outcome), n)| (kind.clone(), outcome.clone(), *n))
                 .collect(),
             latency,
+            hours: 0,
+            last_hour: 0,
+            state: model::EdgeState::Learned,
+            feed: Vec::new(),
         }
     }
 

@@ -14,6 +14,8 @@ pub(crate) struct Key {
     pub(crate) client: DeviceId,
     pub(crate) server: Option<DeviceId>,
     pub(crate) peer: Option<IpAddr>,
+    /// Whether the peer asks.
+    pub(crate) inbound: bool,
     pub(crate) transport: IpProto,
     pub(crate) port: u16,
     /// Place of the application plus one; 0 for none.
@@ -35,8 +37,10 @@ impl Key {
         };
         let server = self.server.map_or(0, |id| id.0);
         let ends = u64::from(self.client.0) << 32 | u64::from(server);
-        let what =
-            u64::from(self.port) << 32 | u64::from(self.application) << 8 | u64::from(self.transport.0);
+        let what = u64::from(self.inbound) << 48
+            | u64::from(self.port) << 32
+            | u64::from(self.application) << 8
+            | u64::from(self.transport.0);
         hasher.hash_one([ends, what, peer as u64, (peer >> 64) as u64])
     }
 
@@ -83,27 +87,26 @@ impl Table {
     /// A key with the number of its application.
     pub(crate) const fn with(
         client: DeviceId,
-        server: Option<DeviceId>,
-        peer: Option<IpAddr>,
+        (server, peer, inbound): (Option<DeviceId>, Option<IpAddr>, bool),
         transport: IpProto,
         port: u16,
         application: u16,
     ) -> Key {
-        Key { client, server, peer, transport, port, application }
+        Key { client, server, peer, inbound, transport, port, application }
     }
 
     /// The compact form of a key.
     pub(crate) fn key(&mut self, key: EdgeKey) -> Key {
-        let EdgeKey { client, server, peer, transport, port, application } = key;
-        Self::with(client, server, peer, transport, port, self.application(application))
+        let EdgeKey { client, server, peer, inbound, transport, port, application } = key;
+        Self::with(client, (server, peer, inbound), transport, port, self.application(application))
     }
 
     /// The key that a compact one stands for.
     pub(crate) fn edge_key(&self, key: &Key) -> EdgeKey {
-        let Key { client, server, peer, transport, port, application } = *key;
+        let Key { client, server, peer, inbound, transport, port, application } = *key;
         let place = usize::from(application).checked_sub(1);
         let application = place.and_then(|place| self.applications.get(place)).cloned();
-        EdgeKey { client, server, peer, transport, port, application }
+        EdgeKey { client, server, peer, inbound, transport, port, application }
     }
 
     pub(crate) fn len(&self) -> usize {

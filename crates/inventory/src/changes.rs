@@ -353,7 +353,8 @@ pub(crate) fn final_rows(
                 last.retain(|key: &RowKey, _| key.device() != Some(*id));
                 continue;
             }
-            Change::Edges(..) => continue,
+            // The baseline's.
+            _ => continue,
         };
         last.insert(key, row);
     }

@@ -3,7 +3,9 @@
 //! Rows are upserts. A later row with the same key replaces the earlier one; a run that continues from stored rows
 //! must end with the same rows as one that was never interrupted.
 
-use crate::{Attribute, DeviceClass, IpProto, Lease, Mac, Text, Timestamp, Vlan};
+use crate::{
+    Attribute, DeviceClass, EdgeState, Finding, FindingId, IpProto, Lease, Mac, Text, Timestamp, Vlan,
+};
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
@@ -214,8 +216,10 @@ pub struct EdgeKey {
     pub client: DeviceId,
     /// The device that serves; `None` for a peer that is no device (outside the site, a group address).
     pub server: Option<DeviceId>,
-    /// The peer's address where it is no device.
+    /// The peer's address where it is no device; of peers outside the site that of their network, /24 or /48.
     pub peer: Option<IpAddr>,
+    /// Whether the peer asks and the device serves: so it is where the asker is no device.
+    pub inbound: bool,
     /// Transport.
     pub transport: IpProto,
     /// The server's port; 0 where the transport has none or the port is negotiated.
@@ -243,6 +247,14 @@ pub struct Edge {
     pub exchanges: Vec<(Text, Option<Text>, u64)>,
     /// Histogram of answer latencies in microseconds (HdrHistogram V2 encoding), empty when none was measured.
     pub latency: Vec<u8>,
+    /// Hours in which it was used.
+    pub hours: u32,
+    /// The last of them, counted from 1970-01-01T00:00Z.
+    pub last_hour: i32,
+    /// What it is to the baseline.
+    pub state: EdgeState,
+    /// Of a feed of messages, what is normal of its pauses; empty of others. Only the baseline reads it.
+    pub feed: Vec<u8>,
 }
 
 /// One row to write, but for flow records, which are only ever added. Deletions do not exist but for what a cap evicts, which is counted.
@@ -272,4 +284,14 @@ pub enum Change {
     Merge(Box<Merge>),
     /// All edges of a client, by key, some of which are new, were used, or are no more.
     Edges(DeviceId, Vec<Edge>),
+    /// What is learned of a device's habits besides its edges. Only the baseline reads it.
+    Habit(DeviceId, Vec<u8>),
+    /// A device's habits went with it.
+    HabitGone(DeviceId),
+    /// What the baseline and its rules know of the site as a whole, under a name. Only they read it.
+    Site(Cow<'static, str>, Vec<u8>),
+    /// A finding is new or was seen again.
+    Finding(Box<Finding>),
+    /// A finding fell to a cap.
+    FindingGone(FindingId),
 }

@@ -9,6 +9,7 @@
 
 mod class;
 mod device;
+mod finding;
 mod flow;
 mod frame;
 mod net;
@@ -21,6 +22,9 @@ pub use class::DeviceClass;
 pub use device::{
     Address, Attachment, Change, Device, DeviceId, Edge, EdgeKey, Evidence, EvidenceKey, KeyKind, LeaseEntry,
     Merge, Service, Vote,
+};
+pub use finding::{
+    Decision, EdgeState, Figure, Finding, FindingId, FindingKey, JournalEntry, LearningState, Party, Severity,
 };
 pub use flow::{Flow, FlowRecord, FlowState, OriginatorBy};
 pub use frame::{Frame, LinkType};

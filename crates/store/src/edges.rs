@@ -4,14 +4,15 @@
 //! was counted on it.
 
 use crate::packed::{Reader, place, put, put_ip, put_list, put_signed};
-use model::{DeviceId, Edge, EdgeKey, IpProto, Text, Timestamp};
+use model::{DeviceId, Edge, EdgeKey, EdgeState, IpProto, Text, Timestamp};
 use std::net::IpAddr;
 
-/// Whose the peer's address is, if there is one.
+/// Whose the peer's address is, if there is one, and in a bit of its own whether the peer asks.
 mod peer {
     pub(super) const NONE: u8 = 0;
     pub(super) const V4: u8 = 4;
     pub(super) const V6: u8 = 6;
+    pub(super) const INBOUND: u8 = 0x80;
 }
 
 /// A client's row: the applications and the texts its edges name, how many edges, and the edges.
@@ -20,11 +21,12 @@ pub(crate) fn pack(edges: &[Edge]) -> Vec<u8> {
     for edge in edges {
         let key = &edge.key;
         put(&mut body, key.server.map_or(0, |id| u64::from(id.0) + 1));
-        body.push(match key.peer {
+        let family = match key.peer {
             None => peer::NONE,
             Some(IpAddr::V4(_)) => peer::V4,
             Some(IpAddr::V6(_)) => peer::V6,
-        });
+        };
+        body.push(family | if key.inbound { peer::INBOUND } else { 0 });
         key.peer.into_iter().for_each(|ip| put_ip(&mut body, ip));
         body.push(key.transport.0);
         put(&mut body, key.port.into());
@@ -48,6 +50,16 @@ pub(crate) fn pack(edges: &[Edge]) -> Vec<u8> {
     put_list(&mut out, texts.iter());
     put(&mut out, edges.len() as u64);
     out.extend_from_slice(&body);
+    for edge in edges {
+        put(&mut out, edge.hours.into());
+        put_signed(&mut out, edge.last_hour.into());
+        put(
+            &mut out,
+            EdgeState::ALL.iter().position(|state| *state == edge.state).unwrap_or_default() as u64,
+        );
+        put(&mut out, edge.feed.len() as u64);
+        out.extend_from_slice(&edge.feed);
+    }
     out
 }
 
@@ -57,7 +69,22 @@ pub(crate) fn unpack(client: DeviceId, bytes: &[u8]) -> Option<Vec<Edge>> {
     let apps = from.list(|name| Some(name.to_owned()))?;
     let texts = from.list(Text::from_str_lossy)?;
     let count = from.number()?;
-    (0..count).map(|_| edge(client, &mut from, &apps, &texts)).collect()
+    let mut edges: Vec<Edge> =
+        (0..count).map(|_| edge(client, &mut from, &apps, &texts)).collect::<Option<_>>()?;
+    // What is learned of them stands at the end: rows of the first baselines have none.
+    if !from.0.is_empty() {
+        edges.iter_mut().try_for_each(|edge| learned(edge, &mut from))?;
+    }
+    Some(edges)
+}
+
+fn learned(edge: &mut Edge, from: &mut Reader<'_>) -> Option<()> {
+    edge.hours = u32::try_from(from.number()?).ok()?;
+    edge.last_hour = i32::try_from(from.signed()?).ok()?;
+    edge.state = *EdgeState::ALL.get(usize::try_from(from.number()?).ok()?)?;
+    let length = from.small()?;
+    edge.feed = from.take(length)?.to_vec();
+    Some(())
 }
 
 fn edge(client: DeviceId, from: &mut Reader<'_>, apps: &[String], texts: &[Text]) -> Option<Edge> {
@@ -65,16 +92,18 @@ fn edge(client: DeviceId, from: &mut Reader<'_>, apps: &[String], texts: &[Text]
         None => None,
         Some(id) => Some(DeviceId(u32::try_from(id).ok()?)),
     };
-    let peer = match from.array()? {
-        [peer::NONE] => None,
-        [peer::V4] => Some(from.ip(false)?),
-        [peer::V6] => Some(from.ip(true)?),
+    let [family] = from.array()?;
+    let peer = match family & !peer::INBOUND {
+        peer::NONE => None,
+        peer::V4 => Some(from.ip(false)?),
+        peer::V6 => Some(from.ip(true)?),
         _ => return None,
     };
+    let inbound = family & peer::INBOUND != 0;
     let [transport] = from.array()?;
     let port = from.small()?;
     let application = from.listed(apps)?.map(Into::into);
-    let key = EdgeKey { client, server, peer, transport: IpProto(transport), port, application };
+    let key = EdgeKey { client, server, peer, inbound, transport: IpProto(transport), port, application };
     let first = from.signed()?;
     let last = first.wrapping_add(from.signed()?);
     let flows = from.number()?;
@@ -86,7 +115,8 @@ fn edge(client: DeviceId, from: &mut Reader<'_>, apps: &[String], texts: &[Text]
     let length = from.small()?;
     let latency = from.take(length)?.to_vec();
     let (first, last) = (Timestamp(first), Timestamp(last));
-    Some(Edge { key, first, last, flows, packets, bytes, exchanges, latency })
+    let (hours, last_hour, state, feed) = (0, 0, EdgeState::Learned, Vec::new());
+    Some(Edge { key, first, last, flows, packets, bytes, exchanges, latency, hours, last_hour, state, feed })
 }
 
 #[cfg(test)]
@@ -104,6 +134,8 @@ mod tests {
         edges[2].key.peer = None;
         (edges[2].first, edges[2].last) = (Timestamp(i64::MIN), Timestamp(i64::MAX));
         (edges[3].flows, edges[3].latency) = (u64::MAX, Vec::new());
+        (edges[3].hours, edges[3].last_hour, edges[3].state) = (7, i32::MIN, EdgeState::Quarantined);
+        (edges[1].key.inbound, edges[1].feed) = (true, vec![1, 2, 3]);
         assert_eq!(unpack(DeviceId(1), &pack(&edges)), Some(edges));
         assert_eq!(unpack(DeviceId(1), &pack(&[])), Some(Vec::new()));
     }
@@ -111,9 +143,10 @@ mod tests {
     #[test]
     fn damage_is_told_and_never_panics() {
         let packed = pack(&[edge(1), edge(1)]);
-        for cut in 0..packed.len() {
-            assert_eq!(unpack(DeviceId(1), &packed[..cut]), None, "cut at {cut}");
-        }
+        let whole: Vec<_> =
+            (0..packed.len()).filter(|cut| unpack(DeviceId(1), &packed[..*cut]).is_some()).collect();
+        // A row that ends where what is learned begins is one of the first baselines'.
+        assert_eq!(whole, [packed.len() - 8], "{whole:?}");
         for at in 0..packed.len() {
             for bit in 0..8 {
                 let mut other = packed.clone();

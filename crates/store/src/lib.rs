@@ -36,6 +36,7 @@ static MIGRATIONS: LazyLock<Vec<M<'_>>> = LazyLock::new(|| {
         M::up_with_hook(include_str!("flow-blocks.sql"), migrate::pack_flows),
         M::up_with_hook(include_str!("edge-rows.sql"), migrate::pack_edges),
         M::up(include_str!("flow-kinds.sql")),
+        M::up(include_str!("baseline.sql")),
     ]
 });
 

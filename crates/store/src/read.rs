@@ -364,7 +364,16 @@ impl<'a> Reader<'a> {
         })?;
         self.services()?.into_iter().for_each(|row| each(Change::Service(Box::new(row))));
         self.merges()?.into_iter().for_each(|row| each(Change::Merge(Box::new(row))));
-        self.each_client(|client, edges| each(Change::Edges(client, edges)))
+        self.each_client(|client, edges| each(Change::Edges(client, edges)))?;
+        self.table("habit", "device", None, |row| {
+            each(Change::Habit(id(row, "device")?, row.get("data")?));
+            Ok(())
+        })?;
+        self.table("site", "name", None, |row| {
+            each(Change::Site(row.get::<_, String>("name")?.into(), row.get("data")?));
+            Ok(())
+        })
+        .map(drop)
     }
 }
 

@@ -102,6 +102,7 @@ pub(crate) fn edge(client: u32) -> Edge {
             client: DeviceId(client),
             server: None,
             peer: Some(ip("8.8.8.8")),
+            inbound: false,
             transport: IpProto::UDP,
             port: 53,
             application: None,
@@ -113,6 +114,10 @@ pub(crate) fn edge(client: u32) -> Edge {
         bytes: [6, 7],
         exchanges: vec![(t("ORU^R01"), Some(t("AA")), 12), (t("x\"y"), None, 1)],
         latency: vec![0, 1, 255],
+        hours: 0,
+        last_hour: 0,
+        state: model::EdgeState::Learned,
+        feed: Vec::new(),
     }
 }
 

@@ -161,6 +161,14 @@ fn apply(tx: &Transaction<'_>, change: &Change) -> Sql {
             ],
         ),
         Change::Edges(client, edges) => put_edges(tx, *client, edges),
+        Change::Habit(device, data) => {
+            run(tx, "INSERT OR REPLACE INTO habit VALUES (?1, ?2)", params![device.0, data])
+        }
+        Change::HabitGone(device) => run(tx, "DELETE FROM habit WHERE device = ?1", [device.0]),
+        Change::Site(name, data) => {
+            run(tx, "INSERT OR REPLACE INTO site VALUES (?1, ?2)", params![name, data])
+        }
+        Change::Finding(_) | Change::FindingGone(_) => Ok(()),
     }
 }
 
