@@ -49,7 +49,7 @@ pub(crate) fn key(resolved: &Resolved, table: &mut Table) -> Option<Key> {
             let application = table.application(Some((*application).into()));
             Some(Table::with(*client, (*server, peer, false), IpProto::TCP, *port, application))
         }
-        Resolved::Renamed { .. } => None,
+        Resolved::Renamed { .. } | Resolved::Sign { .. } => None,
     }
 }
 

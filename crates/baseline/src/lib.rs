@@ -163,7 +163,7 @@ impl Baseline {
                     u64::from(!state.exchange(*ts, kind, outcome, *latency, max_kinds))
                 });
             }
-            (Resolved::Exchange { .. }, None) => {}
+            (Resolved::Exchange { .. } | Resolved::Sign { .. }, _) => {}
             (Resolved::Renamed { from, into }, _) => self.rename(*from, *into),
         }
     }

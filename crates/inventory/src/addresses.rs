@@ -58,7 +58,7 @@ impl Inventory {
         self.spans(vlan, ip).filter(|(_, span)| span.until.is_none())
     }
 
-    fn spans(&self, vlan: Vlan, ip: IpAddr) -> impl Iterator<Item = (DeviceId, Span)> {
+    pub(crate) fn spans(&self, vlan: Vlan, ip: IpAddr) -> impl Iterator<Item = (DeviceId, Span)> {
         let holders = self.by_address.get(&(vlan, ip)).map(Vec::as_slice).unwrap_or_default();
         holders.iter().flat_map(move |id| {
             let node = self.nodes.get(id);
@@ -153,6 +153,7 @@ impl Inventory {
     /// Notes that a node holds an address. False when another holds it with better reason.
     pub(crate) fn hold(&mut self, id: DeviceId, vlan: Vlan, ip: IpAddr, how: How, ts: Timestamp) -> bool {
         let root = self.root(id);
+        self.tell_claim(id, vlan, ip, how, ts);
         let own = |span: &(DeviceId, Span)| span.0 == id;
         let held = self.open_spans(vlan, ip).find(own);
         if let Some((_, span)) = held {

@@ -145,6 +145,8 @@ impl Inventory {
     /// Every row has been taken in.
     pub fn restored(&mut self) {
         self.drop_orphans();
+        // Nothing of it is news.
+        self.signs.clear();
         let mut all: Vec<DeviceId> = self.nodes.keys().copied().collect();
         all.sort_unstable();
         for id in &all {

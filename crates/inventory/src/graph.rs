@@ -5,12 +5,12 @@
 //! is written is a projection: every row stands under the device, and says which node it belongs to where that is
 //! another (see [`Claim::row_key`]).
 
-use crate::Inventory;
 use crate::addresses::Span;
 use crate::evidence::{Claim, Ledger, Via, Weight, attr, claims_of, scoped};
 use crate::keys::{BY_SOURCE, Derived, derive, is_identifying};
 use crate::room::{PROBATION, text_of};
 use crate::sorted::Sorted;
+use crate::{Inventory, Sign};
 use model::{Attribute, Confidence, DeviceId, EvidenceKey, IpProto, KeyKind, Lease, Text, Timestamp, Vlan};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -219,6 +219,7 @@ impl Inventory {
         let id = DeviceId(self.next);
         self.next = self.next.checked_add(1)?;
         self.nodes.insert(id, Box::new(Node::new(ts)));
+        self.tell(ts, id, Sign::Appeared);
         self.rerank(id);
         self.mark(id);
         // Of nodes that came and went in a flood there is nothing to write.
@@ -299,6 +300,10 @@ impl Inventory {
         let identifying = is_identifying(&claim.attribute);
         if !self.make_room(id, &claim.attribute, weight.last) {
             return;
+        }
+        let known = self.nodes.get(&id).map(|node| claims_of(&node.ledger, &claim.attribute));
+        if !known.is_some_and(|mut known| known.any(|(known, _)| known.value == claim.value)) {
+            self.tell_new(weight.last, id, &claim.attribute, &claim.value);
         }
         if let Some(node) = self.nodes.get_mut(&id) {
             node.text += text_of(&claim);

@@ -12,6 +12,7 @@
 //! - `addresses`: who held which address when, and `recent` answers to that; `merge`: nodes that are one device; `equipment`: whose identity a message
 //!   carries; `evidence`: the ledger and the order of values;
 //! - `classify`: the vote on what a device is for; `project`: the device as it is shown;
+//! - `signs`: what those who watch behaviour are told of;
 //! - `room`: what all of it takes of memory, and who gives way; `newcomers`: in which order;
 //! - `changes`: rows out and in; `vendors`: who registered a MAC prefix.
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -31,6 +32,7 @@ mod project;
 mod recent;
 mod resolve;
 mod room;
+mod signs;
 mod sorted;
 mod table;
 mod vendors;
@@ -40,6 +42,7 @@ mod tests;
 
 pub use config::{Config, Counters};
 pub use newcomers::Newcomers;
+pub use signs::Sign;
 pub use vendors::{Medical, Trust, Vendor, VendorError, Vendors};
 
 use evidence::Via;
@@ -80,6 +83,15 @@ pub enum Resolved {
         outcome: Option<Text>,
         /// Nanoseconds to the answer.
         latency: Option<u64>,
+    },
+    /// Something else about a device.
+    Sign {
+        /// When.
+        ts: Timestamp,
+        /// Whom it is about.
+        device: DeviceId,
+        /// What.
+        sign: Sign,
     },
     /// Two devices turned out to be one: what is kept under `from` is `into`'s.
     Renamed {
@@ -129,6 +141,7 @@ pub struct Inventory {
     dirty: Vec<DeviceId>,
     gone: BTreeSet<Gone>,
     renamed: Vec<(DeviceId, DeviceId)>,
+    signs: Vec<(Timestamp, DeviceId, Sign)>,
 }
 
 impl Inventory {
@@ -161,6 +174,7 @@ impl Inventory {
             dirty: Vec::new(),
             gone: BTreeSet::new(),
             renamed: Vec::new(),
+            signs: Vec::new(),
         }
     }
 
@@ -190,5 +204,8 @@ impl Inventory {
 
     fn report_merges(&mut self, out: &mut Vec<Resolved>) {
         out.extend(self.renamed.drain(..).map(|(from, into)| Resolved::Renamed { from, into }));
+        if !self.signs.is_empty() {
+            self.report_signs(out);
+        }
     }
 }

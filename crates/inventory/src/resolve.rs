@@ -54,7 +54,10 @@ impl Inventory {
     fn fact(&mut self, id: DeviceId, via: Via, subject: Subject, fact: Fact, said: &Said) {
         match fact {
             Fact::Is { attribute, value } => self.is(id, via, subject, attribute, value, said),
-            Fact::Lease(lease) => self.lease(id, lease, said.ts),
+            Fact::Lease(lease) => {
+                self.lease(id, lease, said.ts);
+                self.tell(said.ts, id, Sign::Lease(lease));
+            }
             Fact::AlsoMac(mac) => self.also_mac(id, mac, said),
             Fact::Forwards { why } => self.learn(id, via, attr::FORWARDS, text(why), said),
             Fact::Role { class, weight } => {
@@ -89,7 +92,10 @@ impl Inventory {
                     self.learn(id, via, attr::VLAN, text(&vid.to_string()), said);
                 }
             }
-            Fact::Credential { kind } => self.learn(id, via, attr::CREDENTIAL, text(kind), said),
+            Fact::Credential { kind } => {
+                self.learn(id, via, attr::CREDENTIAL, text(kind), said);
+                self.tell(said.ts, id, Sign::Credential(kind));
+            }
             Fact::Weird { what, .. } => self.learn(id, via, attr::WEIRD, text(what), said),
             Fact::Equipment(equipment) => self.equipment(id, &via, &equipment, said),
             Fact::Binding { .. } | Fact::Exchange { .. } => {}
@@ -190,9 +196,11 @@ impl Inventory {
             served.count = served.count.saturating_add(flows);
             served.dirt.touch();
         } else if node.services.len() < limit {
+            let sign = Sign::Serves { transport, port, application };
             let application = application.map(Into::into);
             let served = Served { application, first: ts, last: ts, count: flows, dirt: Dirt::NEW };
             node.services.insert((transport, port), served);
+            self.tell(ts, root, sign);
             return self.mark(root);
         } else {
             self.counters.services_refused += 1;

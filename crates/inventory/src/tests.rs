@@ -169,10 +169,11 @@ fn tell(inventory: &mut Inventory, story: &str) -> Vec<String> {
     }
     let name = |id: Option<DeviceId>| id.map_or("-".to_owned(), |id| id.to_string());
     out.iter()
-        .map(|resolved| match resolved {
-            Resolved::Flow(flow) => format!("{} > {}", name(flow.devices[0]), name(flow.devices[1])),
-            Resolved::Exchange { client, server, .. } => format!("{client} asks {}", name(*server)),
-            Resolved::Renamed { from, into } => format!("{from} is {into}"),
+        .filter_map(|resolved| match resolved {
+            Resolved::Flow(flow) => Some(format!("{} > {}", name(flow.devices[0]), name(flow.devices[1]))),
+            Resolved::Exchange { client, server, .. } => Some(format!("{client} asks {}", name(*server))),
+            Resolved::Renamed { from, into } => Some(format!("{from} is {into}")),
+            Resolved::Sign { .. } => None,
         })
         .collect()
 }

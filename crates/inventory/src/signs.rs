@@ -1,0 +1,113 @@
+//! What those who watch behaviour are told of a device, besides its conversations.
+
+use crate::addresses::How;
+use crate::{Inventory, Resolved};
+use model::{Attribute, Device, DeviceId, IpProto, Lease, Text, Timestamp, Vlan};
+use std::net::IpAddr;
+
+/// Something about a device that is no conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sign {
+    /// It was not known before.
+    Appeared,
+    /// Something is said of it that was not said before.
+    New {
+        /// Which attribute: one of those that [`is_told`] names.
+        attribute: Attribute,
+        /// Its value.
+        value: Text,
+    },
+    /// It began to serve a port.
+    Serves {
+        /// Transport.
+        transport: IpProto,
+        /// Port.
+        port: u16,
+        /// The application, where the content tells.
+        application: Option<&'static str>,
+    },
+    /// It took part in a DHCP exchange as the client.
+    Lease(Lease),
+    /// It showed a credential in clear, of this kind.
+    Credential(&'static str),
+    /// It says that it holds an address which another device holds, or held until it said so.
+    Claims {
+        /// Scope of the address.
+        vlan: Vlan,
+        /// The address.
+        ip: IpAddr,
+        /// Who holds it.
+        holder: DeviceId,
+    },
+}
+
+/// Whether a new value of an attribute is told.
+fn is_told(attribute: &Attribute) -> bool {
+    matches!(
+        attribute.as_str(),
+        "attachment"
+            | "cdp.capabilities"
+            | "dhcp.fingerprint"
+            | "dhcp.hostname"
+            | "dhcp.vendor_class"
+            | "dicom.ae_title"
+            | "firmware"
+            | "forwards"
+            | "hl7.application"
+            | "hl7.facility"
+            | "hl7.sends"
+            | "lldp.capabilities_enabled"
+            | "software"
+    )
+}
+
+/// A claim this long after the other holder's last word is a change of hands, not a quarrel.
+const QUARREL: i64 = 600 * 1_000_000_000;
+
+impl Inventory {
+    /// A device as the evidence stands now; `None` when there is none of this number.
+    pub fn device(&self, id: DeviceId) -> Option<Device> {
+        let root = self.root(id);
+        self.nodes.contains_key(&root).then(|| self.project(root))
+    }
+
+    /// Whoever listens is told with what the event is resolved to.
+    pub(crate) fn tell(&mut self, ts: Timestamp, id: DeviceId, sign: Sign) {
+        self.signs.push((ts, id, sign));
+    }
+
+    /// A value is new to a node; whether that is told.
+    pub(crate) fn tell_new(&mut self, ts: Timestamp, id: DeviceId, attribute: &Attribute, value: &Text) {
+        if is_told(attribute) {
+            let (attribute, value) = (attribute.clone(), value.clone());
+            self.tell(ts, id, Sign::New { attribute, value });
+        }
+    }
+
+    /// A node says that it holds an address: told when another device held it just now.
+    pub(crate) fn tell_claim(&mut self, id: DeviceId, vlan: Vlan, ip: IpAddr, how: How, ts: Timestamp) {
+        if how != How::Claim || self.is_virtual(vlan, ip) {
+            return;
+        }
+        let root = self.root(id);
+        let quarrels = |(other, span): &(DeviceId, crate::addresses::Span)| {
+            self.root(*other) != root
+                && span.how <= How::Claim
+                && span.until.is_none_or(|until| ts.since(until) <= QUARREL)
+        };
+        let holder = self.spans(vlan, ip).filter(quarrels).map(|(other, _)| self.root(other)).min();
+        if let Some(holder) = holder {
+            self.tell(ts, id, Sign::Claims { vlan, ip, holder });
+        }
+    }
+
+    pub(crate) fn report_signs(&mut self, out: &mut Vec<Resolved>) {
+        for (ts, id, sign) in std::mem::take(&mut self.signs) {
+            let device = self.root(id);
+            // A newcomer that was merged at once is nobody new.
+            if !(matches!(sign, Sign::Appeared) && device != id) {
+                out.push(Resolved::Sign { ts, device, sign });
+            }
+        }
+    }
+}
