@@ -1,11 +1,14 @@
 //! One edge: what is counted of a habit, and its row.
 
+use crate::feed::{FEED, Feed};
+use crate::site::{Site, network};
 use crate::table::{Key, Table};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
 use inventory::Resolved;
-use model::{Edge, EdgeKey, Flow, IpProto, OriginatorBy, Text, Timestamp};
+use model::{Edge, EdgeKey, EdgeState, Flow, IpProto, OriginatorBy, Text, Timestamp};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// Longest latency that is told apart, in microseconds: an hour. Longer ones count as this.
 const MAX_LATENCY: u64 = 3_600_000_000;
@@ -24,6 +27,17 @@ pub(crate) struct State {
     /// Bytes of the texts of those.
     text: usize,
     latency: Option<Box<Histogram<u32>>>,
+    /// Of a feed of messages, its pauses.
+    pub(crate) feed: Option<Box<Feed>>,
+    /// Hours in which it was used, and the last of them.
+    pub(crate) hours: u32,
+    pub(crate) last_hour: i32,
+    /// Conversations when it was judged last.
+    pub(crate) judged: u64,
+    /// What it is to the baseline.
+    pub(crate) standing: EdgeState,
+    /// It waits to be judged.
+    pub(crate) waits: bool,
     pub(crate) dirty: bool,
 }
 
@@ -39,13 +53,13 @@ const KIND: usize = 2 * ALLOCATION;
 /// A histogram of latencies: counts of four bytes, 16 for each doubling up to the longest.
 const HISTOGRAM: usize = 3 * 1024;
 
-/// The edge that an event belongs to; `None` for a conversation that no known device began, and for what is neither
+/// The edge that an event belongs to; `None` for a conversation between two who are no devices, and for what is neither
 /// conversation nor request.
-pub(crate) fn key(resolved: &Resolved, table: &mut Table) -> Option<Key> {
+pub(crate) fn key(resolved: &Resolved, table: &mut Table, site: &Site) -> Option<Key> {
     match resolved {
-        Resolved::Flow(flow) => key_of_flow(flow, table),
+        Resolved::Flow(flow) => key_of_flow(flow, table, site),
         Resolved::Exchange { client, server, peer, port, application, .. } => {
-            let peer = if server.is_none() { Some(*peer) } else { None };
+            let peer = if server.is_none() { Some(place(*peer, site)) } else { None };
             let application = table.application(Some((*application).into()));
             Some(Table::with(*client, (*server, peer, false), IpProto::TCP, *port, application))
         }
@@ -53,18 +67,28 @@ pub(crate) fn key(resolved: &Resolved, table: &mut Table) -> Option<Key> {
     }
 }
 
-fn key_of_flow(flow: &Flow, table: &mut Table) -> Option<Key> {
+/// Peers outside are counted by network: their names are chosen by many, and so are their addresses.
+fn place(ip: IpAddr, site: &Site) -> IpAddr {
+    if site.is_outside(ip) { network(ip) } else { ip }
+}
+
+fn key_of_flow(flow: &Flow, table: &mut Table, site: &Site) -> Option<Key> {
     let record = &flow.record;
-    let [client, server] = flow.devices;
-    let [(_, client_port), (ip, port)] = record.ends();
+    let [(asker, client_port), (ip, port)] = record.ends();
     let by_content = record.app_by_content && record.app.is_some();
     // Of two ports of which neither is known, the lower one is the service's; what was heard first may be the answer.
     let reversed = record.originator_by == OriginatorBy::FirstPacket && port > client_port.max(1023);
     let negotiated = !by_content && (port >= DYNAMIC_PORTS || reversed);
     let port = if negotiated || !record.key.proto.has_ports() { 0 } else { port };
-    let peer = if server.is_none() { Some(ip) } else { None };
     let application = table.application(record.app.map(Into::into));
-    Some(Table::with(client?, (server, peer, false), record.key.proto, port, application))
+    let (device, others) = match flow.devices {
+        [Some(client), server] => {
+            (client, (server, if server.is_none() { Some(place(ip, site)) } else { None }, false))
+        }
+        [None, Some(server)] => (server, (None, Some(place(asker, site)), true)),
+        [None, None] => return None,
+    };
+    Some(Table::with(device, others, record.key.proto, port, application))
 }
 
 fn text_of(kind: &Text, outcome: &Option<Text>) -> usize {
@@ -86,6 +110,12 @@ impl State {
             exchanges: BTreeMap::new(),
             text: 0,
             latency: None,
+            feed: None,
+            hours: 0,
+            last_hour: i32::MIN,
+            judged: 0,
+            standing: EdgeState::Learned,
+            waits: false,
             dirty: true,
         }
     }
@@ -96,7 +126,8 @@ impl State {
             0 => 0,
             n => KINDS + n * (2 * size_of::<((Text, Option<Text>), u64)>() + KIND) + self.text,
         };
-        EDGE + kinds + if self.latency.is_some() { HISTOGRAM } else { 0 }
+        let feed = if self.feed.is_some() { FEED } else { 0 };
+        EDGE + kinds + feed + if self.latency.is_some() { HISTOGRAM } else { 0 }
     }
 
     fn seen(&mut self, first: Timestamp, last: Timestamp) {
@@ -118,6 +149,25 @@ impl State {
             self.packets[side] = self.packets[side].saturating_add(record.packets[side]);
             self.bytes[side] = self.bytes[side].saturating_add(record.bytes[side]);
         }
+    }
+
+    /// Whether it was used in an hour for the first time; how many hours it was used in before.
+    pub(crate) fn hour(&mut self, hour: i32) -> Option<u32> {
+        if hour <= self.last_hour {
+            return None;
+        }
+        self.last_hour = hour;
+        self.hours = self.hours.saturating_add(1);
+        Some(self.hours - 1)
+    }
+
+    /// Whether the other side ever answered.
+    pub(crate) const fn is_answered(&self) -> bool {
+        self.packets[1] > 0
+    }
+
+    pub(crate) const fn bytes(&self) -> [u64; 2] {
+        self.bytes
     }
 
     /// False when the kind is one too many.
@@ -172,6 +222,20 @@ impl State {
                 lost += 1;
             }
         }
+        self.hours = self.hours.max(other.hours);
+        self.last_hour = self.last_hour.max(other.last_hour);
+        self.judged = self.judged.saturating_add(other.judged);
+        // What was normal of either is normal of both.
+        if other.standing.is_normal() {
+            self.standing = other.standing;
+        }
+        self.feed = match (self.feed.take(), other.feed) {
+            (Some(mut own), Some(other)) => {
+                own.absorb(&other);
+                Some(own)
+            }
+            (own, other) => own.or(other),
+        };
         self.latency = match (self.latency.take(), other.latency) {
             (Some(mut own), Some(other)) => {
                 // Same bounds, so it cannot fail; if it did, our own measurements stand.
@@ -202,10 +266,10 @@ impl State {
                 .map(|((kind, outcome), n)| (kind.clone(), outcome.clone(), *n))
                 .collect(),
             latency,
-            hours: 0,
-            last_hour: 0,
-            state: model::EdgeState::Learned,
-            feed: Vec::new(),
+            hours: self.hours,
+            last_hour: self.last_hour,
+            state: self.standing,
+            feed: self.feed.as_ref().map(|feed| feed.to_bytes()).unwrap_or_default(),
         }
     }
 
@@ -228,6 +292,12 @@ impl State {
             bytes: row.bytes,
             exchanges: row.exchanges.into_iter().map(|(kind, outcome, n)| ((kind, outcome), n)).collect(),
             latency,
+            feed: Feed::from_bytes(&row.feed).map(Box::new),
+            hours: row.hours,
+            last_hour: row.last_hour,
+            judged: row.flows,
+            standing: row.state,
+            waits: false,
             dirty: false,
         };
         (row.key, state)

@@ -1,22 +1,60 @@
-//! What each device normally talks to.
+//! What each device normally talks to, and what departs from that.
 //!
 //! A habit is an [`model::Edge`]: one device asks one peer for one purpose (transport, server port, application).
-//! [`Baseline::resolved`] takes what the inventory made of each event; [`Baseline::changes`] gives the edges that
-//! changed. Conversations that nobody known began are not an edge; they are counted.
+//! [`Baseline::resolved`] takes what the inventory made of each event. Once a minute of the frames' time
+//! [`Baseline::judge`] asks the rules what they make of it, with the devices as the inventory knows them then; so what is
+//! found does not depend on how events came in batches. [`Baseline::each_change`] gives the rows that changed.
+//!
+//! How it is made:
+//! - `edge`, `table`: what is counted of an edge, and where; `feed`: the pauses of a feed of messages;
+//! - `habits`: a device's active hours; `learning`: when they suffice; `rates`: what it does in an hour;
+//! - `calendar`, `site`: local time, zones, and what else an operator said about the site;
+//! - `ladder`: how much of an edge is new; `judge`: what rules see, and how a verdict becomes a finding;
+//! - `findings`: the same thing again is the same finding; `rules`: one file each;
+//! - `tick`: what happens once a minute and once an hour.
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod calendar;
+mod config;
 mod edge;
+mod feed;
+mod findings;
+mod habits;
+mod judge;
+mod ladder;
+mod learning;
+mod rates;
+mod rows;
+mod rules;
+mod site;
 mod table;
+mod tick;
 
 #[cfg(test)]
 mod tests;
 
+pub use calendar::Calendar;
+pub use config::{Config, Counters};
+pub use judge::Who;
+pub use learning::{Coverage, Learning, Seen};
+pub use rows::{Known, known};
+pub use rules::{REGISTRY, Rule};
+pub use site::{Net, Site, Window, Zone, ZoneKind};
+
+use calendar::hour;
 use edge::{LEAST, State};
+use feed::Feed;
+use findings::Book;
+use habits::Habits;
 use inventory::{Newcomers, Resolved};
-use model::{Change, DeviceId, Edge, EdgeKey, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use judge::{ExchangeSeen, FlowSeen, SignSeen};
+use model::{Change, DeviceId, Edge, EdgeKey, EdgeState, Flow, Timestamp};
+use rates::Metric;
+use rules::Watch;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use table::{Key, Table};
+use tick::Clock;
 
 /// Of the edges used only once, one in so many is at stake when there are too many.
 const AT_STAKE: usize = 8;
@@ -24,39 +62,7 @@ const AT_STAKE: usize = 8;
 /// Nanoseconds in which an edge has to be used again before it may have to give way.
 const PROBATION: i64 = 60 * 1_000_000_000;
 
-/// Limits of the baseline. What falls to one is counted in [`Counters`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// Most edges. A newcomer beyond it replaces one that was used only once: the first of the last eighth of those to
-    /// come, if it has had its minute. Else the newcomer is refused. So habits are never replaced, and a scan can wipe
-    /// out neither them nor what was there before it.
-    pub max_edges: usize,
-    /// Most bytes that all edges take.
-    pub max_bytes: usize,
-    /// Most kinds of request (with outcome) that are told apart on one edge; later kinds are not taken up.
-    pub max_kinds_per_edge: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { max_edges: 1_000_000, max_bytes: 512 * 1024 * 1024, max_kinds_per_edge: 64 }
-    }
-}
-
-/// What the baseline could not keep.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Edges used only once that gave way to new ones.
-    pub edges_evicted: u64,
-    /// Edges that were not taken up because none could make room.
-    pub edges_refused: u64,
-    /// Kinds of request that were one too many on their edge.
-    pub kinds_refused: u64,
-    /// Conversations that no known device began.
-    pub without_client: u64,
-}
-
-/// Every edge.
+/// Every edge, and what is known of those at their ends.
 #[derive(Debug)]
 pub struct Baseline {
     config: Config,
@@ -72,6 +78,34 @@ pub struct Baseline {
     dirty_room: usize,
     /// Clients that have a row.
     written: BTreeSet<DeviceId>,
+    habits: Habits,
+    /// Edges that wait to be judged, in the order in which they came.
+    waiting: Vec<Key>,
+    clock: Clock,
+    watchers: Watchers,
+    book: Book,
+}
+
+/// The rules at work.
+#[derive(Debug)]
+struct Watchers {
+    all: Vec<(&'static Rule, Box<dyn Watch>)>,
+    /// Places of those that want to see conversations, requests, and signs.
+    flows: Vec<usize>,
+    exchanges: Vec<usize>,
+    signs: Vec<usize>,
+}
+
+impl Watchers {
+    fn new() -> Self {
+        let all: Vec<_> = REGISTRY.iter().map(|rule| (*rule, (rule.watch)())).collect();
+        let those = |wants: fn(&Rule) -> bool| {
+            (0..).zip(&all).filter(|(_, (rule, _))| wants(rule)).map(|(at, _)| at).collect()
+        };
+        let (flows, exchanges, signs) =
+            (those(|r| r.wants.flows), those(|r| r.wants.exchanges), those(|r| r.wants.signs));
+        Self { all, flows, exchanges, signs }
+    }
 }
 
 /// Clients to write for which throwing out some is not worth while.
@@ -80,11 +114,13 @@ const FEW: usize = 1_024;
 /// Events of which the edges are looked up together.
 const BATCH: usize = 32;
 
+/// Edges that wait to be judged in one minute, at most. Others are judged when they are used again.
+const MOST_WAITING: usize = 4_096;
+
 impl Baseline {
     /// An empty baseline.
     pub fn new(config: Config) -> Self {
         Self {
-            config,
             counters: Counters::default(),
             edges: Table::default(),
             bytes: 0,
@@ -92,29 +128,12 @@ impl Baseline {
             dirty: Vec::new(),
             dirty_room: FEW,
             written: BTreeSet::new(),
-        }
-    }
-
-    /// Continues from rows as they were written; other rows than those of the baseline are passed over. Rows may be the
-    /// final ones or the whole history, in order.
-    pub fn restore(config: Config, rows: impl IntoIterator<Item = Change>) -> Self {
-        let mut last = BTreeMap::new();
-        for row in rows {
-            if let Change::Edges(client, edges) = row {
-                last.insert(client, edges);
-            }
-        }
-        let mut baseline = Self::new(config);
-        last.into_values().for_each(|edges| baseline.restore_rows(edges));
-        baseline
-    }
-
-    /// Takes in the final row of a client, before anything else.
-    pub fn restore_rows(&mut self, edges: Vec<Edge>) {
-        for (key, state) in edges.into_iter().map(State::from_row) {
-            self.written.insert(key.client);
-            let key = self.edges.key(key);
-            self.insert(key, state);
+            habits: Habits::new(config.max_habit_bytes),
+            waiting: Vec::new(),
+            clock: Clock::default(),
+            watchers: Watchers::new(),
+            book: Book::default(),
+            config,
         }
     }
 
@@ -124,8 +143,23 @@ impl Baseline {
     }
 
     /// What the limits cost.
-    pub const fn counters(&self) -> &Counters {
-        &self.counters
+    pub fn counters(&self) -> Counters {
+        Counters {
+            habits_evicted: self.habits.evicted,
+            habits_refused: self.habits.refused,
+            findings_closed: self.book.closed_early,
+            ..self.counters
+        }
+    }
+
+    /// What it was made with.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Findings that may be seen again, in the order in which they were raised.
+    pub fn findings(&self) -> Vec<&model::Finding> {
+        self.book.all()
     }
 
     /// All edges, by key.
@@ -142,7 +176,8 @@ impl Baseline {
         for batch in resolved.chunks(BATCH) {
             let mut keys = [None; BATCH];
             for (place, resolved) in keys.iter_mut().zip(batch) {
-                *place = edge::key(resolved, &mut self.edges).map(|key| (key, self.edges.fetch(&key)));
+                *place = edge::key(resolved, &mut self.edges, &self.config.site)
+                    .map(|key| (key, self.edges.fetch(&key)));
             }
             for (key, resolved) in keys.into_iter().zip(batch) {
                 self.one(resolved, key);
@@ -152,20 +187,96 @@ impl Baseline {
 
     /// One event, the key of its edge, and where that most likely is.
     fn one(&mut self, resolved: &Resolved, key: Option<(Key, u32)>) {
-        match (resolved, key) {
-            (Resolved::Flow(flow), Some(key)) => self.update(key, flow.record.first, |state, _| {
+        match resolved {
+            Resolved::Flow(flow) => self.flow(flow, key),
+            Resolved::Exchange { ts, client, server, peer, port, application, kind, outcome, latency } => {
+                if let Some(at) = key {
+                    let (calendar, is_armed) =
+                        (self.config.site.calendar.clone(), self.is_armed(at.0.client, *ts));
+                    let is_message = *application == "hl7";
+                    self.update(at, *ts, |state, max_kinds| {
+                        if is_message {
+                            if state.feed.is_none() && max_kinds > 0 {
+                                state.feed = Feed::new().map(Box::new);
+                            }
+                            if let Some(feed) = &mut state.feed {
+                                let is_silence =
+                                    feed.too_long().is_some_and(|limit| ts.since(feed.last) > limit);
+                                feed.message(*ts, &calendar, !(is_armed && is_silence));
+                            }
+                        }
+                        u64::from(!state.exchange(*ts, kind, outcome, *latency, max_kinds))
+                    });
+                }
+                let metric = match (*application, kind.as_str()) {
+                    ("hl7", _) => Some(Metric::Messages),
+                    ("dicom", "C-STORE") => Some(Metric::Objects),
+                    _ => None,
+                };
+                if let (Some(metric), Some(habit)) =
+                    (metric, self.habits.active(*client, *ts, self.clock.hour()))
+                {
+                    Habits::count(habit, metric, 1);
+                }
+                let seen = ExchangeSeen {
+                    ts: *ts,
+                    client: *client,
+                    server: *server,
+                    peer: *peer,
+                    port: *port,
+                    application,
+                    kind: kind.as_str(),
+                    outcome: outcome.as_ref().map(|outcome| outcome.as_str()),
+                };
+                let Watchers { all, exchanges, .. } = &mut self.watchers;
+                exchanges.iter().filter_map(|at| Some(all.get_mut(*at)?.1.exchange(&seen))).count();
+            }
+            Resolved::Sign { ts, device, sign } => {
+                let seen = SignSeen { ts: *ts, device: *device, sign };
+                let Watchers { all, signs, .. } = &mut self.watchers;
+                signs.iter().filter_map(|at| Some(all.get_mut(*at)?.1.sign(&seen))).count();
+            }
+            Resolved::Renamed { from, into } => self.rename(*from, *into),
+        }
+    }
+
+    fn flow(&mut self, flow: &Flow, key: Option<(Key, u32)>) {
+        let record = &flow.record;
+        let hour = self.clock.hour();
+        let is_lease = record.app == Some("dhcp");
+        for side in 0..2 {
+            let Some(id) = flow.devices[side].filter(|_| record.packets[side] > 0) else { continue };
+            let Some(habit) = self.habits.active(id, record.first, hour) else { continue };
+            // A conversation that began before learning was ended may be the first that is heard of.
+            habit.locked |= self.clock.locked().is_some_and(|at| habit.first() < at);
+            Habits::count(habit, Metric::BytesOut, record.bytes[side]);
+            Habits::count(habit, Metric::BytesIn, record.bytes[1 - side]);
+            Habits::count(habit, Metric::Flows, u64::from(side == 0 && !is_lease));
+            self.clock.note_loud(id, habit);
+        }
+        match key {
+            Some(key) => self.update(key, record.first, |state, _| {
                 state.flow(flow);
                 0
             }),
-            (Resolved::Flow(_), None) => self.counters.without_client += 1,
-            (Resolved::Exchange { ts, kind, outcome, latency, .. }, Some(key)) => {
-                self.update(key, *ts, |state, max_kinds| {
-                    u64::from(!state.exchange(*ts, kind, outcome, *latency, max_kinds))
-                });
-            }
-            (Resolved::Exchange { .. } | Resolved::Sign { .. }, _) => {}
-            (Resolved::Renamed { from, into }, _) => self.rename(*from, *into),
+            None => self.counters.without_client += 1,
         }
+        if !self.watchers.flows.is_empty() {
+            let [(asker, _), (answerer, _)] = record.ends();
+            let is_outside =
+                |side: usize, ip| flow.devices[side].is_none() && self.config.site.is_outside(ip);
+            let seen = FlowSeen { flow, outside: [is_outside(0, asker), is_outside(1, answerer)] };
+            let Watchers { all, flows, .. } = &mut self.watchers;
+            flows.iter().filter_map(|at| Some(all.get_mut(*at)?.1.flow(&seen))).count();
+        }
+    }
+
+    /// Whether a device was learned at a time.
+    fn is_armed(&self, id: DeviceId, ts: Timestamp) -> bool {
+        self.habits.get(id).is_some_and(|habit| {
+            let is_locked = habit.locked && self.clock.locked().is_none_or(|at| at <= ts);
+            is_locked || habit.converged || self.config.learning.is_overdue(&habit.seen(), &habit.times(ts))
+        })
     }
 
     /// The edges of each client of which some changed since the last call, by client.
@@ -202,7 +313,7 @@ impl Baseline {
                 each(Change::Edges(client, edges))?;
             }
         }
-        Ok(())
+        self.each_other_change(each)
     }
 
     /// Counts something on an edge, new if need be, that most likely is at a place. `count` says how many kinds of
@@ -210,6 +321,7 @@ impl Baseline {
     fn update(&mut self, at: (Key, u32), ts: Timestamp, count: impl FnOnce(&mut State, usize) -> u64) {
         let max_kinds = if self.bytes > self.config.max_bytes { 0 } else { self.config.max_kinds_per_edge };
         let (key, slot) = at;
+        let hour = hour(ts);
         if let Some(state) = self.edges.find(&key, slot) {
             let (was_dirty, was_habit, last, weight) =
                 (state.dirty, state.is_habit(), state.last, state.weight());
@@ -223,8 +335,18 @@ impl Baseline {
                     self.once.insert((last, key));
                 }
             }
+            let news = state.hour(hour);
+            let asks =
+                !state.waits && state.is_answered() && (state.judged == 0 || !state.standing.is_normal());
+            if asks && self.waiting.len() < MOST_WAITING {
+                state.waits = true;
+                self.waiting.push(key);
+            }
             if !was_dirty {
                 self.mark(key.client);
+            }
+            if let Some(before) = news {
+                self.edge_hour(&key, before);
             }
             return;
         }
@@ -235,7 +357,26 @@ impl Baseline {
         }
         let mut state = State::new(ts);
         self.counters.kinds_refused += count(&mut state, max_kinds);
+        if self.is_armed(key.client, ts) {
+            state.standing = EdgeState::Fresh;
+        }
+        state.hour(hour);
+        if state.is_answered() && self.waiting.len() < MOST_WAITING {
+            state.waits = true;
+            self.waiting.push(key);
+        }
         self.insert(key, state);
+        self.edge_hour(&key, 0);
+    }
+
+    /// An edge was used in an hour for the first time: both ends learn from it.
+    fn edge_hour(&mut self, key: &Key, before: u32) {
+        for id in [Some(key.client), key.server.filter(|server| *server != key.client)].into_iter().flatten()
+        {
+            if let Some(habit) = self.habits.get_mut(id) {
+                habit.edge_hour(before);
+            }
+        }
     }
 
     fn insert(&mut self, key: Key, state: State) {
@@ -278,7 +419,13 @@ impl Baseline {
             return false;
         };
         self.counters.edges_evicted += 1;
-        self.remove(&key).is_some()
+        let Some(state) = self.remove(&key) else { return false };
+        for id in [Some(key.client), key.server].into_iter().flatten() {
+            if let Some(habit) = self.habits.get_mut(id) {
+                habit.edge_gone(state.hours);
+            }
+        }
+        true
     }
 
     /// What was known of `from` is `into`'s.
@@ -286,6 +433,7 @@ impl Baseline {
         if from == into {
             return;
         }
+        self.habits.rename(from, into);
         let mut changed: Vec<(EdgeKey, Key)> =
             self.edges.of_device(from).into_iter().map(|key| (self.edges.edge_key(&key), key)).collect();
         changed.sort_unstable();
@@ -297,7 +445,20 @@ impl Baseline {
                 moved = known;
             }
             moved.dirty = true;
+            moved.waits = false;
             self.insert(new, moved);
         }
+        self.count_edges(into);
+    }
+
+    /// Counts a device's edges anew.
+    fn count_edges(&mut self, id: DeviceId) {
+        let hours = |key: &Key| self.edges.get(key).map_or(0, |state| state.hours);
+        let counts: Vec<u32> =
+            self.edges.of_device(id).iter().map(hours).filter(|hours| *hours > 0).collect();
+        let Some(habit) = self.habits.get_mut(id) else { return };
+        let of = |n: u32| counts.iter().filter(|hours| **hours == n).count() as u32;
+        (habit.edges, habit.once, habit.twice) = (counts.len() as u32, of(1), of(2));
+        habit.pairs = counts.iter().map(|hours| u64::from(*hours)).sum();
     }
 }

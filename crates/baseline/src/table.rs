@@ -44,6 +44,11 @@ impl Key {
         hasher.hash_one([ends, what, peer as u64, (peer >> 64) as u64])
     }
 
+    /// The number of the application.
+    pub(crate) const fn application(&self) -> u16 {
+        self.application
+    }
+
     fn has(&self, device: DeviceId) -> bool {
         self.client == device || self.server == Some(device)
     }
@@ -134,6 +139,11 @@ impl Table {
     /// Whether the edge at a place is the key's.
     pub(crate) fn is(&self, slot: u32, key: &Key) -> bool {
         matches!(self.entries.get(slot as usize), Some(Some((known, _))) if known == key)
+    }
+
+    pub(crate) fn get(&self, key: &Key) -> Option<&State> {
+        let slot = self.place(key)?;
+        self.entries.get(slot as usize)?.as_ref().map(|(_, state)| state)
     }
 
     pub(crate) fn get_mut(&mut self, key: &Key) -> Option<&mut State> {

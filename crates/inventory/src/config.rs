@@ -42,22 +42,29 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Whether an address belongs to the site: RFC 1918, RFC 6598 (CGNAT), link-local, ULA (RFC 4193), loopback, or configured.
+    /// Whether an address belongs to the site.
     pub(crate) fn is_internal(&self, ip: IpAddr) -> bool {
-        let private = match ip {
-            IpAddr::V4(v4) => {
-                v4.is_private()
-                    || v4.is_link_local()
-                    || v4.is_loopback()
-                    || matches!(v4.octets(), [100, 64..=127, ..])
-            }
-            IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_loopback(),
-        };
-        private || self.internal_prefixes.iter().any(|(net, len)| in_prefix(ip, *net, *len))
+        is_internal(ip, &self.internal_prefixes)
     }
 }
 
-fn in_prefix(ip: IpAddr, net: IpAddr, len: u8) -> bool {
+/// Whether an address belongs to the site: RFC 1918, RFC 6598 (CGNAT), link-local, ULA (RFC 4193), loopback, or in one of
+/// some prefixes.
+pub fn is_internal(ip: IpAddr, prefixes: &[(IpAddr, u8)]) -> bool {
+    let private = match ip {
+        IpAddr::V4(v4) => {
+            v4.is_private()
+                || v4.is_link_local()
+                || v4.is_loopback()
+                || matches!(v4.octets(), [100, 64..=127, ..])
+        }
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_loopback(),
+    };
+    private || prefixes.iter().any(|(net, len)| in_prefix(ip, *net, *len))
+}
+
+/// Whether an address is in a prefix of its own family.
+pub fn in_prefix(ip: IpAddr, net: IpAddr, len: u8) -> bool {
     let same = |a: u128, b: u128, width: u32| {
         let keep = u32::from(len).min(width);
         keep == 0 || (a ^ b) >> (width - keep) == 0
@@ -71,7 +78,7 @@ fn in_prefix(ip: IpAddr, net: IpAddr, len: u8) -> bool {
 
 /// Whether an address can belong to one host: not a group, a broadcast or unspecified. Loopback can: what is recorded
 /// inside a host is that host talking to itself.
-pub(crate) fn is_host(ip: IpAddr) -> bool {
+pub fn is_host(ip: IpAddr) -> bool {
     let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast() || v4.octets()[0] == 0);
     !(broadcast || ip.is_multicast() || ip.is_unspecified())
 }

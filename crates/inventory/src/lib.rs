@@ -40,7 +40,7 @@ mod vendors;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, Counters};
+pub use config::{Config, Counters, in_prefix, is_host, is_internal};
 pub use newcomers::Newcomers;
 pub use signs::Sign;
 pub use vendors::{Medical, Trust, Vendor, VendorError, Vendors};

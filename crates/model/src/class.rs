@@ -102,6 +102,67 @@ classes! {
 }
 
 impl DeviceClass {
+    /// Whether a patient's life may hang on it: monitoring, infusion, ventilation, dialysis.
+    pub const fn is_life_sustaining(self) -> bool {
+        matches!(
+            self,
+            Self::PatientMonitor
+                | Self::MonitorGateway
+                | Self::InfusionPump
+                | Self::Ventilator
+                | Self::Dialysis
+        )
+    }
+
+    /// Whether it works at the patient or on what came from a patient, and talks to servers and gateways only.
+    pub const fn is_clinical_endpoint(self) -> bool {
+        matches!(
+            self,
+            Self::Ct
+                | Self::Mr
+                | Self::Ultrasound
+                | Self::Xray
+                | Self::OtherImaging
+                | Self::Radiotherapy
+                | Self::Ecg
+                | Self::PatientMonitor
+                | Self::InfusionPump
+                | Self::Ventilator
+                | Self::Dialysis
+                | Self::LabAnalyzer
+                | Self::PointOfCareAnalyzer
+                | Self::SerialGateway
+        )
+    }
+
+    /// Whether it serves clinical endpoints.
+    pub const fn is_clinical_server(self) -> bool {
+        matches!(
+            self,
+            Self::Pacs | Self::Ris | Self::InterfaceEngine | Self::Ehr | Self::Lis | Self::MonitorGateway
+        )
+    }
+
+    /// Whether care depends on it.
+    pub const fn is_clinical(self) -> bool {
+        self.is_clinical_endpoint() || self.is_clinical_server()
+    }
+
+    /// Whether it belongs on a desk or in a pocket.
+    pub const fn is_office(self) -> bool {
+        matches!(self, Self::Printer | Self::Phone | Self::Mobile | Self::Workstation | Self::Camera)
+    }
+
+    /// Whether it carries the traffic of others.
+    pub const fn is_infrastructure(self) -> bool {
+        matches!(self, Self::Switch | Self::Router | Self::AccessPoint)
+    }
+
+    /// Whether it works around the clock, or is carried about and switched off as needed, so that the hour says nothing.
+    pub const fn keeps_no_hours(self) -> bool {
+        self.is_life_sustaining() || self.is_clinical_server() || self.is_infrastructure()
+    }
+
     /// The class with this [`DeviceClass::as_str`] name, whatever the case.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|class| class.as_str().eq_ignore_ascii_case(text))

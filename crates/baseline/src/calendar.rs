@@ -1,0 +1,100 @@
+//! Local time of the site: hours, days, and which hours are alike.
+
+use model::Timestamp;
+use std::collections::BTreeSet;
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 86_400;
+
+/// Hours that are alike: of weekdays and of weekends, by hour of the day.
+pub const SLOTS: u8 = 48;
+
+/// The site's clock and calendar. Without one, the site lives by UTC and keeps no holidays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Calendar {
+    /// From when (seconds since 1970) the local time is how many seconds ahead of UTC, in order.
+    offsets: Vec<(i64, i32)>,
+    /// Local days that are spent like weekends, counted from 1970-01-01.
+    holidays: BTreeSet<i32>,
+}
+
+impl Calendar {
+    /// A calendar with these changes of the clock (seconds since 1970, seconds ahead of UTC from then on) and holidays
+    /// (year, month, day).
+    pub fn new(
+        offsets: impl IntoIterator<Item = (i64, i32)>,
+        holidays: impl IntoIterator<Item = (i64, u32, u32)>,
+    ) -> Self {
+        let mut offsets: Vec<_> = offsets.into_iter().collect();
+        offsets.sort_unstable();
+        let day = |(year, month, day)| {
+            let midnight = Timestamp::parse(&format!("{year:04}-{month:02}-{day:02}T00:00:00Z"))?;
+            i32::try_from(midnight.seconds() / DAY).ok()
+        };
+        Self { offsets, holidays: holidays.into_iter().filter_map(day).collect() }
+    }
+
+    /// Seconds since 1970 as a wall clock at the site would show them.
+    fn local(&self, seconds: i64) -> i64 {
+        let after = self.offsets.partition_point(|(from, _)| *from <= seconds);
+        let offset =
+            after.checked_sub(1).and_then(|at| self.offsets.get(at)).map_or(0, |(_, offset)| *offset);
+        seconds.saturating_add(offset.into())
+    }
+
+    /// The local day, counted from 1970-01-01.
+    pub fn day(&self, ts: Timestamp) -> i32 {
+        self.local(ts.seconds()).div_euclid(DAY) as i32
+    }
+
+    /// Which hours an hour is like: its local hour of the day, 24 more on weekends and holidays. Hours are counted in UTC,
+    /// so that the night the clock is turned back has two of the same kind, and none is missed.
+    pub fn slot(&self, hour: i32) -> u8 {
+        let local = self.local(i64::from(hour) * HOUR);
+        let day = local.div_euclid(DAY);
+        let hour = (local.rem_euclid(DAY) / HOUR) as u8;
+        let is_weekend = (day + 3).rem_euclid(7) >= 5 || self.holidays.contains(&(day as i32));
+        if is_weekend { hour + 24 } else { hour }
+    }
+}
+
+/// The hour that a moment is in, counted from 1970-01-01T00:00Z.
+pub(crate) const fn hour(ts: Timestamp) -> i32 {
+    ts.seconds().div_euclid(HOUR) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ts(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    #[test]
+    fn slots_follow_the_clock_on_the_wall() {
+        // Berlin 2026: +1 h, from 29 March 01:00 UTC +2 h, from 25 October 01:00 UTC +1 h.
+        let turns = [
+            (0, 3_600),
+            (ts("2026-03-29T01:00:00Z").seconds(), 7_200),
+            (ts("2026-10-25T01:00:00Z").seconds(), 3_600),
+        ];
+        let berlin = Calendar::new(turns, [(2026, 12, 25)]);
+        let slot = |text: &str| berlin.slot(hour(ts(text)));
+        assert_eq!(slot("2026-03-27T07:30:00Z"), 8, "a Friday in winter");
+        assert_eq!(slot("2026-03-30T06:30:00Z"), 8, "the Monday after, in summer");
+        assert_eq!(slot("2026-03-28T07:30:00Z"), 32, "a Saturday");
+        assert_eq!(slot("2026-12-25T07:30:00Z"), 32, "a holiday");
+        assert_eq!(
+            (slot("2026-10-25T00:30:00Z"), slot("2026-10-25T01:30:00Z")),
+            (26, 26),
+            "the hour there is twice"
+        );
+        assert_eq!(berlin.day(ts("2026-03-27T23:30:00Z")), berlin.day(ts("2026-03-28T12:00:00Z")));
+        let utc = Calendar::default();
+        assert_eq!(
+            (utc.slot(hour(ts("1969-12-31T23:59:59Z"))), utc.day(ts("1969-12-31T23:59:59Z"))),
+            (23, -1)
+        );
+    }
+}

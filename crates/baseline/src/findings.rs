@@ -1,0 +1,210 @@
+//! The book of findings: the same thing seen again is the same finding.
+
+use model::{Change, Figure, Finding, FindingId, FindingKey, Text};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Devices of which a rule tells one by one in a day. What is more is told as one finding.
+const MOST_A_DAY: u32 = 100;
+
+/// Days for which a finding may be seen again: those of a posture last a month.
+const OPEN_DAYS: i32 = 40;
+
+/// Findings that may be seen again, at most. The oldest days are closed first.
+const MOST_OPEN: usize = 20_000;
+
+/// Every finding that may be seen again.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    open: BTreeMap<FindingKey, Finding>,
+    /// The keys, by day.
+    days: BTreeSet<(i32, FindingKey)>,
+    /// Findings of a rule on a day.
+    told: BTreeMap<(i32, Cow<'static, str>), u32>,
+    dirty: BTreeSet<FindingKey>,
+    last: u32,
+    pub(crate) closed_early: u64,
+}
+
+/// What is left of a device's finding when too many are told of a rule on a day.
+fn digest(key: &FindingKey) -> FindingKey {
+    let peer_class = Text::from_str_lossy("others").unwrap_or_else(|| key.peer_class.clone());
+    FindingKey { device: None, peer_class, service: None, ..key.clone() }
+}
+
+impl Book {
+    /// Raises a finding (its number does not matter), or adds to the one it is.
+    pub(crate) fn raise(&mut self, mut finding: Finding) {
+        let told = self.told.get(&(finding.key.day, finding.key.rule.clone())).copied().unwrap_or_default();
+        if told >= MOST_A_DAY && finding.key.device.is_some() && !self.open.contains_key(&finding.key) {
+            let title = format!("{}: more devices than are told of one by one", finding.key.rule);
+            finding.key = digest(&finding.key);
+            finding.title = Text::from_str_lossy(&title).unwrap_or(finding.title);
+            (finding.device, finding.peer, finding.application) = (None, None, None);
+            (finding.evidence, finding.baseline) = (Vec::new(), Vec::new());
+        }
+        let key = finding.key.clone();
+        self.dirty.insert(key.clone());
+        if let Some(known) = self.open.get_mut(&key) {
+            known.first = known.first.min(finding.first);
+            known.last = known.last.max(finding.last);
+            known.count = known.count.saturating_add(finding.count);
+            if finding.severity >= known.severity {
+                known.severity = finding.severity;
+                known.title = finding.title;
+                known.evidence = finding.evidence;
+                known.baseline = finding.baseline;
+            }
+            return;
+        }
+        self.last = self.last.saturating_add(1);
+        finding.id = FindingId(self.last);
+        self.insert(finding);
+        while self.open.len() > MOST_OPEN {
+            self.closed_early += 1;
+            self.close_first();
+        }
+    }
+
+    fn insert(&mut self, finding: Finding) {
+        let key = finding.key.clone();
+        *self.told.entry((key.day, key.rule.clone())).or_default() += 1;
+        self.days.insert((key.day, key.clone()));
+        self.open.insert(key, finding);
+    }
+
+    /// Closes the first finding of the oldest day. One that has something to write is written first, so nothing is lost
+    /// but that it could have been seen again.
+    fn close_first(&mut self) {
+        let first = self.days.iter().find(|(_, key)| !self.dirty.contains(key)).or(self.days.first());
+        let Some((day, key)) = first.cloned() else { return };
+        self.days.remove(&(day, key.clone()));
+        self.dirty.remove(&key);
+        self.open.remove(&key);
+    }
+
+    /// A day begins: what cannot be seen again is closed.
+    pub(crate) fn day(&mut self, today: i32) {
+        while let Some((day, _)) = self.days.first().filter(|(day, _)| *day < today - OPEN_DAYS).cloned() {
+            let before = self.days.len();
+            let key =
+                self.days.first().filter(|(_, key)| !self.dirty.contains(key)).map(|(_, key)| key.clone());
+            let Some(key) = key else { break };
+            self.days.remove(&(day, key.clone()));
+            self.open.remove(&key);
+            if self.days.len() == before {
+                break;
+            }
+        }
+        self.told.retain(|(day, _), _| *day >= today - OPEN_DAYS);
+    }
+
+    /// From a row.
+    pub(crate) fn restore(&mut self, finding: Finding) {
+        self.last = self.last.max(finding.id.0);
+        self.insert(finding);
+    }
+
+    /// Findings that may be seen again, in the order in which they were raised.
+    pub(crate) fn all(&self) -> Vec<&Finding> {
+        let mut all: Vec<_> = self.open.values().collect();
+        all.sort_by_key(|finding| finding.id);
+        all
+    }
+
+    /// Rows of what changed, in the order in which they were raised.
+    pub(crate) fn changes(&mut self) -> Vec<Change> {
+        let dirty = std::mem::take(&mut self.dirty);
+        let mut rows: Vec<_> = dirty.iter().filter_map(|key| self.open.get(key)).cloned().collect();
+        rows.sort_by_key(|finding| finding.id);
+        rows.into_iter().map(|finding| Change::Finding(Box::new(finding))).collect()
+    }
+}
+
+/// A number or word with the name it stands under.
+pub(crate) fn number(name: &'static str, n: u64) -> (Cow<'static, str>, Figure) {
+    (name.into(), Figure::Number(n))
+}
+
+/// A real number, to a thousandth.
+pub(crate) fn real(name: &'static str, n: f64) -> (Cow<'static, str>, Figure) {
+    (name.into(), Figure::Milli((n * 1_000.0).round().clamp(-9e15, 9e15) as i64))
+}
+
+/// A word; left out when there is none.
+pub(crate) fn word(name: &'static str, text: &str) -> Option<(Cow<'static, str>, Figure)> {
+    Some((name.into(), Figure::Words(Text::from_str_lossy(text)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{DeviceId, Severity, Timestamp};
+
+    fn finding(device: u32, day: i32, severity: Severity) -> Finding {
+        Finding {
+            id: FindingId(0),
+            key: FindingKey {
+                rule: "scan".into(),
+                device: Some(DeviceId(device)),
+                peer_class: Text::from_str_lossy("many").unwrap(),
+                service: None,
+                day,
+            },
+            severity,
+            title: Text::from_str_lossy("scans").unwrap(),
+            device: None,
+            peer: None,
+            application: None,
+            first: Timestamp(i64::from(day)),
+            last: Timestamp(i64::from(day) + 5),
+            count: 2,
+            evidence: vec![number("hosts", 64)],
+            baseline: vec![],
+            attack: vec![],
+            advice: Text::from_str_lossy("look").unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_same_thing_on_the_same_day_is_one_finding() {
+        let mut book = Book::default();
+        book.raise(finding(1, 10, Severity::Medium));
+        book.raise(Finding { last: Timestamp(99), ..finding(1, 10, Severity::High) });
+        book.raise(finding(1, 11, Severity::Medium));
+        book.raise(finding(2, 10, Severity::Medium));
+        let all = book.all();
+        let brief: Vec<_> = all.iter().map(|f| (f.id.0, f.count, f.severity, f.last.0)).collect();
+        assert_eq!(
+            brief,
+            [(1, 4, Severity::High, 99), (2, 2, Severity::Medium, 16), (3, 2, Severity::Medium, 15)]
+        );
+        assert_eq!(book.changes().len(), 3);
+        assert_eq!(book.changes().len(), 0, "only what changed");
+        let mut next = Book::default();
+        next.restore(finding(1, 10, Severity::Medium));
+        next.raise(finding(1, 10, Severity::Medium));
+        assert_eq!(next.all().len(), 1, "also after a restart");
+    }
+
+    #[test]
+    fn a_rule_that_finds_something_everywhere_is_one_finding_more() {
+        let mut book = Book::default();
+        (1..=200).for_each(|device| book.raise(finding(device, 10, Severity::Medium)));
+        let all = book.all();
+        assert_eq!(all.len(), 101);
+        assert_eq!((all[100].count, all[100].key.device), (200, None));
+    }
+
+    #[test]
+    fn the_book_is_bounded_and_old_days_close() {
+        let mut book = Book::default();
+        for day in 0..300 {
+            (0..100).for_each(|device| book.raise(finding(device, day, Severity::Low)));
+            book.changes();
+        }
+        assert_eq!(book.all().len(), MOST_OPEN);
+        book.day(300);
+        assert!(book.all().iter().all(|f| f.key.day >= 260));
+    }
+}

@@ -1,0 +1,374 @@
+//! What is known of a device's habits besides its edges: when it is active, how far learning has come, how much it does.
+
+use crate::learning::{Learning, Seen, Times};
+use crate::rates::{Counts, Metric, Rates};
+use hashbrown::HashMap;
+use inventory::Newcomers;
+use model::{DeviceClass, DeviceId, LearningState, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// One device's habits.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Habit {
+    first: i64,
+    last: i64,
+    /// What was seen of its edges, on either end.
+    pub(crate) hours: u32,
+    pub(crate) last_hour: i32,
+    pub(crate) edges: u32,
+    pub(crate) once: u32,
+    pub(crate) twice: u32,
+    pub(crate) pairs: u64,
+    /// Active hours when the last new edge came.
+    new_at: u32,
+    /// The week (by days of 7) in which new edges were accepted last, and how many.
+    accepted: (i32, u32),
+    /// Learning ended by itself.
+    pub(crate) converged: bool,
+    /// An operator ended learning.
+    pub(crate) locked: bool,
+    /// What the device is for, as last looked up: the place in [`DeviceClass::ALL`].
+    class: u8,
+    /// The hour that is being counted, and its counts.
+    pub(crate) hour: i32,
+    pub(crate) open: Counts,
+    pub(crate) rates: Rates,
+    /// Hours in a row in which it did far more than usual.
+    pub(crate) unusual: u8,
+    #[serde(skip)]
+    dirty: bool,
+}
+
+impl Habit {
+    fn new(ts: Timestamp) -> Self {
+        Self {
+            first: ts.0,
+            last: ts.0,
+            hours: 0,
+            last_hour: i32::MIN,
+            edges: 0,
+            once: 0,
+            twice: 0,
+            pairs: 0,
+            new_at: 0,
+            accepted: (0, 0),
+            converged: false,
+            locked: false,
+            class: u8::MAX,
+            hour: i32::MIN,
+            open: Counts::default(),
+            rates: Rates::default(),
+            unusual: 0,
+            dirty: true,
+        }
+    }
+
+    pub(crate) const fn first(&self) -> Timestamp {
+        Timestamp(self.first)
+    }
+
+    pub(crate) const fn last(&self) -> Timestamp {
+        Timestamp(self.last)
+    }
+
+    pub(crate) fn class(&self) -> DeviceClass {
+        DeviceClass::ALL.get(usize::from(self.class)).copied().unwrap_or_default()
+    }
+
+    pub(crate) const fn seen(&self) -> Seen {
+        Seen {
+            hours: self.hours,
+            edges: self.edges,
+            once: self.once,
+            twice: self.twice,
+            pairs: self.pairs,
+            quiet: self.hours.saturating_sub(self.new_at),
+        }
+    }
+
+    pub(crate) fn times(&self, now: Timestamp) -> Times {
+        let this_week = week(now) - self.accepted.0 <= 1;
+        Times {
+            first: self.first(),
+            last: self.last(),
+            now,
+            locked: self.locked,
+            converged: self.converged,
+            accepted: if this_week { self.accepted.1 } else { 0 },
+        }
+    }
+
+    /// A new edge was found to be normal.
+    pub(crate) fn accept(&mut self, now: Timestamp) {
+        let this = week(now);
+        self.accepted = if this - self.accepted.0 <= 1 { (this, self.accepted.1 + 1) } else { (this, 1) };
+        self.dirty = true;
+    }
+
+    /// One of its edges was seen in another hour; it was seen in so many before.
+    pub(crate) fn edge_hour(&mut self, before: u32) {
+        self.pairs = self.pairs.saturating_add(1);
+        match before {
+            0 => {
+                self.edges += 1;
+                self.once += 1;
+                self.new_at = self.hours;
+            }
+            1 => {
+                self.once = self.once.saturating_sub(1);
+                self.twice += 1;
+            }
+            2 => self.twice = self.twice.saturating_sub(1),
+            _ => {}
+        }
+        self.dirty = true;
+    }
+
+    /// One of its edges is no more.
+    pub(crate) fn edge_gone(&mut self, hours: u32) {
+        self.edges = self.edges.saturating_sub(1);
+        self.pairs = self.pairs.saturating_sub(hours.into());
+        match hours {
+            1 => self.once = self.once.saturating_sub(1),
+            2 => self.twice = self.twice.saturating_sub(1),
+            _ => {}
+        }
+        self.dirty = true;
+    }
+
+    fn absorb(&mut self, other: Self) {
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        self.hours = self.hours.max(other.hours);
+        self.last_hour = self.last_hour.max(other.last_hour);
+        self.converged |= other.converged;
+        self.locked |= other.locked;
+        for (own, other) in self.open.iter_mut().zip(other.open) {
+            *own = own.saturating_add(other);
+        }
+        self.rates.absorb(other.rates);
+        self.dirty = true;
+    }
+
+    fn weight(&self) -> usize {
+        HABIT + self.rates.heap()
+    }
+}
+
+/// What a device's habits take, with their places in the maps.
+const HABIT: usize = size_of::<Habit>() + 96;
+
+const fn week(ts: Timestamp) -> i32 {
+    (ts.seconds().div_euclid(7 * 86_400)) as i32
+}
+
+/// Everybody's habits.
+#[derive(Debug)]
+pub(crate) struct Habits {
+    all: HashMap<DeviceId, Box<Habit>>,
+    bytes: usize,
+    max_bytes: usize,
+    /// Devices with a single active hour: they give way first.
+    newcomers: Newcomers<(Timestamp, DeviceId)>,
+    /// Devices with something in the hour that is being counted.
+    active: Vec<DeviceId>,
+    gone: Vec<DeviceId>,
+    pub(crate) evicted: u64,
+    pub(crate) refused: u64,
+}
+
+/// Of the newcomers, one in so many is at stake.
+const AT_STAKE: usize = 8;
+
+/// Rows to take back that are remembered.
+const MOST_GONE: usize = 4_096;
+
+impl Habits {
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        Self {
+            all: HashMap::new(),
+            bytes: 0,
+            max_bytes,
+            newcomers: Newcomers::one_in(AT_STAKE),
+            active: Vec::new(),
+            gone: Vec::new(),
+            evicted: 0,
+            refused: 0,
+        }
+    }
+
+    pub(crate) const fn held(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn get(&self, id: DeviceId) -> Option<&Habit> {
+        self.all.get(&id).map(Box::as_ref)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: DeviceId) -> Option<&mut Habit> {
+        self.all.get_mut(&id).map(Box::as_mut)
+    }
+
+    /// Everybody, by number.
+    pub(crate) fn ids(&self) -> Vec<DeviceId> {
+        let mut ids: Vec<_> = self.all.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The device did something: its habits, new if need be and if there is room. `hour` is the one being counted.
+    pub(crate) fn active(&mut self, id: DeviceId, ts: Timestamp, hour: i32) -> Option<&mut Habit> {
+        if !self.all.contains_key(&id) {
+            if self.bytes + HABIT > self.max_bytes && !self.evict() {
+                self.refused += 1;
+                return None;
+            }
+            self.bytes += HABIT;
+            self.newcomers.insert((ts, id));
+            self.all.insert(id, Box::new(Habit::new(ts)));
+        }
+        let habit = self.all.get_mut(&id)?;
+        habit.dirty = true;
+        habit.last = habit.last.max(ts.0);
+        if ts.0 < habit.first {
+            if habit.hours <= 1 && self.newcomers.remove(&(habit.first(), id)) {
+                self.newcomers.insert((ts, id));
+            }
+            habit.first = ts.0;
+        }
+        if habit.last_hour < hour {
+            habit.last_hour = hour;
+            habit.hours += 1;
+            if habit.hours == 2 {
+                self.newcomers.remove(&(habit.first(), id));
+            }
+        }
+        if habit.hour != hour {
+            habit.hour = hour;
+            habit.open = Counts::default();
+            self.active.push(id);
+        }
+        Some(habit)
+    }
+
+    fn evict(&mut self) -> bool {
+        let Some((_, id)) = self.newcomers.first().copied() else { return false };
+        self.evicted += 1;
+        self.remove(id).is_some()
+    }
+
+    pub(crate) fn remove(&mut self, id: DeviceId) -> Option<Box<Habit>> {
+        let habit = self.all.remove(&id)?;
+        self.bytes = self.bytes.saturating_sub(habit.weight());
+        self.newcomers.remove(&(habit.first(), id));
+        if self.gone.len() < MOST_GONE {
+            self.gone.push(id);
+        }
+        Some(habit)
+    }
+
+    /// The hour is over: who did something in it, by number.
+    pub(crate) fn close(&mut self) -> Vec<DeviceId> {
+        let mut ids = std::mem::take(&mut self.active);
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// Ends an hour of a device: its counts count for what is normal, unless it was unusual.
+    pub(crate) fn fold(&mut self, id: DeviceId, slot: u8, is_unusual: bool) {
+        let Some(habit) = self.all.get_mut(&id) else { return };
+        let before = habit.rates.heap();
+        if is_unusual {
+            habit.unusual = habit.unusual.saturating_add(1);
+        } else {
+            habit.unusual = 0;
+            let open = habit.open;
+            habit.rates.fold(slot, &open);
+        }
+        habit.hour = i32::MIN;
+        habit.open = Counts::default();
+        habit.dirty = true;
+        self.bytes = self.bytes + habit.rates.heap() - before;
+    }
+
+    pub(crate) fn classify(&mut self, id: DeviceId, class: DeviceClass) {
+        if let Some(habit) = self.all.get_mut(&id) {
+            let place = DeviceClass::ALL.iter().position(|known| *known == class);
+            let place = place.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX);
+            habit.dirty |= habit.class != place;
+            habit.class = place;
+        }
+    }
+
+    /// Two devices are one.
+    pub(crate) fn rename(&mut self, from: DeviceId, into: DeviceId) {
+        let Some(old) = self.remove(from) else { return };
+        match self.all.get_mut(&into) {
+            Some(habit) => {
+                let (before, first) = (habit.rates.heap(), habit.first());
+                habit.absorb(*old);
+                self.bytes = self.bytes + habit.rates.heap() - before;
+                if self.newcomers.remove(&(first, into)) && habit.hours <= 1 {
+                    let first = habit.first();
+                    self.newcomers.insert((first, into));
+                }
+            }
+            None => {
+                self.bytes += old.weight();
+                if old.hours <= 1 {
+                    self.newcomers.insert((old.first(), into));
+                }
+                let mut habit = old;
+                habit.dirty = true;
+                if habit.hour != i32::MIN {
+                    self.active.push(into);
+                }
+                self.all.insert(into, habit);
+            }
+        }
+    }
+
+    /// Rows of those that changed, by number, and of those that went.
+    pub(crate) fn changes(&mut self) -> (Vec<DeviceId>, Vec<(DeviceId, Vec<u8>)>) {
+        let mut gone = std::mem::take(&mut self.gone);
+        gone.retain(|id| !self.all.contains_key(id));
+        gone.sort_unstable();
+        gone.dedup();
+        let mut rows = Vec::new();
+        for id in self.ids() {
+            let Some(habit) = self.all.get_mut(&id).filter(|habit| habit.dirty) else { continue };
+            habit.dirty = false;
+            // Plain data: writing it to memory cannot fail.
+            if let Ok(bytes) = postcard::to_allocvec(&**habit) {
+                rows.push((id, bytes));
+            }
+        }
+        (gone, rows)
+    }
+
+    /// From a row; one that cannot be read is learned anew.
+    pub(crate) fn restore(&mut self, id: DeviceId, bytes: &[u8]) {
+        let Ok(habit) = postcard::from_bytes::<Habit>(bytes) else { return };
+        self.bytes += habit.weight();
+        if habit.hours <= 1 {
+            self.newcomers.insert((habit.first(), id));
+        }
+        if habit.hour != i32::MIN {
+            self.active.push(id);
+        }
+        self.all.insert(id, Box::new(habit));
+    }
+
+    /// Counts something in the hour.
+    pub(crate) fn count(habit: &mut Habit, metric: Metric, n: u64) {
+        if let Some(count) = habit.open.get_mut(metric as usize) {
+            *count = count.saturating_add(n);
+        }
+    }
+
+    /// The state of a device.
+    pub(crate) fn state(&self, id: DeviceId, rules: &Learning, now: Timestamp) -> LearningState {
+        self.get(id).map_or(LearningState::Observing, |habit| rules.state(&habit.seen(), &habit.times(now)))
+    }
+}

@@ -1,0 +1,522 @@
+//! What rules see, and how what they find becomes a finding.
+
+use crate::edge::State;
+use crate::findings::Book;
+use crate::habits::Habits;
+use crate::learning::Learning;
+use crate::rates::{Counts, Metric, Score};
+use crate::rules::Rule;
+use crate::site::{Site, Zone, ZoneKind};
+use crate::table::Table;
+use crate::tick::Profiles;
+use inventory::Sign;
+use model::{
+    Attribute, Device, DeviceClass, DeviceId, EdgeKey, EdgeState, Figure, Finding, FindingId, FindingKey,
+    Flow, IpProto, Party, Severity, Text, Timestamp,
+};
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// Looks up a device as the inventory knows it now.
+pub type Who<'a> = &'a dyn Fn(DeviceId) -> Option<Device>;
+
+/// A conversation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FlowSeen<'a> {
+    pub(crate) flow: &'a Flow,
+    /// Whether the originator, and the responder, is a host outside the site.
+    pub(crate) outside: [bool; 2],
+}
+
+/// A request, maybe answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExchangeSeen<'a> {
+    pub(crate) ts: Timestamp,
+    pub(crate) client: DeviceId,
+    pub(crate) server: Option<DeviceId>,
+    pub(crate) peer: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) application: &'static str,
+    pub(crate) kind: &'a str,
+    pub(crate) outcome: Option<&'a str>,
+}
+
+/// Something else about a device.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SignSeen<'a> {
+    pub(crate) ts: Timestamp,
+    pub(crate) device: DeviceId,
+    pub(crate) sign: &'a Sign,
+}
+
+/// How much of an edge is new.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Novelty {
+    /// The device does the same with another peer of the same role.
+    pub(crate) same_with_role: bool,
+    /// Devices of the same role, and how many of them do the same.
+    pub(crate) peers: usize,
+    pub(crate) peers_with: usize,
+    /// The device, or one of its role, talks to the peer's zone.
+    pub(crate) zone_known: bool,
+}
+
+impl Novelty {
+    /// Whether the role does it, so that the device may (design §7.2).
+    pub(crate) const fn is_pooled(&self) -> bool {
+        let fifth = self.peers.div_ceil(5);
+        let least = if fifth > 3 { fifth } else { 3 };
+        self.peers >= 5 && self.peers_with >= least
+    }
+
+    /// Whether most of the role does it.
+    pub(crate) const fn is_usual(&self) -> bool {
+        self.peers >= 5 && self.peers_with * 10 >= self.peers * 6
+    }
+}
+
+/// An edge that was seen for the first time, or is not normal and was used.
+#[derive(Clone, Debug)]
+pub(crate) struct EdgeNews {
+    pub(crate) key: EdgeKey,
+    pub(crate) first: Timestamp,
+    pub(crate) last: Timestamp,
+    /// Conversations in all, and since it was judged last.
+    pub(crate) flows: u64,
+    pub(crate) new_flows: u64,
+    pub(crate) bytes: [u64; 2],
+    /// What it is so far.
+    pub(crate) state: EdgeState,
+    /// Whether the device it belongs to is learned.
+    pub(crate) armed: bool,
+    pub(crate) novelty: Novelty,
+}
+
+impl EdgeNews {
+    /// Who asks and who answers, as far as they are devices.
+    pub(crate) const fn ends(&self) -> [Option<DeviceId>; 2] {
+        if self.key.inbound {
+            [None, Some(self.key.client)]
+        } else {
+            [Some(self.key.client), self.key.server]
+        }
+    }
+
+    /// The other end.
+    pub(crate) const fn peer(&self) -> Peer {
+        match (self.key.server, self.key.peer) {
+            (Some(id), _) => Peer::Device(id),
+            (None, Some(ip)) => Peer::Address(ip),
+            (None, None) => Peer::Nobody,
+        }
+    }
+}
+
+/// A device's hour.
+#[derive(Clone, Debug)]
+pub(crate) struct HourSeen {
+    pub(crate) device: DeviceId,
+    /// When the hour began.
+    pub(crate) from: Timestamp,
+    pub(crate) slot: u8,
+    pub(crate) counts: Counts,
+    pub(crate) scores: [Option<Score>; Metric::ALL.len()],
+    /// Hours like it in which the device did anything, and in which it could have.
+    pub(crate) active_before: u16,
+    pub(crate) hours_before: u16,
+    /// Hours in a row before it that were unusual.
+    pub(crate) unusual_before: u8,
+    /// Whether the hour is over.
+    pub(crate) is_over: bool,
+}
+
+/// A device as rules look at it.
+#[derive(Debug)]
+pub(crate) struct Profile {
+    pub(crate) device: Device,
+    pub(crate) name: Text,
+    pub(crate) zone: Option<Text>,
+    pub(crate) zone_kind: Option<ZoneKind>,
+}
+
+impl Profile {
+    pub(crate) const fn id(&self) -> DeviceId {
+        self.device.id
+    }
+
+    pub(crate) const fn class(&self) -> DeviceClass {
+        self.device.class
+    }
+
+    /// Whether care depends on it: by what it is, else by where it lives.
+    pub(crate) fn is_clinical(&self) -> bool {
+        let by_zone = matches!(self.zone_kind, Some(ZoneKind::Clinical | ZoneKind::LifeSustaining));
+        self.class().is_clinical() || (by_zone && self.class() == DeviceClass::Unknown)
+    }
+
+    /// Whether it is at the patient, or lives where those are.
+    pub(crate) fn is_endpoint(&self) -> bool {
+        let by_zone = matches!(self.zone_kind, Some(ZoneKind::Clinical | ZoneKind::LifeSustaining));
+        self.class().is_clinical_endpoint() || (by_zone && self.class() == DeviceClass::Unknown)
+    }
+
+    pub(crate) fn is_life_sustaining(&self) -> bool {
+        let by_zone = self.zone_kind == Some(ZoneKind::LifeSustaining);
+        self.class().is_life_sustaining() || (by_zone && self.class() == DeviceClass::Unknown)
+    }
+
+    pub(crate) fn is_in(&self, nets: &[crate::site::Net]) -> bool {
+        self.device.addresses.iter().any(|(_, ip)| Site::is_in(nets, *ip))
+    }
+
+    pub(crate) fn has(&self, attribute: &Attribute, value: &str) -> bool {
+        self.device.attributes_of(attribute).any(|known| known.as_str() == value)
+    }
+
+    fn party(&self) -> Party {
+        Party {
+            device: Some(self.id()),
+            macs: self.device.macs.clone(),
+            ips: {
+                let mut ips: Vec<IpAddr> = self.device.addresses.iter().map(|(_, ip)| *ip).collect();
+                ips.sort_unstable();
+                ips.dedup();
+                ips
+            },
+            name: Some(self.name.clone()),
+            class: self.class(),
+            kind: "device".into(),
+            zone: self.zone.clone(),
+        }
+    }
+}
+
+/// What people call a device: its host name, else what an application calls it, else its number.
+fn name_of(device: &Device) -> Text {
+    let names = [Attribute::HOSTNAME, Attribute::AE_TITLE, Attribute::HL7_APPLICATION];
+    let found = names.iter().find_map(|attribute| device.attribute(attribute)).cloned();
+    found.or_else(|| Text::from_str_lossy(&device.id.to_string())).unwrap_or_else(nameless)
+}
+
+fn nameless() -> Text {
+    // A number is printable, so this is never reached; a name is needed all the same.
+    Text::from_str_lossy("?").unwrap_or_else(|| unreachable!("a question mark is printable"))
+}
+
+/// Everything a rule may look at when it judges.
+pub(crate) struct View<'a> {
+    pub(crate) now: Timestamp,
+    /// When observation began.
+    pub(crate) first: Timestamp,
+    pub(crate) site: &'a Site,
+    pub(crate) learning: &'a Learning,
+    pub(crate) edges: &'a Table,
+    pub(crate) habits: &'a Habits,
+    /// When departures are reported for the site as a whole: operators ended learning, or a week has passed.
+    pub(crate) armed_from: Option<Timestamp>,
+    /// Until when the sensor does not see enough to tell that something is silent.
+    pub(crate) blind_until: Cell<Timestamp>,
+    pub(crate) who: Who<'a>,
+    pub(crate) profiles: Profiles,
+}
+
+impl std::fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "View at {}", self.now)
+    }
+}
+
+impl View<'_> {
+    /// A device, under whatever number it was known.
+    pub(crate) fn profile(&self, id: DeviceId) -> Option<Rc<Profile>> {
+        if let Some(known) = self.profiles.borrow().get(&id) {
+            return known.clone();
+        }
+        let profile = (self.who)(id).map(|device| {
+            let zone =
+                device.addresses.iter().find_map(|(vlan, ip)| self.site.zone(Some(*vlan), *ip)).or_else(
+                    || {
+                        let vlans = device.vlans.iter().filter_map(|vlan| vlan.inner());
+                        vlans
+                            .into_iter()
+                            .find_map(|id| self.site.zones.iter().find(|zone| zone.vlans.contains(&id)))
+                    },
+                );
+            Rc::new(Profile {
+                name: name_of(&device),
+                zone: zone.map(|zone| zone.name.clone()),
+                zone_kind: zone.map(|zone| zone.kind),
+                device,
+            })
+        });
+        self.profiles.borrow_mut().insert(id, profile.clone());
+        profile
+    }
+
+    /// Whether a device is learned, so that what it does anew is a departure.
+    pub(crate) fn is_armed(&self, id: DeviceId) -> bool {
+        self.habits.state(id, self.learning, self.now).is_armed()
+    }
+
+    /// Whether the site is learned at a time.
+    pub(crate) fn is_site_armed(&self, ts: Timestamp) -> bool {
+        self.armed_from.is_some_and(|from| from <= ts)
+    }
+
+    /// Whether a device is new to a site that is learned.
+    pub(crate) fn is_newcomer(&self, profile: &Profile) -> bool {
+        self.is_site_armed(profile.device.first)
+    }
+
+    /// The zone of an address.
+    pub(crate) fn zone(&self, ip: IpAddr) -> Option<&Zone> {
+        self.site.zone(None, ip)
+    }
+
+    /// The class of a device as far as it was looked up; cheap.
+    pub(crate) fn class(&self, id: DeviceId) -> DeviceClass {
+        self.habits.get(id).map_or(DeviceClass::Unknown, crate::habits::Habit::class)
+    }
+
+    /// The state of an edge.
+    pub(crate) fn edge(&self, key: &crate::table::Key) -> Option<&State> {
+        self.edges.get(key)
+    }
+}
+
+/// With whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// A device.
+    Device(DeviceId),
+    /// An address that is no device's.
+    Address(IpAddr),
+    /// So many.
+    Many(u64),
+    /// Nobody in particular.
+    Nobody,
+}
+
+/// What a rule found.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    rule: &'static Rule,
+    severity: Severity,
+    device: Option<DeviceId>,
+    peer: Peer,
+    peer_class: Option<String>,
+    service: Option<(IpProto, u16)>,
+    application: Option<Cow<'static, str>>,
+    first: Timestamp,
+    last: Timestamp,
+    count: u64,
+    title: String,
+    evidence: Vec<(Cow<'static, str>, Figure)>,
+    normal: Vec<(Cow<'static, str>, Figure)>,
+    /// Most of the device's role does it.
+    usual: bool,
+}
+
+impl Verdict {
+    /// A rule found something about a device, or about the sensor or the site.
+    pub(crate) fn new(rule: &'static Rule, device: Option<DeviceId>, at: Timestamp, title: String) -> Self {
+        Self {
+            rule,
+            severity: rule.severity,
+            device,
+            peer: Peer::Nobody,
+            peer_class: None,
+            service: None,
+            application: None,
+            first: at,
+            last: at,
+            count: 1,
+            title,
+            evidence: Vec::new(),
+            normal: Vec::new(),
+            usual: false,
+        }
+    }
+
+    pub(crate) const fn severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+
+    pub(crate) const fn peer(mut self, peer: Peer) -> Self {
+        self.peer = peer;
+        self
+    }
+
+    /// What tells findings of this rule apart, where it is not the class of the peer.
+    pub(crate) fn apart(mut self, by: &str) -> Self {
+        self.peer_class = Some(by.to_owned());
+        self
+    }
+
+    pub(crate) fn service(
+        mut self,
+        transport: IpProto,
+        port: u16,
+        application: Option<Cow<'static, str>>,
+    ) -> Self {
+        self.service = Some((transport, port));
+        self.application = application;
+        self
+    }
+
+    pub(crate) const fn between(mut self, first: Timestamp, last: Timestamp) -> Self {
+        (self.first, self.last) = (first, last);
+        self
+    }
+
+    pub(crate) const fn times(mut self, count: u64) -> Self {
+        self.count = count;
+        self
+    }
+
+    pub(crate) const fn usual(mut self, usual: bool) -> Self {
+        self.usual = usual;
+        self
+    }
+
+    /// A number or a word that crossed a threshold, or is one.
+    pub(crate) fn found(mut self, figures: impl IntoIterator<Item = (Cow<'static, str>, Figure)>) -> Self {
+        self.evidence.extend(figures);
+        self
+    }
+
+    /// What was normal.
+    pub(crate) fn normal(mut self, figures: impl IntoIterator<Item = (Cow<'static, str>, Figure)>) -> Self {
+        self.normal.extend(figures);
+        self
+    }
+
+    /// About an edge: its other end, service and times, and how often since it was judged last.
+    pub(crate) fn edge(mut self, news: &EdgeNews) -> Self {
+        self.peer = news.peer();
+        self.service = Some((news.key.transport, news.key.port));
+        self.application = news.key.application.clone();
+        (self.first, self.last) = (news.first, news.last);
+        if news.flows > news.new_flows {
+            self.first = news.last;
+        }
+        self.count = news.new_flows.max(1);
+        self
+    }
+}
+
+/// Where verdicts go.
+#[derive(Debug)]
+pub(crate) struct Out<'a> {
+    pub(crate) book: &'a mut Book,
+    /// The highest severity raised since this was made.
+    pub(crate) highest: Option<Severity>,
+}
+
+impl<'a> Out<'a> {
+    pub(crate) const fn new(book: &'a mut Book) -> Self {
+        Self { book, highest: None }
+    }
+
+    /// Makes a verdict a finding, all things considered.
+    pub(crate) fn raise(&mut self, view: &View<'_>, verdict: Verdict) {
+        let rule = verdict.rule;
+        let device = match verdict.device.map(|id| view.profile(id)) {
+            Some(None) => return,
+            Some(Some(profile)) => Some(profile),
+            None => None,
+        };
+        let (peer, peer_class) = party(view, verdict.peer);
+        let peer_profile = match verdict.peer {
+            Peer::Device(id) => view.profile(id),
+            _ => None,
+        };
+        let involved = || device.iter().chain(&peer_profile);
+        let is_outside = matches!(verdict.peer, Peer::Address(ip) if view.site.is_outside(ip));
+        let is_life = involved().any(|profile| profile.is_life_sustaining());
+        let mut severity = verdict.severity;
+        if rule.rises && (is_life || is_outside) {
+            severity = severity.step(true);
+        }
+        if verdict.usual {
+            severity = severity.step(false);
+        }
+        let mut evidence = verdict.evidence;
+        if involved().any(|profile| view.site.is_maintained(verdict.last, profile.zone.as_ref())) {
+            evidence.extend(crate::findings::word("held", "within a maintenance window"));
+            severity = Severity::Info;
+        }
+        self.highest = self.highest.max(Some(severity));
+        let advice = advice(rule, device.as_deref(), is_life);
+        let local_day = view.site.calendar.day(verdict.last);
+        let text = |text: &str| Text::from_str_lossy(text).unwrap_or_else(nameless);
+        let peer_class = verdict.peer_class.unwrap_or(peer_class);
+        self.book.raise(Finding {
+            id: FindingId(0),
+            key: FindingKey {
+                rule: rule.name.into(),
+                device: device.as_ref().map(|profile| profile.id()),
+                peer_class: text(if peer_class.is_empty() { "-" } else { &peer_class }),
+                service: verdict.service,
+                day: if rule.posture { local_day.div_euclid(30) * 30 } else { local_day },
+            },
+            severity,
+            title: text(&verdict.title),
+            device: device.as_ref().map(|profile| profile.party()),
+            peer,
+            application: verdict.application,
+            first: verdict.first,
+            last: verdict.last,
+            count: verdict.count,
+            evidence,
+            baseline: verdict.normal,
+            attack: rule.attack.iter().map(|id| (*id).into()).collect(),
+            advice: text(&advice),
+        });
+    }
+}
+
+/// What to do, which must never do harm.
+fn advice(rule: &Rule, device: Option<&Profile>, is_life: bool) -> String {
+    let is_clinical = device.is_some_and(Profile::is_clinical);
+    if is_life {
+        format!("Do not isolate it: a life may hang on it. Call biomedical engineering. {}", rule.advice)
+    } else if is_clinical || rule.contain.is_empty() {
+        rule.advice.to_owned()
+    } else {
+        format!("{} {}", rule.advice, rule.contain)
+    }
+}
+
+/// The other end, and the class it is counted under.
+fn party(view: &View<'_>, peer: Peer) -> (Option<Party>, String) {
+    match peer {
+        Peer::Device(id) => match view.profile(id) {
+            Some(profile) => {
+                let zone = profile.zone.as_ref().map(|zone| format!(" in {zone}")).unwrap_or_default();
+                (Some(profile.party()), format!("{}{zone}", profile.class()))
+            }
+            None => (None, "unknown".into()),
+        },
+        Peer::Address(ip) => {
+            let is_outside = view.site.is_outside(ip);
+            let kind = match ip {
+                _ if ip.is_multicast() => "group",
+                _ if is_outside => "external",
+                _ => "address",
+            };
+            let zone = view.zone(ip).map(|zone| zone.name.clone());
+            let class = if is_outside {
+                format!("external {}", crate::site::network(ip))
+            } else {
+                zone.as_ref().map_or_else(|| kind.to_owned(), |zone| format!("{kind} in {zone}"))
+            };
+            (Some(Party { ips: vec![ip], kind: kind.into(), zone, ..Party::default() }), class)
+        }
+        Peer::Many(_) => (Some(Party { kind: "many".into(), ..Party::default() }), "many".into()),
+        Peer::Nobody => (None, String::new()),
+    }
+}

@@ -1,0 +1,72 @@
+//! How much of an edge is new, on the ladder device → role → zone (design §7).
+
+use crate::habits::Habits;
+use crate::judge::{Novelty, View};
+use crate::table::{Key, Table};
+use model::{DeviceClass, DeviceId};
+use std::net::IpAddr;
+
+/// Devices of a role that are asked whether they do the same.
+const MOST_PEERS: usize = 256;
+/// Edges of one of them that are looked at.
+const MOST_EDGES: usize = 1_024;
+
+/// Whom an edge leads to, as far as roles tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Class(DeviceClass),
+    Device(DeviceId),
+    Address(IpAddr),
+    Nobody,
+}
+
+fn role(habits: &Habits, key: &Key) -> Role {
+    match (key.server, key.peer) {
+        (Some(id), _) => match habits.get(id).map_or(DeviceClass::Unknown, |habit| habit.class()) {
+            DeviceClass::Unknown => Role::Device(id),
+            class => Role::Class(class),
+        },
+        (None, Some(ip)) => Role::Address(ip),
+        (None, None) => Role::Nobody,
+    }
+}
+
+const fn same_purpose(a: &Key, b: &Key) -> bool {
+    a.transport.0 == b.transport.0
+        && a.port == b.port
+        && a.inbound == b.inbound
+        && a.application() == b.application()
+}
+
+/// What a device does normally.
+fn normal(edges: &Table, id: DeviceId) -> impl Iterator<Item = Key> {
+    let own = edges.of_device(id).into_iter().filter(move |key| key.client == id).take(MOST_EDGES);
+    own.filter(|key| edges.get(key).is_some_and(|state| state.standing.is_normal()))
+}
+
+/// How new an edge is. `by_class` gives the devices of each role.
+pub(crate) fn novelty(view: &View<'_>, key: &Key, of_class: &[DeviceId]) -> Novelty {
+    let (edges, habits) = (view.edges, view.habits);
+    let wanted = role(habits, key);
+    let does_same = |id: DeviceId| {
+        normal(edges, id)
+            .any(|known| known != *key && same_purpose(&known, key) && role(habits, &known) == wanted)
+    };
+    let same_with_role = does_same(key.client);
+    let others = || of_class.iter().copied().filter(|id| *id != key.client).take(MOST_PEERS);
+    let peers_with = others().filter(|id| does_same(*id)).count();
+    let zone = peer_zone(view, key);
+    let to_zone = |id: DeviceId| normal(edges, id).any(|known| peer_zone(view, &known) == zone);
+    let zone_known = zone.is_none() || to_zone(key.client) || others().any(to_zone);
+    Novelty { same_with_role, peers: others().count(), peers_with, zone_known }
+}
+
+/// The zone an edge leads to: that of the device, of the address, or the world outside; `None` where no zone is known.
+fn peer_zone(view: &View<'_>, key: &Key) -> Option<String> {
+    match (key.server, key.peer) {
+        (Some(id), _) => view.profile(id)?.zone.as_ref().map(|zone| zone.as_str().to_owned()),
+        (None, Some(ip)) if view.site.is_outside(ip) => Some(format!("outside {ip}")),
+        (None, Some(ip)) => view.zone(ip).map(|zone| zone.name.as_str().to_owned()),
+        (None, None) => None,
+    }
+}

@@ -1,0 +1,186 @@
+//! How much a device does in an hour, by kinds of hour, and how far an hour departs from that.
+
+use crate::calendar::SLOTS;
+use serde::{Deserialize, Serialize};
+
+/// What is counted of a device in an hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Metric {
+    /// Bytes that it sent.
+    BytesOut,
+    /// Bytes that it received.
+    BytesIn,
+    /// Conversations, DHCP left out: leases are renewed at any hour.
+    Flows,
+    /// DICOM instances that it stored or retrieved.
+    Objects,
+    /// HL7 messages that it sent.
+    Messages,
+}
+
+impl Metric {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::BytesOut, Self::BytesIn, Self::Flows, Self::Objects, Self::Messages];
+}
+
+/// An hour's counts, in the order of [`Metric::ALL`].
+pub type Counts = [u64; Metric::ALL.len()];
+
+/// The place of what is known of any hour, after those of the slots.
+const ANY: u8 = SLOTS;
+
+/// Hours that a mean remembers: four weeks of weekdays. Older ones fade.
+const MEMORY: u16 = 20;
+
+/// Hours of any kind that weigh as much as what is known of the slot itself.
+const SHRINK: f64 = 8.0;
+
+/// The least standard deviation of `ln(1 + x)`: a quarter, so that what is always the same need not be the same for ever.
+const LEAST_DEVIATION: f64 = 0.25;
+
+/// Mean and spread of `ln(1 + x)`, and the most there was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Stat {
+    n: u16,
+    mean: f32,
+    m2: f32,
+    most: u64,
+}
+
+impl Stat {
+    fn add(&mut self, value: u64) {
+        let x = (value as f64).ln_1p();
+        self.n = self.n.saturating_add(1);
+        let weight = f64::from(self.n.min(MEMORY));
+        let before = x - f64::from(self.mean);
+        let mean = f64::from(self.mean) + before / weight;
+        let fading = if self.n > MEMORY { 1.0 - 1.0 / weight } else { 1.0 };
+        self.m2 = (f64::from(self.m2) * fading + before * (x - mean)) as f32;
+        self.mean = mean as f32;
+        self.most = self.most.max(value);
+    }
+
+    fn deviation(&self) -> f64 {
+        let n = f64::from(self.n.min(MEMORY));
+        if n < 2.0 { 0.0 } else { (f64::from(self.m2) / (n - 1.0)).max(0.0).sqrt() }
+    }
+}
+
+/// How far an hour departs from what is normal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// Robust score: deviations above the mean of `ln(1 + x)`, shrunk from the slot towards any hour.
+    pub z: f64,
+    /// The typical count, `exp(mean) - 1`.
+    pub typical: f64,
+    /// The most there was in any hour.
+    pub most: u64,
+    /// Hours of this kind that are known.
+    pub hours: u16,
+    /// Hours of any kind that are known.
+    pub all_hours: u16,
+}
+
+/// What is known of a device's hours. Only what was ever more than nothing takes room.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Rates(Vec<(u8, Stat)>);
+
+const fn place(metric: Metric, slot: u8) -> u8 {
+    metric as u8 * (SLOTS + 1) + slot
+}
+
+impl Rates {
+    fn get(&self, metric: Metric, slot: u8) -> Stat {
+        let at = self.0.binary_search_by_key(&place(metric, slot), |(place, _)| *place);
+        at.ok().and_then(|at| self.0.get(at)).map_or_else(Stat::default, |(_, stat)| *stat)
+    }
+
+    fn stat(&mut self, metric: Metric, slot: u8) -> Option<&mut Stat> {
+        let place = place(metric, slot);
+        let at = self.0.binary_search_by_key(&place, |(place, _)| *place).unwrap_or_else(|at| {
+            self.0.insert(at, (place, Stat::default()));
+            at
+        });
+        self.0.get_mut(at).map(|(_, stat)| stat)
+    }
+
+    /// An hour was as it should be.
+    pub(crate) fn fold(&mut self, slot: u8, counts: &Counts) {
+        for (metric, value) in Metric::ALL.into_iter().zip(*counts).filter(|(_, value)| *value > 0) {
+            for slot in [slot, ANY] {
+                if let Some(stat) = self.stat(metric, slot) {
+                    stat.add(value);
+                }
+            }
+        }
+    }
+
+    /// Hours of a kind in which there was anything of a metric.
+    pub(crate) fn active_hours(&self, metric: Metric, slot: u8) -> u16 {
+        self.get(metric, slot).n
+    }
+
+    /// How far a count departs; `None` where nothing is known.
+    pub(crate) fn score(&self, metric: Metric, slot: u8, value: u64) -> Option<Score> {
+        let (own, any) = (self.get(metric, slot), self.get(metric, ANY));
+        if any.n == 0 {
+            return None;
+        }
+        let n = f64::from(own.n);
+        let shrunk = |own: f64, any: f64| (n * own + SHRINK * any) / (n + SHRINK);
+        let mean = shrunk(own.mean.into(), any.mean.into());
+        let deviation = shrunk(own.deviation(), any.deviation()).max(LEAST_DEVIATION);
+        Some(Score {
+            z: ((value as f64).ln_1p() - mean) / deviation,
+            typical: mean.exp_m1(),
+            most: any.most,
+            hours: own.n,
+            all_hours: any.n,
+        })
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap(&self) -> usize {
+        self.0.capacity() * size_of::<(u8, Stat)>()
+    }
+
+    /// What was known of another device, that turned out to be this one, counts where nothing is known of this one.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        for (place, stat) in other.0 {
+            if let Err(at) = self.0.binary_search_by_key(&place, |(place, _)| *place) {
+                self.0.insert(at, (place, stat));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_is_held_against_hours_like_it() {
+        let mut rates = Rates::default();
+        assert_eq!(rates.score(Metric::BytesOut, 9, 5), None);
+        for day in 0..10 {
+            rates.fold(9, &[1_000_000 + day * 10_000, 0, 5, 0, 0]);
+            rates.fold(3, &[1_000, 0, 1, 0, 0]);
+        }
+        let score = |slot, value| rates.score(Metric::BytesOut, slot, value).unwrap();
+        assert!(score(9, 1_050_000).z < 1.0, "{:?}", score(9, 1_050_000));
+        assert!(score(9, 60_000_000).z > score(9, 2_000_000).z);
+        assert!(score(3, 1_000_000).z > score(9, 1_000_000).z, "at night it is more unusual");
+        assert_eq!((score(9, 1).hours, score(9, 1).all_hours, score(9, 1).most), (10, 20, 1_090_000));
+        assert_eq!((rates.active_hours(Metric::Flows, 9), rates.active_hours(Metric::Flows, 10)), (10, 0));
+        assert_eq!(rates.score(Metric::Objects, 9, 5), None, "what never was takes no room");
+    }
+
+    #[test]
+    fn means_forget() {
+        let mut rates = Rates::default();
+        (0..20).for_each(|_| rates.fold(9, &[100, 0, 0, 0, 0]));
+        (0..60).for_each(|_| rates.fold(9, &[100_000, 0, 0, 0, 0]));
+        let score = rates.score(Metric::BytesOut, 9, 100_000).unwrap();
+        assert!(score.z < 1.0 && score.typical > 50_000.0, "{score:?}");
+    }
+}

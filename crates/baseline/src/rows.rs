@@ -1,0 +1,113 @@
+//! Rows out and in, and what a row of habits says.
+
+use crate::edge::State;
+use crate::habits::{Habit, Habits};
+use crate::{Baseline, Config, Learning, Seen};
+use model::{Change, DeviceClass, DeviceId, Edge, LearningState, Timestamp};
+use std::collections::BTreeMap;
+
+impl Baseline {
+    /// Continues from rows as they were written; other rows than those of the baseline are passed over. Rows may be the
+    /// final ones or the whole history, in order.
+    pub fn restore(config: Config, rows: impl IntoIterator<Item = Change>) -> Self {
+        let (mut edges, mut others) = (BTreeMap::new(), Vec::new());
+        for row in rows {
+            match row {
+                Change::Edges(client, of_client) => drop(edges.insert(client, of_client)),
+                row => others.push(row),
+            }
+        }
+        let mut baseline = Self::new(config);
+        edges.into_values().for_each(|edges| baseline.restore_edges(edges));
+        others.into_iter().for_each(|row| baseline.restore_row(row));
+        baseline
+    }
+
+    /// Takes in a final row, before anything else; other rows than those of the baseline are passed over.
+    pub fn restore_row(&mut self, row: Change) {
+        match row {
+            Change::Edges(_, edges) => self.restore_edges(edges),
+            Change::Habit(id, bytes) => self.habits.restore(id, &bytes),
+            Change::Finding(finding) => self.book.restore(*finding),
+            Change::Site(name, bytes) => self.restore_site(&name, &bytes),
+            _ => {}
+        }
+    }
+
+    fn restore_edges(&mut self, edges: Vec<Edge>) {
+        for (key, state) in edges.into_iter().map(State::from_row) {
+            self.written.insert(key.client);
+            let key = self.edges.key(key);
+            self.insert(key, state);
+        }
+    }
+
+    fn restore_site(&mut self, name: &str, bytes: &[u8]) {
+        if name == CLOCK {
+            return self.clock.restore(bytes);
+        }
+        let rule = name.strip_prefix(RULE);
+        let watcher = self.watchers.all.iter_mut().find(|(known, _)| Some(known.name) == rule);
+        if let Some((_, watch)) = watcher {
+            watch.restore(bytes);
+        }
+    }
+
+    /// What changed besides edges: habits, what is known of the site, and findings.
+    pub(crate) fn each_other_change<E>(
+        &mut self,
+        mut each: impl FnMut(Change) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (gone, rows) = self.habits.changes();
+        gone.into_iter().try_for_each(|id| each(Change::HabitGone(id)))?;
+        rows.into_iter().try_for_each(|(id, bytes)| each(Change::Habit(id, bytes)))?;
+        if std::mem::take(&mut self.clock.dirty) {
+            each(Change::Site(CLOCK.into(), self.clock.save()))?;
+            for (rule, watch) in &self.watchers.all {
+                let saved = watch.save();
+                if !saved.is_empty() {
+                    each(Change::Site(format!("{RULE}{}", rule.name).into(), saved))?;
+                }
+            }
+        }
+        self.book.changes().into_iter().try_for_each(each)
+    }
+}
+
+/// Under which names the site's rows stand.
+const CLOCK: &str = "clock";
+const RULE: &str = "rule ";
+
+/// What is known of a device's habits, for those who show it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Known {
+    /// Whose.
+    pub device: DeviceId,
+    /// How far learning has come.
+    pub state: LearningState,
+    /// What was seen.
+    pub seen: Seen,
+    /// What it is for, as last looked up.
+    pub class: DeviceClass,
+    /// First sight.
+    pub first: Timestamp,
+    /// Last sight.
+    pub last: Timestamp,
+}
+
+/// Reads rows of habits, as [`Change::Habit`] holds them; `now` is the time of the last frame.
+pub fn known(
+    rows: impl IntoIterator<Item = (DeviceId, Vec<u8>)>,
+    rules: &Learning,
+    now: Timestamp,
+) -> Vec<Known> {
+    let mut habits = Habits::new(usize::MAX);
+    rows.into_iter().for_each(|(id, bytes)| habits.restore(id, &bytes));
+    let of = |id: DeviceId| {
+        let habit: &Habit = habits.get(id)?;
+        let (seen, times) = (habit.seen(), habit.times(now));
+        let (class, first, last) = (habit.class(), habit.first(), habit.last());
+        Some(Known { device: id, state: rules.state(&seen, &times), seen, class, first, last })
+    };
+    habits.ids().into_iter().filter_map(of).collect()
+}

@@ -1,0 +1,127 @@
+//! A device that was never seen before.
+
+use super::{Rule, Wants, Watch};
+use crate::findings::{number, word};
+use crate::judge::{Out, Profile, SignSeen, Verdict, View};
+use inventory::Sign;
+use model::{DeviceId, LeaseMessage, Severity, Timestamp};
+use std::collections::BTreeMap;
+
+pub(super) static RULE: Rule = Rule {
+    name: "new-device",
+    severity: Severity::Low,
+    rises: false,
+    posture: false,
+    attack: &["T1200", "T0864"],
+    finds: "A device that was never seen before, once the site is learned: it was granted a DHCP lease, or its address or \
+        what it says was heard for more than a moment. Medium in a clinical zone and for clinical classes, low elsewhere. \
+        Newcomers with random MACs are told of once a zone and day.",
+    matters: "What nobody knows nobody has checked: it may be an intruder's, or a device that went live without security.",
+    innocent: "Purchases, loans, repairs with another network card, visitors' telephones.",
+    references: "Medical Device Access Management: quarantine unknown endpoints; ATT&CK T1200 Hardware Additions.",
+    advice: "Ask biomedical engineering or IT whose it is, and put it into the inventory or off the network.",
+    contain: "Until then its switch port can be shut.",
+    wants: Wants::SIGNS,
+    watch: || Box::<NewDevice>::default(),
+};
+
+/// Newcomers that wait for a second word, at most.
+const MOST: usize = 4_096;
+
+/// How long they wait, in nanoseconds.
+const PATIENCE: i64 = 600 * 1_000_000_000;
+
+#[derive(Debug, Default)]
+struct NewDevice {
+    /// Since when, and whether it was granted a lease.
+    waiting: BTreeMap<DeviceId, (Timestamp, bool)>,
+}
+
+impl Watch for NewDevice {
+    fn sign(&mut self, seen: &SignSeen<'_>) {
+        match seen.sign {
+            Sign::Appeared if self.waiting.len() < MOST => {
+                self.waiting.insert(seen.device, (seen.ts, false));
+            }
+            Sign::Lease(lease) if lease.message == LeaseMessage::Ack => {
+                if let Some((_, leased)) = self.waiting.get_mut(&seen.device) {
+                    *leased = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
+        let mut later = BTreeMap::new();
+        for (id, (since, leased)) in std::mem::take(&mut self.waiting) {
+            let Some(profile) = view.profile(id).filter(|profile| view.is_newcomer(profile)) else { continue };
+            let device = &profile.device;
+            // Whoever only asks for an address, or was only spoken of, is nobody yet.
+            let settled = leased || (!device.addresses.is_empty() && device.last > device.first);
+            if settled {
+                raise(&profile, since, view, out);
+            } else if view.now.since(since) < PATIENCE {
+                later.insert(id, (since, leased));
+            }
+        }
+        self.waiting = later;
+    }
+}
+
+fn raise(profile: &Profile, since: Timestamp, view: &View<'_>, out: &mut Out<'_>) {
+    let is_random = !profile.device.macs.is_empty() && profile.device.macs.iter().all(|mac| mac.is_local());
+    let severity = if profile.is_clinical() { Severity::Medium } else { Severity::Low };
+    let place = profile.zone.as_ref().map(|zone| format!(" in {zone}")).unwrap_or_default();
+    let title = format!("{} ({}) is new{place}", profile.name, profile.class());
+    let at = profile.device.first.max(since);
+    let verdict = Verdict::new(&RULE, Some(profile.id()), at, title)
+        .severity(if is_random { Severity::Info } else { severity })
+        .between(profile.device.first, profile.device.last)
+        .found([number("macs", profile.device.macs.len() as u64)])
+        .found(word("first_seen", &profile.device.first.to_string()))
+        .normal(view.armed_from.and_then(|from| word("devices_known_until", &from.to_string())));
+    out.raise(view, verdict);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::story::{DAY, HOUR, Story};
+    use inventory::Sign;
+    use model::{DeviceClass, Lease, LeaseMessage, Mac, Severity, Vlan};
+
+    fn ack() -> Sign {
+        let (message, vlan) = (LeaseMessage::Ack, Vlan::NONE);
+        let none = Lease { message, vlan, ip: None, server: None, relay: None, seconds: None, renewal: None, rebinding: None };
+        Sign::Lease(none)
+    }
+
+    #[test]
+    fn a_newcomer_to_a_learned_site_is_told_of_once() {
+        let mut story = Story::new(DAY);
+        story.device(1, DeviceClass::Ct, 20);
+        assert_eq!(story.found("new-device").len(), 0, "while learning, everything is new");
+        story.at(DAY + HOUR);
+        let pump = story.device(2, DeviceClass::InfusionPump, 26);
+        let laptop = story.device(3, DeviceClass::Workstation, 40);
+        let found = story.found("new-device");
+        let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity)).collect();
+        assert_eq!(brief, [(Some(pump), Severity::Medium), (Some(laptop), Severity::Low)]);
+        assert!(found[0].advice.as_str().starts_with("Do not isolate it"), "{}", found[0].advice);
+        assert!(found[1].advice.as_str().contains("switch port"));
+        assert_eq!(story.restart().found("new-device").len(), 2, "also after a restart");
+    }
+
+    #[test]
+    fn who_only_asks_for_an_address_is_nobody_yet() {
+        let mut story = Story::new(DAY);
+        story.at(DAY + HOUR);
+        let id = story.device(4, DeviceClass::Unknown, 40);
+        story.devices.get_mut(&id).unwrap().addresses.clear();
+        assert_eq!(story.found("new-device").len(), 0);
+        story.devices.get_mut(&id).unwrap().macs = vec![Mac([2, 0, 0, 0, 0, 4])];
+        story.sign(id, ack());
+        let found = story.found("new-device");
+        assert_eq!(found.iter().map(|f| f.severity).collect::<Vec<_>>(), [Severity::Info], "a random MAC");
+    }
+}

@@ -1,0 +1,345 @@
+//! What happens once a minute and once an hour of the frames' time.
+
+use crate::calendar::{Calendar, hour};
+use crate::habits::{Habit, Habits};
+use crate::judge::{EdgeNews, HourSeen, Novelty, Out, Profile, View, Who};
+use crate::ladder::novelty;
+use crate::rates::{Counts, Metric};
+use crate::table::{Key, Table};
+use crate::{Baseline, Config};
+use model::{DeviceClass, DeviceId, EdgeState, LearningState, Severity, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+const SECOND: i64 = 1_000_000_000;
+const HOUR: i64 = 3_600 * SECOND;
+
+/// Without an operator, the site counts as learned after a week.
+const WARM_UP: i64 = 7 * 24 * HOUR;
+
+/// A device that sent this much within an hour is looked at before the hour is over.
+const LOUD: u64 = 20_000_000;
+
+/// Hours that are remembered as observed: two years.
+const MOST_HOURS: usize = 2 * 366 * 24;
+
+/// Where the frames' time stands, and what was observed of the site as a whole.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Clock {
+    now: i64,
+    /// Whether there was anything yet.
+    runs: bool,
+    /// When observation began.
+    first: i64,
+    /// Hours in which anything was seen.
+    hours: BTreeSet<i32>,
+    /// Learning was ended by hand at this time, for all.
+    locked: Option<i64>,
+    /// Until when too little was seen to tell that something is silent.
+    blind_until: i64,
+    #[serde(skip)]
+    loud: Vec<DeviceId>,
+    /// Something was judged since it was written.
+    #[serde(skip)]
+    pub(crate) dirty: bool,
+}
+
+impl Clock {
+    /// The hour that is being counted.
+    pub(crate) const fn hour(&self) -> i32 {
+        hour(Timestamp(self.now))
+    }
+
+    /// When learning was ended by hand for all.
+    pub(crate) fn locked(&self) -> Option<Timestamp> {
+        self.locked.map(Timestamp)
+    }
+
+    /// Remembers a device that does much.
+    pub(crate) fn note_loud(&mut self, id: DeviceId, habit: &Habit) {
+        let [sent, ..] = habit.open;
+        if sent >= LOUD && self.loud.last() != Some(&id) && self.loud.len() < 1_024 {
+            self.loud.push(id);
+        }
+    }
+
+    /// Hours of a kind since a time, up to the one being counted.
+    fn hours_like(&self, calendar: &Calendar, slot: u8, since: Timestamp) -> u16 {
+        let range = self.hours.range(hour(since)..self.hour());
+        u16::try_from(range.filter(|hour| calendar.slot(**hour) == slot).count()).unwrap_or(u16::MAX)
+    }
+
+    pub(crate) fn save(&self) -> Vec<u8> {
+        // Plain data: writing it to memory cannot fail.
+        postcard::to_allocvec(self).unwrap_or_default()
+    }
+
+    /// What cannot be read is begun anew.
+    pub(crate) fn restore(&mut self, bytes: &[u8]) {
+        if let Ok(clock) = postcard::from_bytes(bytes) {
+            *self = clock;
+        }
+    }
+}
+
+/// The minute that a moment is in.
+pub(crate) const fn minute(ts: Timestamp) -> i64 {
+    ts.seconds().div_euclid(60)
+}
+
+impl Baseline {
+    /// Learning ends by hand at a time of the frames, for one device or all.
+    pub fn lock(&mut self, device: Option<DeviceId>, at: Timestamp) {
+        match device {
+            Some(id) => {
+                if let Some(habit) = self.habits.get_mut(id) {
+                    habit.locked = true;
+                }
+            }
+            None => self.lock_all(at),
+        }
+    }
+
+    fn lock_all(&mut self, at: Timestamp) {
+        if self.clock.locked.is_some_and(|locked| locked <= at.0) {
+            return;
+        }
+        self.clock.locked = Some(at.0);
+        for id in self.habits.ids() {
+            if let Some(habit) = self.habits.get_mut(id).filter(|habit| habit.first() < at) {
+                habit.locked = true;
+            }
+        }
+    }
+
+    /// Whether [`Baseline::judge`] has to be called before an event of this time is taken in.
+    pub fn is_due(&self, ts: Timestamp) -> bool {
+        !self.clock.runs || minute(ts) > minute(Timestamp(self.clock.now))
+    }
+
+    /// The frames' time goes on to `now`: rules judge what was seen until then.
+    pub fn judge(&mut self, now: Timestamp, who: Who<'_>) {
+        if !self.clock.runs {
+            (self.clock.runs, self.clock.first, self.clock.now) = (true, now.0, now.0);
+            self.clock.blind_until = i64::MIN;
+        }
+        let now = now.max(Timestamp(self.clock.now));
+        let ended = self.config.learning.until.filter(|until| *until <= now);
+        let before = self.clock.hour();
+        self.clock.hours.insert(before);
+        while self.clock.hours.len() > MOST_HOURS {
+            self.clock.hours.pop_first();
+        }
+        if hour(now) > before {
+            self.close_hour(before, now, who);
+        }
+        self.clock.now = now.0;
+        self.clock.dirty = true;
+        if let Some(until) = ended {
+            self.lock_all(until);
+        }
+        self.judge_minute(now, who);
+    }
+
+    /// Judges what was done in an hour, and learns from what was as it should be.
+    fn close_hour(&mut self, ended: i32, now: Timestamp, who: Who<'_>) {
+        let slot = self.config.site.calendar.slot(ended);
+        let active = self.habits.close();
+        let Self { config, clock, edges, habits, watchers, book, .. } = self;
+        let view = View::new(config, clock, edges, habits, now, who, Profiles::default());
+        let mut out = Out::new(book);
+        let mut done = Vec::with_capacity(active.len());
+        for id in active {
+            let Some(hour) = hour_of(&view, clock, id, ended, slot, true) else { continue };
+            let watchers = watchers.all.iter_mut();
+            let unusual =
+                watchers.fold(false, |unusual, (_, watch)| watch.hour(&hour, &view, &mut out) || unusual);
+            let class = view.profile(id).map_or(DeviceClass::Unknown, |profile| profile.class());
+            done.push((id, unusual, class));
+        }
+        for (id, unusual, class) in done {
+            habits.fold(id, slot, unusual);
+            habits.classify(id, class);
+            let is_learned = habits.state(id, &config.learning, now) == LearningState::Converged;
+            if let Some(habit) = habits.get_mut(id).filter(|_| is_learned) {
+                habit.converged = true;
+            }
+        }
+    }
+
+    fn judge_minute(&mut self, now: Timestamp, who: Who<'_>) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let loud = std::mem::take(&mut self.clock.loud);
+        let today = self.config.site.calendar.day(now);
+        self.book.day(today);
+        let profiles = self.classify(&waiting, now, who);
+        let Self { config, clock, edges, habits, watchers, book, .. } = self;
+        let view = View::new(config, clock, edges, habits, now, who, profiles);
+        let mut out = Out::new(book);
+        let hour = clock.hour();
+        let slot = config.site.calendar.slot(hour);
+        for id in loud.into_iter().collect::<BTreeSet<_>>() {
+            if let Some(hour) = hour_of(&view, clock, id, hour, slot, false) {
+                watchers.all.iter_mut().for_each(|(_, watch)| drop(watch.hour(&hour, &view, &mut out)));
+            }
+        }
+        let mut roles = None;
+        let mut standings = Vec::with_capacity(waiting.len());
+        for key in waiting {
+            let Some(news) = news_of(&view, &key, &mut roles) else {
+                standings.push((key, None));
+                continue;
+            };
+            out.highest = None;
+            watchers.all.iter_mut().for_each(|(_, watch)| watch.edge(&news, &view, &mut out));
+            let standing = match (news.state, out.highest) {
+                (EdgeState::Fresh, Some(severity)) if severity > Severity::Info => EdgeState::Reported,
+                (EdgeState::Fresh, _) => EdgeState::Accepted,
+                (EdgeState::Learned, Some(severity)) if !news.armed && severity >= Severity::High => {
+                    EdgeState::Quarantined
+                }
+                (standing, _) => standing,
+            };
+            standings.push((key, Some(standing)));
+        }
+        watchers.all.iter_mut().for_each(|(_, watch)| watch.minute(&view, &mut out));
+        clock.blind_until = view.blind_until.get().0;
+        for (key, standing) in standings {
+            self.settle(&key, standing, now);
+        }
+    }
+
+    /// An edge was judged, or has not been used enough to be.
+    fn settle(&mut self, key: &Key, standing: Option<EdgeState>, now: Timestamp) {
+        let Some(state) = self.edges.get_mut(key) else { return };
+        state.waits = false;
+        let Some(standing) = standing else { return };
+        state.judged = state.flows.max(1);
+        if state.standing == standing {
+            return;
+        }
+        state.standing = standing;
+        if !std::mem::replace(&mut state.dirty, true) {
+            self.mark(key.client);
+        }
+        if let Some(habit) = self.habits.get_mut(key.client).filter(|_| standing == EdgeState::Accepted) {
+            habit.accept(now);
+        }
+    }
+
+    /// Looks up what those at the ends of some edges are for.
+    fn classify(&mut self, keys: &[Key], now: Timestamp, who: Who<'_>) -> Profiles {
+        let ends: BTreeSet<DeviceId> =
+            keys.iter().flat_map(|key| [Some(key.client), key.server]).flatten().collect();
+        let view =
+            View::new(&self.config, &self.clock, &self.edges, &self.habits, now, who, Profiles::default());
+        let class = |id: &DeviceId| Some((*id, view.profile(*id)?.class()));
+        let classes: Vec<_> = ends.iter().filter_map(class).collect();
+        let profiles = view.profiles;
+        classes.into_iter().for_each(|(id, class)| self.habits.classify(id, class));
+        profiles
+    }
+}
+
+/// Devices that were looked up within the minute.
+pub(crate) type Profiles = RefCell<BTreeMap<DeviceId, Option<Rc<Profile>>>>;
+
+impl<'a> View<'a> {
+    fn new(
+        config: &'a Config,
+        clock: &Clock,
+        edges: &'a Table,
+        habits: &'a Habits,
+        now: Timestamp,
+        who: Who<'a>,
+        profiles: Profiles,
+    ) -> Self {
+        let warm = Timestamp(clock.first.saturating_add(WARM_UP));
+        let armed_from = clock.locked.map(Timestamp).into_iter().chain((warm <= now).then_some(warm)).min();
+        Self {
+            now,
+            first: Timestamp(clock.first),
+            site: &config.site,
+            learning: &config.learning,
+            edges,
+            habits,
+            armed_from,
+            blind_until: Cell::new(Timestamp(clock.blind_until)),
+            who,
+            profiles,
+        }
+    }
+}
+
+/// What a device did in an hour, and how far that departs.
+fn hour_of(
+    view: &View<'_>,
+    clock: &Clock,
+    id: DeviceId,
+    hour: i32,
+    slot: u8,
+    is_over: bool,
+) -> Option<HourSeen> {
+    let habit = view.habits.get(id).filter(|habit| habit.hour == hour)?;
+    let counts: Counts = habit.open;
+    let score = |metric: Metric| habit.rates.score(metric, slot, counts[metric as usize]);
+    Some(HourSeen {
+        device: id,
+        from: Timestamp(i64::from(hour) * HOUR),
+        slot,
+        counts,
+        scores: Metric::ALL.map(score),
+        active_before: habit.rates.active_hours(Metric::Flows, slot),
+        hours_before: clock.hours_like(&view.site.calendar, slot, habit.first()),
+        unusual_before: habit.unusual,
+        is_over,
+    })
+}
+
+/// Bytes that go both ways, and conversations, one of which a new edge needs to be more than a stray packet.
+const LEAST_BYTES: u64 = 1_024;
+const LEAST_FLOWS: u64 = 2;
+
+/// The devices of each role.
+type Roles = BTreeMap<DeviceClass, Vec<DeviceId>>;
+
+fn news_of(view: &View<'_>, key: &Key, roles: &mut Option<Roles>) -> Option<EdgeNews> {
+    let state = view.edges.get(key)?;
+    let armed = state.standing == EdgeState::Fresh || view.is_armed(key.client);
+    let [asked, answered] = state.bytes();
+    let is_little = state.flows < LEAST_FLOWS && (asked.min(answered) == 0 || asked + answered < LEAST_BYTES);
+    if state.standing == EdgeState::Fresh && is_little {
+        return None;
+    }
+    let novelty = if state.standing == EdgeState::Fresh {
+        let roles = roles.get_or_insert_with(|| roles_of(view));
+        let of_class = match view.class(key.client) {
+            DeviceClass::Unknown => &[][..],
+            class => roles.get(&class).map(Vec::as_slice).unwrap_or_default(),
+        };
+        novelty(view, key, of_class)
+    } else {
+        Novelty::default()
+    };
+    Some(EdgeNews {
+        key: view.edges.edge_key(key),
+        first: state.first,
+        last: state.last,
+        flows: state.flows,
+        new_flows: state.flows.saturating_sub(state.judged),
+        bytes: state.bytes(),
+        state: state.standing,
+        armed,
+        novelty,
+    })
+}
+
+fn roles_of(view: &View<'_>) -> Roles {
+    let mut roles = Roles::new();
+    for id in view.habits.ids() {
+        roles.entry(view.class(id)).or_default().push(id);
+    }
+    roles
+}
