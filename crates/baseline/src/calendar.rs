@@ -7,7 +7,7 @@ const HOUR: i64 = 3_600;
 const DAY: i64 = 86_400;
 
 /// Hours that are alike: of weekdays and of weekends, by hour of the day.
-pub const SLOTS: u8 = 48;
+pub(crate) const SLOTS: u8 = 48;
 
 /// The site's clock and calendar. Without one, the site lives by UTC and keeps no holidays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

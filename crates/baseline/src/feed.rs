@@ -31,18 +31,20 @@ impl Feed {
         Some(Self { last: Timestamp(i64::MIN), pauses, spoke: [0; SLOTS as usize], last_hour: i32::MIN })
     }
 
-    /// A message was seen. `learn` is false while its silence is reported: that pause is not normal.
+    /// A message was seen. `learn` is false while its silence is reported: that pause is not normal. Pauses that leave out
+    /// whole hours are told by the hours in which it speaks, and would hide what is too long by day.
     pub(crate) fn message(&mut self, ts: Timestamp, calendar: &Calendar, learn: bool) {
         if ts <= self.last {
             return;
         }
-        if self.last.0 != i64::MIN && learn {
+        let is_close = i64::from(hour(ts)) - i64::from(self.last_hour) <= 1;
+        if self.last.0 != i64::MIN && learn && is_close {
             let pause = ts.since(self.last).unsigned_abs() / 1_000_000;
             self.pauses.saturating_record(pause.clamp(1, LONGEST));
         }
         self.last = ts;
         let hour = hour(ts);
-        if hour != self.last_hour {
+        if hour > self.last_hour {
             self.last_hour = hour;
             if let Some(count) = self.spoke.get_mut(usize::from(calendar.slot(hour))) {
                 *count = count.saturating_add(1);
@@ -115,6 +117,7 @@ mod tests {
     #[test]
     fn pauses_are_learned_and_read_back() {
         let (calendar, mut feed) = (Calendar::default(), Feed::new().unwrap());
+        assert_eq!(feed.too_long(), None);
         let second = 1_000_000_000;
         for n in 0..=200 {
             assert_eq!(feed.too_long().is_some(), n > 200);

@@ -23,6 +23,8 @@ pub(crate) struct Habit {
     new_at: u32,
     /// The week (by days of 7) in which new edges were accepted last, and how many.
     accepted: (i32, u32),
+    /// The longest it was not heard of while it was learned, in seconds.
+    pub(crate) pause: u32,
     /// Learning ended by itself.
     pub(crate) converged: bool,
     /// An operator ended learning.
@@ -37,6 +39,9 @@ pub(crate) struct Habit {
     pub(crate) unusual: u8,
     #[serde(skip)]
     dirty: bool,
+    /// It has a row.
+    #[serde(skip)]
+    written: bool,
 }
 
 impl Habit {
@@ -52,6 +57,7 @@ impl Habit {
             pairs: 0,
             new_at: 0,
             accepted: (0, 0),
+            pause: 0,
             converged: false,
             locked: false,
             class: u8::MAX,
@@ -60,6 +66,7 @@ impl Habit {
             rates: Rates::default(),
             unusual: 0,
             dirty: true,
+            written: false,
         }
     }
 
@@ -141,6 +148,7 @@ impl Habit {
         self.last = self.last.max(other.last);
         self.hours = self.hours.max(other.hours);
         self.last_hour = self.last_hour.max(other.last_hour);
+        self.pause = self.pause.max(other.pause);
         self.converged |= other.converged;
         self.locked |= other.locked;
         for (own, other) in self.open.iter_mut().zip(other.open) {
@@ -180,9 +188,6 @@ pub(crate) struct Habits {
 /// Of the newcomers, one in so many is at stake.
 const AT_STAKE: usize = 8;
 
-/// Rows to take back that are remembered.
-const MOST_GONE: usize = 4_096;
-
 impl Habits {
     pub(crate) fn new(max_bytes: usize) -> Self {
         Self {
@@ -199,6 +204,10 @@ impl Habits {
 
     pub(crate) const fn held(&self) -> usize {
         self.bytes
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
     }
 
     pub(crate) fn get(&self, id: DeviceId) -> Option<&Habit> {
@@ -229,6 +238,10 @@ impl Habits {
         }
         let habit = self.all.get_mut(&id)?;
         habit.dirty = true;
+        if !habit.locked && !habit.converged {
+            let pause = ts.since(habit.last()) / 1_000_000_000;
+            habit.pause = habit.pause.max(u32::try_from(pause).unwrap_or_default());
+        }
         habit.last = habit.last.max(ts.0);
         if ts.0 < habit.first {
             if habit.hours <= 1 && self.newcomers.remove(&(habit.first(), id)) {
@@ -261,7 +274,8 @@ impl Habits {
         let habit = self.all.remove(&id)?;
         self.bytes = self.bytes.saturating_sub(habit.weight());
         self.newcomers.remove(&(habit.first(), id));
-        if self.gone.len() < MOST_GONE {
+        // Of a device that came and went in between, there is nothing to take back.
+        if habit.written {
             self.gone.push(id);
         }
         Some(habit)
@@ -320,7 +334,7 @@ impl Habits {
                     self.newcomers.insert((old.first(), into));
                 }
                 let mut habit = old;
-                habit.dirty = true;
+                (habit.dirty, habit.written) = (true, false);
                 if habit.hour != i32::MIN {
                     self.active.push(into);
                 }
@@ -338,7 +352,7 @@ impl Habits {
         let mut rows = Vec::new();
         for id in self.ids() {
             let Some(habit) = self.all.get_mut(&id).filter(|habit| habit.dirty) else { continue };
-            habit.dirty = false;
+            (habit.dirty, habit.written) = (false, true);
             // Plain data: writing it to memory cannot fail.
             if let Ok(bytes) = postcard::to_allocvec(&**habit) {
                 rows.push((id, bytes));
@@ -349,7 +363,8 @@ impl Habits {
 
     /// From a row; one that cannot be read is learned anew.
     pub(crate) fn restore(&mut self, id: DeviceId, bytes: &[u8]) {
-        let Ok(habit) = postcard::from_bytes::<Habit>(bytes) else { return };
+        let Ok(mut habit) = postcard::from_bytes::<Habit>(bytes) else { return };
+        habit.written = true;
         self.bytes += habit.weight();
         if habit.hours <= 1 {
             self.newcomers.insert((habit.first(), id));

@@ -1,6 +1,6 @@
 //! What rules see, and how what they find becomes a finding.
 
-use crate::edge::State;
+use crate::calendar::hour;
 use crate::findings::Book;
 use crate::habits::Habits;
 use crate::learning::Learning;
@@ -16,6 +16,7 @@ use model::{
 };
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -210,6 +211,8 @@ pub(crate) struct View<'a> {
     pub(crate) now: Timestamp,
     /// When observation began.
     pub(crate) first: Timestamp,
+    /// Hours in which anything was seen.
+    pub(crate) hours: &'a BTreeSet<i32>,
     pub(crate) site: &'a Site,
     pub(crate) learning: &'a Learning,
     pub(crate) edges: &'a Table,
@@ -275,14 +278,24 @@ impl View<'_> {
         self.site.zone(None, ip)
     }
 
+    /// Hours of a kind in which anything was seen, since a time and before now.
+    pub(crate) fn hours_like(&self, slot: u8, since: Timestamp) -> u16 {
+        let range = hour(since)..hour(self.now);
+        let like = range.start < range.end;
+        let hours = like.then(|| self.hours.range(range)).into_iter().flatten();
+        let alike = hours.filter(|hour| self.site.calendar.slot(**hour) == slot).count();
+        u16::try_from(alike).unwrap_or(u16::MAX)
+    }
+
+    /// Hours in which anything was seen, since a time and before now.
+    pub(crate) fn hours_since(&self, since: Timestamp) -> usize {
+        let range = hour(since)..hour(self.now);
+        if range.start < range.end { self.hours.range(range).count() } else { 0 }
+    }
+
     /// The class of a device as far as it was looked up; cheap.
     pub(crate) fn class(&self, id: DeviceId) -> DeviceClass {
         self.habits.get(id).map_or(DeviceClass::Unknown, crate::habits::Habit::class)
-    }
-
-    /// The state of an edge.
-    pub(crate) fn edge(&self, key: &crate::table::Key) -> Option<&State> {
-        self.edges.get(key)
     }
 }
 
@@ -449,7 +462,10 @@ impl<'a> Out<'a> {
             evidence.extend(crate::findings::word("held", "within a maintenance window"));
             severity = Severity::Info;
         }
-        self.highest = self.highest.max(Some(severity));
+        // How things are is not what an edge is held against.
+        if !rule.posture {
+            self.highest = self.highest.max(Some(severity));
+        }
         let advice = advice(rule, device.as_deref(), is_life);
         let local_day = view.site.calendar.day(verdict.last);
         let text = |text: &str| Text::from_str_lossy(text).unwrap_or_else(nameless);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What is counted of a device in an hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Metric {
+pub(crate) enum Metric {
     /// Bytes that it sent.
     BytesOut,
     /// Bytes that it received.
@@ -20,11 +20,12 @@ pub enum Metric {
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::BytesOut, Self::BytesIn, Self::Flows, Self::Objects, Self::Messages];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::BytesOut, Self::BytesIn, Self::Flows, Self::Objects, Self::Messages];
 }
 
 /// An hour's counts, in the order of [`Metric::ALL`].
-pub type Counts = [u64; Metric::ALL.len()];
+pub(crate) type Counts = [u64; Metric::ALL.len()];
 
 /// The place of what is known of any hour, after those of the slots.
 const ANY: u8 = SLOTS;
@@ -68,17 +69,17 @@ impl Stat {
 
 /// How far an hour departs from what is normal.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Score {
+pub(crate) struct Score {
     /// Robust score: deviations above the mean of `ln(1 + x)`, shrunk from the slot towards any hour.
-    pub z: f64,
+    pub(crate) z: f64,
     /// The typical count, `exp(mean) - 1`.
-    pub typical: f64,
+    pub(crate) typical: f64,
     /// The most there was in any hour.
-    pub most: u64,
+    pub(crate) most: u64,
     /// Hours of this kind that are known.
-    pub hours: u16,
+    pub(crate) hours: u16,
     /// Hours of any kind that are known.
-    pub all_hours: u16,
+    pub(crate) all_hours: u16,
 }
 
 /// What is known of a device's hours. Only what was ever more than nothing takes room.

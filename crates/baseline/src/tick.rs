@@ -1,6 +1,6 @@
 //! What happens once a minute and once an hour of the frames' time.
 
-use crate::calendar::{Calendar, hour};
+use crate::calendar::hour;
 use crate::habits::{Habit, Habits};
 use crate::judge::{EdgeNews, HourSeen, Novelty, Out, Profile, View, Who};
 use crate::ladder::novelty;
@@ -65,12 +65,6 @@ impl Clock {
         }
     }
 
-    /// Hours of a kind since a time, up to the one being counted.
-    fn hours_like(&self, calendar: &Calendar, slot: u8, since: Timestamp) -> u16 {
-        let range = self.hours.range(hour(since)..self.hour());
-        u16::try_from(range.filter(|hour| calendar.slot(**hour) == slot).count()).unwrap_or(u16::MAX)
-    }
-
     pub(crate) fn save(&self) -> Vec<u8> {
         // Plain data: writing it to memory cannot fail.
         postcard::to_allocvec(self).unwrap_or_default()
@@ -114,6 +108,12 @@ impl Baseline {
         }
     }
 
+    /// The sensor does not see enough until then.
+    #[cfg(test)]
+    pub(crate) const fn blind(&mut self, until: Timestamp) {
+        self.clock.blind_until = until.0;
+    }
+
     /// Whether [`Baseline::judge`] has to be called before an event of this time is taken in.
     pub fn is_due(&self, ts: Timestamp) -> bool {
         !self.clock.runs || minute(ts) > minute(Timestamp(self.clock.now))
@@ -143,6 +143,14 @@ impl Baseline {
         self.judge_minute(now, who);
     }
 
+    /// There are no more frames for now: rules judge what was seen in the last minute. The hour stays open.
+    pub fn end(&mut self, who: Who<'_>) {
+        if self.clock.runs {
+            self.clock.dirty = true;
+            self.judge_minute(Timestamp(self.clock.now), who);
+        }
+    }
+
     /// Judges what was done in an hour, and learns from what was as it should be.
     fn close_hour(&mut self, ended: i32, now: Timestamp, who: Who<'_>) {
         let slot = self.config.site.calendar.slot(ended);
@@ -152,7 +160,7 @@ impl Baseline {
         let mut out = Out::new(book);
         let mut done = Vec::with_capacity(active.len());
         for id in active {
-            let Some(hour) = hour_of(&view, clock, id, ended, slot, true) else { continue };
+            let Some(hour) = hour_of(&view, id, ended, slot, true) else { continue };
             let watchers = watchers.all.iter_mut();
             let unusual =
                 watchers.fold(false, |unusual, (_, watch)| watch.hour(&hour, &view, &mut out) || unusual);
@@ -181,8 +189,10 @@ impl Baseline {
         let hour = clock.hour();
         let slot = config.site.calendar.slot(hour);
         for id in loud.into_iter().collect::<BTreeSet<_>>() {
-            if let Some(hour) = hour_of(&view, clock, id, hour, slot, false) {
-                watchers.all.iter_mut().for_each(|(_, watch)| drop(watch.hour(&hour, &view, &mut out)));
+            if let Some(hour) = hour_of(&view, id, hour, slot, false) {
+                for (_, watch) in &mut watchers.all {
+                    watch.hour(&hour, &view, &mut out);
+                }
             }
         }
         let mut roles = None;
@@ -205,7 +215,9 @@ impl Baseline {
             standings.push((key, Some(standing)));
         }
         watchers.all.iter_mut().for_each(|(_, watch)| watch.minute(&view, &mut out));
-        clock.blind_until = view.blind_until.get().0;
+        let blind_until = view.blind_until.get().0;
+        drop(view);
+        clock.blind_until = blind_until;
         for (key, standing) in standings {
             self.settle(&key, standing, now);
         }
@@ -249,7 +261,7 @@ pub(crate) type Profiles = RefCell<BTreeMap<DeviceId, Option<Rc<Profile>>>>;
 impl<'a> View<'a> {
     fn new(
         config: &'a Config,
-        clock: &Clock,
+        clock: &'a Clock,
         edges: &'a Table,
         habits: &'a Habits,
         now: Timestamp,
@@ -261,6 +273,7 @@ impl<'a> View<'a> {
         Self {
             now,
             first: Timestamp(clock.first),
+            hours: &clock.hours,
             site: &config.site,
             learning: &config.learning,
             edges,
@@ -274,14 +287,7 @@ impl<'a> View<'a> {
 }
 
 /// What a device did in an hour, and how far that departs.
-fn hour_of(
-    view: &View<'_>,
-    clock: &Clock,
-    id: DeviceId,
-    hour: i32,
-    slot: u8,
-    is_over: bool,
-) -> Option<HourSeen> {
+fn hour_of(view: &View<'_>, id: DeviceId, hour: i32, slot: u8, is_over: bool) -> Option<HourSeen> {
     let habit = view.habits.get(id).filter(|habit| habit.hour == hour)?;
     let counts: Counts = habit.open;
     let score = |metric: Metric| habit.rates.score(metric, slot, counts[metric as usize]);
@@ -292,7 +298,7 @@ fn hour_of(
         counts,
         scores: Metric::ALL.map(score),
         active_before: habit.rates.active_hours(Metric::Flows, slot),
-        hours_before: clock.hours_like(&view.site.calendar, slot, habit.first()),
+        hours_before: view.hours_like(slot, habit.first()),
         unusual_before: habit.unusual,
         is_over,
     })

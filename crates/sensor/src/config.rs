@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::memory::{self, Caps, Memory};
+use crate::site::{Learning, Site};
 use serde::Deserialize;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -23,16 +24,8 @@ pub struct Config {
     pub inventory: Inventory,
     /// Bounds of the database.
     pub store: Store,
-}
-
-/// `[site]`
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields, default)]
-pub struct Site {
-    /// Public prefixes that are used inside.
-    pub internal_prefixes: Vec<Prefix>,
-    /// A vendor table (CSV: prefix,organization) that replaces the built-in one.
-    pub vendors: Option<PathBuf>,
+    /// When a device's habits count as learned.
+    pub learning: Learning,
 }
 
 /// An address prefix, `192.0.2.0/24`.
@@ -222,7 +215,14 @@ impl Config {
     /// What the baseline wants to know.
     pub fn baseline(&self) -> baseline::Config {
         let caps = Caps::of(self.memory.limit);
-        baseline::Config { max_edges: caps.edges, max_bytes: caps.edge_bytes, ..baseline::Config::default() }
+        baseline::Config {
+            max_edges: caps.edges,
+            max_bytes: caps.edge_bytes,
+            max_habit_bytes: caps.habit_bytes,
+            learning: self.learning.rules(),
+            site: self.site.rules(),
+            ..baseline::Config::default()
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod pipeline;
 mod quality;
 mod replay;
 mod show;
+mod site;
 mod text;
 mod visibility;
 

@@ -36,7 +36,8 @@ const CONNECTIONS: u64 = 12;
 const FRAGMENTS: u64 = 2;
 const DEVICES: u64 = 38;
 const MERGES: u64 = 2;
-const EDGES: u64 = 14;
+const EDGES: u64 = 11;
+const HABITS: u64 = 3;
 
 /// `[memory]`
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -108,6 +109,7 @@ pub(crate) struct Caps {
     pub(crate) merges: usize,
     pub(crate) edges: usize,
     pub(crate) edge_bytes: usize,
+    pub(crate) habit_bytes: usize,
 }
 
 impl Caps {
@@ -126,6 +128,7 @@ impl Caps {
             merges: entries(MERGES, A_MERGE),
             edges: entries(EDGES, AN_EDGE),
             edge_bytes: share(EDGES),
+            habit_bytes: share(HABITS),
         }
     }
 }
@@ -176,11 +179,15 @@ mod tests {
 
     #[test]
     fn the_shares_are_all_there_is_and_no_more() {
-        assert_eq!(FLOWS + CONNECTIONS + FRAGMENTS + DEVICES + MERGES + EDGES, 100);
+        assert_eq!(FLOWS + CONNECTIONS + FRAGMENTS + DEVICES + MERGES + EDGES + HABITS, 100);
         for limit in [LEAST, DEFAULT, 4 * DEFAULT] {
             let caps = Caps::of(Bytes(limit));
             let taken = caps.flows as u64 * A_FLOW
-                + (caps.reassembly_bytes + caps.fragment_bytes + caps.device_bytes + caps.edge_bytes) as u64
+                + (caps.reassembly_bytes
+                    + caps.fragment_bytes
+                    + caps.device_bytes
+                    + caps.edge_bytes
+                    + caps.habit_bytes) as u64
                 + caps.merges as u64 * A_MERGE;
             assert!(taken + PROGRAM <= limit && taken + PROGRAM > limit / 100 * 99, "{taken} of {limit}");
             assert!(

@@ -147,7 +147,7 @@ pub fn run(
     Ok(Outcome {
         flow,
         inventory: *sink.inventory.counters(),
-        baseline: *sink.baseline.counters(),
+        baseline: sink.baseline.counters(),
         first,
         last,
     })
@@ -211,7 +211,9 @@ impl<'a> Sink<'a> {
         let mut inventory = Inventory::new(config.inventory(), vendors);
         let mut baseline = Baseline::new(config.baseline());
         store.each_row(|row| match row {
-            Change::Edges(_, edges) => baseline.restore_rows(edges),
+            Change::Edges(..) | Change::Habit(..) | Change::Site(..) | Change::Finding(_) => {
+                baseline.restore_row(row);
+            }
             row => inventory.restore_row(row),
         })?;
         inventory.restored();
@@ -222,6 +224,13 @@ impl<'a> Sink<'a> {
 
     fn take(&mut self, events: impl Iterator<Item = Event>) -> Result<(), Error> {
         for event in events {
+            // Conversations are told when they have ended; only what is observed moves the time on.
+            if let Event::Observation(seen) = &event
+                && self.baseline.is_due(seen.ts)
+            {
+                let ts = seen.ts;
+                self.judge(ts);
+            }
             self.inventory.event(event, &mut self.resolved);
             if self.resolved.len() >= EVENTS_AT_ONCE {
                 self.pass_on();
@@ -237,6 +246,13 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
+    /// The rules judge what came before a time, with the devices as they are known then.
+    fn judge(&mut self, now: Timestamp) {
+        self.pass_on();
+        let inventory = &self.inventory;
+        self.baseline.judge(now, &|id| inventory.device(id));
+    }
+
     fn pass_on(&mut self) {
         self.baseline.resolved(&self.resolved);
         for resolved in self.resolved.drain(..) {
@@ -248,6 +264,9 @@ impl<'a> Sink<'a> {
 
     /// Writes what is left, the inventory last: a database that holds it holds the flows it came from.
     fn flush(&mut self) -> Result<(), Error> {
+        self.pass_on();
+        let inventory = &self.inventory;
+        self.baseline.end(&|id| inventory.device(id));
         let Self { store, inventory, baseline, .. } = self;
         store.write_each(|batch| {
             inventory.each_change(|change| batch.put(&change))?;

@@ -85,16 +85,33 @@ macro_rules! registry {
     ($($file:ident)+) => {
         $(mod $file;)+
 
-        /// Every rule, by name.
+        /// Every rule. Visibility comes first: others are silent while the sensor is blind.
         pub static REGISTRY: &[&Rule] = &[$(&$file::RULE),+];
     };
 }
 
+mod edges;
 #[cfg(test)]
 pub(crate) mod story;
 
 registry! {
+    visibility_loss
     new_device
+    new_edge
+    new_service
+    unusual_destination
+    unusual_volume
+    off_hours
+    beaconing
+    east_west_clinical
+    internet_from_clinical
+    internet_to_clinical
+    remote_access
+    legacy_protocol
+    scan
+    feed_silence
+    device_silent
+    clear_clinical_across_zones
 }
 
 #[cfg(test)]

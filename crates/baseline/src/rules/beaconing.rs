@@ -1,0 +1,221 @@
+//! A device calls somebody outside as regularly as a clock.
+
+use super::{Rule, Wants, Watch};
+use crate::findings::{number, real};
+use crate::judge::{FlowSeen, Out, Peer, Verdict, View};
+use crate::site::network;
+use model::{DeviceId, Severity, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+pub(super) static RULE: Rule = Rule {
+    name: "beaconing",
+    severity: Severity::Medium,
+    rises: false,
+    posture: false,
+    attack: &["T1071.001", "T1029"],
+    finds: "A device began at least 24 conversations with one network outside (/24, /48) at even intervals: Bowley skewness \
+        within 0.1, median absolute deviation at most a tenth of the median of at least a second. The contact is younger \
+        than 14 days, and no more than 2 % of devices (or one) have it. Name and time service (53, 123) do not count.",
+    matters: "Malicious software asks its master for orders by the clock.",
+    innocent: "Telemetry, licence checks, software that asks for updates.",
+    references: "Interval statistics as in the literature on beacon detection (Bowley skewness, MAD); ATT&CK T1071.001, T1029.",
+    advice: "Find out which program on the device asks, and whether the maker of it is known.",
+    contain: "Block the destination at the firewall meanwhile.",
+    wants: Wants::FLOWS,
+    watch: || Box::<Beaconing>::default(),
+};
+
+/// Pairs of a device and a network outside that are watched; the one unheard of for longest goes first.
+const MOST_PAIRS: usize = 4_096;
+/// Starts that are remembered of each.
+const RING: usize = 128;
+/// Conversations that make a pattern.
+const LEAST: usize = 24;
+const DAYS: i64 = 86_400 * 1_000_000_000;
+const SECOND: i64 = 1_000_000_000;
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Beaconing {
+    pairs: BTreeMap<(u32, IpAddr), Contact>,
+    #[serde(skip)]
+    changed: Vec<(u32, IpAddr)>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Contact {
+    first: i64,
+    /// The last starts, in nanoseconds, in the order in which they were told.
+    starts: Vec<i64>,
+    port: u16,
+    proto: u8,
+    /// How many were told of already.
+    told: u64,
+    all: u64,
+}
+
+impl Watch for Beaconing {
+    fn flow(&mut self, seen: &FlowSeen<'_>) {
+        let ([Some(device), _], [_, true]) = (seen.flow.devices, seen.outside) else { return };
+        let record = &seen.flow.record;
+        let [_, (ip, port)] = record.ends();
+        if matches!(port, 53 | 123) {
+            return;
+        }
+        let pair = (device.0, network(ip));
+        if !self.pairs.contains_key(&pair) && self.pairs.len() >= MOST_PAIRS {
+            let oldest = self.pairs.iter().min_by_key(|(pair, contact)| (contact.starts.last().copied(), **pair));
+            if let Some(oldest) = oldest.map(|(pair, _)| *pair) {
+                self.pairs.remove(&oldest);
+            }
+        }
+        let contact = self.pairs.entry(pair).or_insert_with(|| Contact {
+            first: record.first.0,
+            starts: Vec::new(),
+            port,
+            proto: record.key.proto.0,
+            told: 0,
+            all: 0,
+        });
+        if contact.starts.len() >= RING {
+            contact.starts.remove(0);
+        }
+        contact.starts.push(record.first.0);
+        contact.all += 1;
+        if self.changed.len() < MOST_PAIRS {
+            self.changed.push(pair);
+        }
+    }
+
+    fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        changed.dedup();
+        let devices = view.habits.len();
+        for pair in changed {
+            let with_it = self.pairs.keys().filter(|(_, net)| *net == pair.1).count();
+            let Some(contact) = self.pairs.get_mut(&pair) else { continue };
+            let is_young = view.now.since(Timestamp(contact.first)) < 14 * DAYS;
+            let is_rare = with_it <= 1 || with_it * 50 <= devices;
+            let Some(beat) = beat(&contact.starts).filter(|_| is_young && is_rare) else { continue };
+            let Some(device) = view.profile(DeviceId(pair.0)) else { continue };
+            let seconds = beat.median as f64 / SECOND as f64;
+            let title = format!(
+                "{} ({}) calls {} outside about every {seconds:.0} s",
+                device.name,
+                device.class(),
+                pair.1
+            );
+            let times = contact.all - contact.told;
+            contact.told = contact.all;
+            let first = contact.starts.first().copied().unwrap_or_default();
+            let last = contact.starts.last().copied().unwrap_or_default();
+            let verdict = Verdict::new(&RULE, Some(device.id()), Timestamp(first), title)
+                .peer(Peer::Address(pair.1))
+                .service(model::IpProto(contact.proto), contact.port, None)
+                .between(Timestamp(first), Timestamp(last.max(first)))
+                .times(times)
+                .found([
+                    number("conversations", contact.starts.len() as u64),
+                    real("interval_seconds", seconds),
+                    real("skewness", beat.skewness),
+                    real("deviation_to_median", beat.deviation),
+                    number("devices_with_it", with_it as u64),
+                    number("devices", devices as u64),
+                ]);
+            out.raise(view, verdict);
+        }
+        self.pairs.retain(|_, contact| {
+            let last = contact.starts.last().copied().unwrap_or_default();
+            view.now.since(Timestamp(last)) < 14 * DAYS
+        });
+    }
+
+    fn save(&self) -> Vec<u8> {
+        postcard::to_allocvec(self).unwrap_or_default()
+    }
+
+    fn restore(&mut self, saved: &[u8]) {
+        *self = postcard::from_bytes(saved).unwrap_or_default();
+    }
+}
+
+/// Even intervals.
+struct Beat {
+    median: i64,
+    skewness: f64,
+    deviation: f64,
+}
+
+/// The beat of some starts, if they have one.
+fn beat(starts: &[i64]) -> Option<Beat> {
+    let mut sorted = starts.to_vec();
+    sorted.sort_unstable();
+    let mut gaps: Vec<i64> = sorted.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
+    if gaps.len() + 1 < LEAST {
+        return None;
+    }
+    gaps.sort_unstable();
+    let quantile = |gaps: &[i64], of: usize, parts: usize| gaps.get(gaps.len() * of / parts).copied();
+    let (q1, median, q3) = (quantile(&gaps, 1, 4)?, quantile(&gaps, 1, 2)?, quantile(&gaps, 3, 4)?);
+    if median < SECOND {
+        return None;
+    }
+    let spread = q3.saturating_sub(q1);
+    // Where the middle half is all but one value, there is no skew to speak of.
+    let skewness = if spread < median / 50 {
+        0.0
+    } else {
+        (q1.saturating_add(q3).saturating_sub(median.saturating_mul(2))) as f64 / spread as f64
+    };
+    let mut off: Vec<i64> = gaps.iter().map(|gap| (gap - median).abs()).collect();
+    off.sort_unstable();
+    let deviation = quantile(&off, 1, 2)? as f64 / median as f64;
+    (skewness.abs() <= 0.1 && deviation <= 0.1).then_some(Beat { median, skewness, deviation })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::story::{DAY, SECOND, Story};
+    use model::{DeviceClass, DeviceId, FlowState, Severity};
+
+    fn call(story: &mut Story, from: DeviceId, every: impl Fn(i64) -> i64, times: i64) {
+        let (ip, to) = (story.ip(from), "203.0.113.9".parse().unwrap());
+        for n in 0..times {
+            story.wait(every(n));
+            story.flow((Some(from), ip), (None, to), 443, Some("tls"), [500, 500], FlowState::Closed);
+        }
+    }
+
+    #[test]
+    fn a_clock_is_told_and_people_are_not() {
+        let mut story = Story::new(DAY);
+        let a = story.device(1, DeviceClass::Workstation, 40);
+        call(&mut story, a, |_| 60 * SECOND, 23);
+        assert_eq!(story.found("beaconing").len(), 0, "one too few");
+        call(&mut story, a, |n| (60 + n % 3 - 1) * SECOND, 2);
+        let found = story.found("beaconing");
+        assert_eq!(found.iter().map(|f| (f.key.device, f.severity)).collect::<Vec<_>>(), [(Some(a), Severity::Medium)]);
+        let mut story = Story::new(DAY);
+        story.device(1, DeviceClass::Workstation, 40);
+        call(&mut story, a, |n| (1 + n * n * 7 % 97) * SECOND, 60);
+        assert_eq!(story.found("beaconing").len(), 0, "people click as they like");
+    }
+
+    #[test]
+    fn what_many_do_and_what_is_old_is_no_beacon() {
+        let mut story = Story::new(DAY);
+        let (a, b) = (story.device(1, DeviceClass::Workstation, 40), story.device(2, DeviceClass::Workstation, 40));
+        call(&mut story, b, |_| 60 * SECOND, 1);
+        call(&mut story, a, |_| 60 * SECOND, 30);
+        assert_eq!(story.found("beaconing").len(), 0, "half of the devices know it");
+        let mut story = Story::new(DAY);
+        let a = story.device(1, DeviceClass::Workstation, 40);
+        call(&mut story, a, |_| 12 * 3_600 * SECOND, 20);
+        story.restart();
+        call(&mut story, a, |_| 12 * 3_600 * SECOND, 20);
+        let found = story.found("beaconing");
+        assert_eq!(found.len(), 2, "from the 24th call to the end of the second week, over a restart");
+    }
+}

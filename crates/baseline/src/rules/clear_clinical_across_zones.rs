@@ -1,0 +1,76 @@
+//! Patients' data crosses zones in clear.
+
+use super::{Rule, Wants, Watch};
+use crate::findings::{number, word};
+use crate::judge::{EdgeNews, Out, Verdict, View};
+use model::Severity;
+
+pub(super) static RULE: Rule = Rule {
+    name: "clear-clinical-across-zones",
+    severity: Severity::High,
+    rises: false,
+    posture: true,
+    attack: &["T1040", "T0842"],
+    finds: "HL7 or DICOM in clear (by content) between two zones, or with somebody outside. Needs zones in the configuration. \
+        One finding a month for each pair of zones and protocol.",
+    matters: "Whoever can listen between the zones reads names, diagnoses and images, and can change them.",
+    innocent: "Most sites do this today; it says where encryption is worth the effort first.",
+    references: "Medical Device Access Management: use TLS wherever feasible; DICOM PS3.15 B; ATT&CK T1040, T0842.",
+    advice: "Plan TLS for this path with the makers of both ends, or write down why it is accepted and until when.",
+    contain: "",
+    wants: Wants::NOTHING,
+    watch: || Box::new(ClearClinical),
+};
+
+#[derive(Debug)]
+struct ClearClinical;
+
+impl Watch for ClearClinical {
+    fn edge(&mut self, news: &EdgeNews, view: &View<'_>, out: &mut Out<'_>) {
+        let Some(app) = news.key.application.as_deref().filter(|app| matches!(*app, "hl7" | "dicom")) else { return };
+        let zone = |end: usize| {
+            let profile = news.ends().get(end).copied().flatten().and_then(|id| view.profile(id));
+            match (profile, news.key.peer) {
+                (Some(profile), _) => profile.zone.as_ref().map(ToString::to_string),
+                (None, Some(ip)) if view.site.is_outside(ip) => Some("outside".to_owned()),
+                (None, Some(ip)) => view.zone(ip).map(|zone| zone.name.to_string()),
+                (None, None) => None,
+            }
+        };
+        let (Some(from), Some(to)) = (zone(0), zone(1)) else { return };
+        if from == to {
+            return;
+        }
+        let title = format!("{} in clear from {from} to {to}", app.to_uppercase());
+        let verdict = Verdict::new(&RULE, None, news.first, title)
+            .between(news.first, news.last)
+            .apart(&format!("{app} {from} > {to}"))
+            .times(news.new_flows.max(1))
+            .found([number("flows", news.flows), number("bytes", news.bytes.iter().sum())])
+            .found(word("protocol", app))
+            .found(word("from_zone", &from))
+            .found(word("to_zone", &to));
+        out.raise(view, verdict);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::story::{DAY, Story};
+    use model::{DeviceClass, EdgeState, Severity};
+
+    #[test]
+    fn a_pair_of_zones_is_one_finding_and_nothing_is_quarantined() {
+        let mut story = Story::new(DAY);
+        let (ct, mr) = (story.device(1, DeviceClass::Ct, 20), story.device(2, DeviceClass::Mr, 20));
+        let (pacs, ris) = (story.device(3, DeviceClass::Pacs, 30), story.device(4, DeviceClass::Ris, 30));
+        story.talk(ct, pacs, 104, Some("dicom"));
+        story.talk(mr, pacs, 104, Some("dicom"));
+        story.talk(ris, pacs, 105, Some("dicom"));
+        story.talk(ct, pacs, 2762, Some("tls"));
+        let found = story.found("clear-clinical-across-zones");
+        assert_eq!(found.iter().map(|f| (f.severity, f.count)).collect::<Vec<_>>(), [(Severity::High, 2)]);
+        assert_eq!(found[0].title.as_str(), "DICOM in clear from imaging to servers");
+        assert!(story.baseline.edges().all(|edge| edge.state == EdgeState::Learned));
+    }
+}

@@ -1,0 +1,148 @@
+//! What the rules about edges have in common: which of them an edge is for, so that one thing is told once, and by the
+//! coarsest step of the ladder that is new.
+
+use crate::judge::{EdgeNews, Profile, View};
+use crate::site::ZoneKind;
+use model::{EdgeState, IpProto};
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// Ports of programs that show or steer another computer, as their makers register them.
+pub(crate) const REMOTE: [(u16, &str); 12] = [
+    (22, "SSH"),
+    (3389, "RDP"),
+    (5800, "VNC"),
+    (5900, "VNC"),
+    (5901, "VNC"),
+    (5902, "VNC"),
+    (5938, "TeamViewer"),
+    (5985, "WinRM"),
+    (5986, "WinRM"),
+    (6568, "AnyDesk"),
+    (7070, "AnyDesk"),
+    (8041, "ScreenConnect"),
+];
+
+/// Ports of protocols that nobody should speak any more.
+pub(crate) const LEGACY: [(u8, u16, &str); 6] = [
+    (6, 21, "FTP"),
+    (6, 23, "Telnet"),
+    (17, 69, "TFTP"),
+    (6, 512, "rexec"),
+    (6, 513, "rlogin"),
+    (6, 514, "rsh"),
+];
+
+/// The name of the remote access program whose port it is.
+pub(crate) fn remote(transport: IpProto, port: u16) -> Option<&'static str> {
+    let known = REMOTE.iter().find(|(known, _)| transport == IpProto::TCP && *known == port);
+    known.map(|(_, name)| *name)
+}
+
+/// The name of the outdated protocol whose port it is.
+pub(crate) fn legacy(transport: IpProto, port: u16) -> Option<&'static str> {
+    LEGACY.iter().find(|(proto, known, _)| transport.0 == *proto && *known == port).map(|(_, _, name)| *name)
+}
+
+/// The coarsest thing that is new about an edge, or wrong with it whether it is new or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A clinical device asks somebody outside.
+    ToOutside,
+    /// Somebody outside asks a clinical device.
+    FromOutside,
+    /// A clinical device is steered from elsewhere.
+    Remote,
+    /// Two clinical endpoints talk to each other, and did not before.
+    EastWest,
+    /// A clinical device talks to a zone that its role never talked to.
+    NewZone,
+    /// A device talks to a role or for a purpose that is new to it.
+    NewRole,
+    /// A device does what it always does with another peer of the same role.
+    NewPeer,
+    /// Nothing to tell: known, usual in the role, or no conversation between two.
+    Nothing,
+}
+
+/// The ends of an edge, the one who asks first.
+pub(crate) type Ends = [Option<Rc<Profile>>; 2];
+
+/// Looks up the ends of an edge, and what it is to be told for.
+pub(crate) fn kind(news: &EdgeNews, view: &View<'_>) -> (Kind, Ends) {
+    let ends = news.ends().map(|id| id.and_then(|id| view.profile(id)));
+    (kind_of(news, view, &ends), ends)
+}
+
+fn kind_of(news: &EdgeNews, view: &View<'_>, ends: &Ends) -> Kind {
+    let outside = news.key.peer.is_some_and(|ip| view.site.is_outside(ip));
+    let clinical = |side: usize| ends.get(side).and_then(Option::as_ref).is_some_and(|p| p.is_clinical());
+    match ends {
+        [Some(_), None] if outside && clinical(0) => return Kind::ToOutside,
+        [None, Some(_)] if outside && clinical(1) => return Kind::FromOutside,
+        [Some(asker), Some(_)] if clinical(1) && remote(news.key.transport, news.key.port).is_some() => {
+            return if asker.is_in(&view.site.jump_hosts) { Kind::Nothing } else { Kind::Remote };
+        }
+        _ => {}
+    }
+    let is_new = news.armed && matches!(news.state, EdgeState::Fresh | EdgeState::Reported);
+    if !is_new || news.key.peer.is_some_and(is_everybody) || is_lease(news) {
+        return Kind::Nothing;
+    }
+    if let [Some(a), Some(b)] = ends
+        && a.is_endpoint()
+        && b.is_endpoint()
+    {
+        return Kind::EastWest;
+    }
+    let novelty = news.novelty;
+    // What was reported is told again on another day as what it was.
+    if news.state == EdgeState::Fresh && novelty.is_pooled() {
+        return Kind::Nothing;
+    }
+    if !novelty.zone_known && clinical(0) && news.state == EdgeState::Fresh && !is_service_for_all(news, ends)
+    {
+        return Kind::NewZone;
+    }
+    if novelty.same_with_role { Kind::NewPeer } else { Kind::NewRole }
+}
+
+/// Names and time are asked of whoever serves them, wherever that is.
+fn is_service_for_all(news: &EdgeNews, ends: &Ends) -> bool {
+    let serves = ends.get(1).and_then(Option::as_ref).is_some_and(|p| p.zone_kind == Some(ZoneKind::Servers));
+    serves && matches!(news.key.port, 53 | 123)
+}
+
+/// Leases are asked of everybody, and rules of their own look at who answers.
+const fn is_lease(news: &EdgeNews) -> bool {
+    matches!((news.key.transport, news.key.port), (IpProto::UDP, 67 | 68 | 546 | 547))
+}
+
+/// A group, everybody, or a neighbour that only the cable knows.
+fn is_everybody(ip: IpAddr) -> bool {
+    let local = match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    local || !inventory::is_host(ip) || matches!(ip, IpAddr::V4(v4) if v4.octets()[3] == 255)
+}
+
+/// `d3`, its name and class, or an address: how a title names an end.
+pub(crate) fn name(end: &Option<Rc<Profile>>, news: &EdgeNews) -> String {
+    match (end, news.key.peer) {
+        (Some(profile), _) => format!("{} ({})", profile.name, profile.class()),
+        (None, Some(ip)) => ip.to_string(),
+        (None, None) => "somebody".to_owned(),
+    }
+}
+
+/// `tcp/104 dicom`.
+pub(crate) fn service(news: &EdgeNews) -> String {
+    let key = &news.key;
+    let app = key.application.as_ref().map(|app| format!(" {app}")).unwrap_or_default();
+    if key.port == 0 {
+        format!("{}{app}", key.transport)
+    } else {
+        format!("{}/{}{app}", key.transport, key.port)
+    }
+}

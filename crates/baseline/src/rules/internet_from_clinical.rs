@@ -1,0 +1,84 @@
+//! A clinical device talks to somebody outside the site.
+
+use super::edges::{Kind, kind, service};
+use super::{Rule, Wants, Watch};
+use crate::findings::{number, word};
+use crate::judge::{EdgeNews, Out, Verdict, View};
+use model::Severity;
+
+pub(super) static RULE: Rule = Rule {
+    name: "internet-from-clinical",
+    severity: Severity::High,
+    rises: false,
+    posture: false,
+    attack: &["T0883", "T0822"],
+    finds: "A clinical device has an answered conversation with an address outside the site, whether it is learned or not. \
+        Peers outside are told by network (/24, /48), as no names are read yet. Public prefixes that the site uses inside \
+        are to be configured.",
+    matters: "A device that reaches the internet can be steered from there, and can send patients' data there.",
+    innocent: "A maker's telemetry or remote service; name and time servers outside; public addresses used inside.",
+    references: "Medical Device Network Isolation: prefer proxies and egress by name; ATT&CK T0883, T0822.",
+    advice: "Ask biomedical engineering whether the maker's service contract needs it; if so, send it through a proxy.",
+    contain: "",
+    wants: Wants::NOTHING,
+    watch: || Box::new(FromClinical),
+};
+
+#[derive(Debug)]
+struct FromClinical;
+
+impl Watch for FromClinical {
+    fn edge(&mut self, news: &EdgeNews, view: &View<'_>, out: &mut Out<'_>) {
+        let (Kind::ToOutside, [Some(device), _]) = kind(news, view) else { return };
+        let net = news.key.peer.map(|ip| ip.to_string()).unwrap_or_default();
+        let title = format!("{} ({}) reaches {net} outside on {}", device.name, device.class(), service(news));
+        let verdict = Verdict::new(&RULE, Some(device.id()), news.first, title)
+            .edge(news)
+            .found([
+                number("flows", news.flows),
+                number("bytes_out", news.bytes[0]),
+                number("bytes_in", news.bytes[1]),
+            ])
+            .found(word("network", &net))
+            .normal(word("outside", "nobody"));
+        out.raise(view, verdict);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::story::{DAY, HOUR, Story};
+    use model::{DeviceClass, EdgeState, FlowState, Severity};
+
+    #[test]
+    fn outside_is_told_while_learning_too_and_is_not_learned() {
+        let mut story = Story::with(DAY, |config| {
+            config.site.internal = vec![("198.51.100.0".parse().unwrap(), 24)];
+        });
+        let (mr, desk) = (story.device(1, DeviceClass::Mr, 20), story.device(2, DeviceClass::Workstation, 40));
+        let (outside, inside) = ("203.0.113.9".parse().unwrap(), "198.51.100.9".parse().unwrap());
+        for (device, to) in [(mr, outside), (mr, inside), (desk, outside)] {
+            let ip = story.ip(device);
+            story.flow((Some(device), ip), (None, to), 443, Some("tls"), [5_000, 9_000], FlowState::Closed);
+        }
+        let found = story.found("internet-from-clinical");
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].key.device, found[0].severity), (Some(mr), Severity::High));
+        let standings: Vec<_> = story.baseline.edges().map(|edge| edge.state).collect();
+        assert_eq!(standings, [EdgeState::Learned, EdgeState::Quarantined, EdgeState::Learned]);
+        story.at(DAY + HOUR);
+        let ip = story.ip(mr);
+        story.flow((Some(mr), ip), (None, outside), 443, Some("tls"), [5_000, 0], FlowState::Attempt);
+        assert_eq!(story.found("internet-from-clinical").len(), 2, "it was not learned");
+    }
+
+    #[test]
+    fn what_is_never_answered_reaches_nobody() {
+        let mut story = Story::new(DAY);
+        let mr = story.device(1, DeviceClass::Mr, 20);
+        let ip = story.ip(mr);
+        let to = "203.0.113.9".parse().unwrap();
+        (0..5).for_each(|_| story.flow((Some(mr), ip), (None, to), 443, None, [5_000, 0], FlowState::Attempt));
+        assert_eq!(story.found("internet-from-clinical").len(), 0);
+    }
+}

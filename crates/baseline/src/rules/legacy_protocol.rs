@@ -1,0 +1,81 @@
+//! A protocol is in use that nobody should speak any more.
+
+use super::edges::{legacy, name};
+use super::{Rule, Wants, Watch};
+use crate::findings::{number, word};
+use crate::judge::{EdgeNews, Out, Peer, Profile, Verdict, View};
+use model::Severity;
+use std::rc::Rc;
+
+pub(super) static RULE: Rule = Rule {
+    name: "legacy-protocol",
+    severity: Severity::Medium,
+    rises: false,
+    posture: true,
+    attack: &["T0869", "T1040"],
+    finds: "A device answers on a port of Telnet, FTP, TFTP, rexec, rlogin or rsh; high when the other end is in another \
+        zone. Told by handshake and port, as none of them is dissected yet; SMBv1, SNMPv1, old TLS, LDAP and HTTP Basic need \
+        dissectors and are not told. One finding a month for each device and protocol.",
+    matters: "These send names and passwords in clear, and let whoever answers first pretend to be the server.",
+    innocent: "Old devices have nothing better, and service technicians use them.",
+    references: "Medical Device Access Management: retire legacy protocols; ATT&CK T0869, T1040.",
+    advice: "Ask the maker for a newer way, have this one switched off, or allow it from one service computer only.",
+    contain: "",
+    wants: Wants::NOTHING,
+    watch: || Box::new(Legacy),
+};
+
+#[derive(Debug)]
+struct Legacy;
+
+impl Watch for Legacy {
+    fn edge(&mut self, news: &EdgeNews, view: &View<'_>, out: &mut Out<'_>) {
+        let Some(protocol) = legacy(news.key.transport, news.key.port) else { return };
+        let [asker, answerer] = news.ends().map(|id| id.and_then(|id| view.profile(id)));
+        // Who serves it can do something about it; where that is no device, who asks.
+        let (device, peer) = match (&answerer, &asker) {
+            (Some(server), Some(client)) => (server.clone(), Peer::Device(client.id())),
+            (Some(server), None) => (server.clone(), news.peer()),
+            (None, Some(client)) => (client.clone(), news.peer()),
+            (None, None) => return,
+        };
+        let zone_of = |end: &Option<Rc<Profile>>| match end {
+            Some(profile) => profile.zone.clone(),
+            None => news.key.peer.and_then(|ip| view.zone(ip)).map(|zone| zone.name.clone()),
+        };
+        let (from, to) = (zone_of(&asker), zone_of(&answerer));
+        let crosses = from.is_some() && to.is_some() && from != to;
+        let title = format!("{} asks {} by {protocol} (by port)", name(&asker, news), name(&answerer, news));
+        let verdict = Verdict::new(&RULE, Some(device.id()), news.first, title)
+            .edge(news)
+            .peer(peer)
+            .apart(protocol)
+            .severity(if crosses { Severity::High } else { RULE.severity })
+            .found([number("flows", news.flows)])
+            .found(word("protocol", protocol))
+            .found(word("crosses_zones", if crosses { "yes" } else { "no" }));
+        out.raise(view, verdict);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::story::{DAY, Story};
+    use model::{DeviceClass, Severity};
+
+    #[test]
+    fn who_serves_it_is_told_once_a_month() {
+        let mut story = Story::new(DAY);
+        let (monitor, desk) =
+            (story.device(1, DeviceClass::PatientMonitor, 26), story.device(2, DeviceClass::Workstation, 40));
+        let near = story.device(3, DeviceClass::Server, 26);
+        story.talk(near, monitor, 21, None);
+        story.talk(desk, monitor, 23, None);
+        story.talk(desk, monitor, 2_300, None);
+        let found = story.found("legacy-protocol");
+        let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.key.service.unwrap().1)).collect();
+        assert_eq!(brief, [(Some(monitor), Severity::Medium, 21), (Some(monitor), Severity::High, 23)]);
+        story.at(2 * DAY).talk(desk, monitor, 23, None);
+        assert_eq!(story.found("legacy-protocol").len(), 2);
+    }
+}

@@ -1,0 +1,134 @@
+//! A device sends or receives far more than it does at such an hour.
+
+use super::{Rule, Wants, Watch};
+use crate::findings::{number, real};
+use crate::judge::{HourSeen, Out, Verdict, View};
+use crate::rates::{Metric, Score};
+use model::Severity;
+
+pub(super) static RULE: Rule = Rule {
+    name: "unusual-volume",
+    severity: Severity::Medium,
+    rises: false,
+    posture: false,
+    attack: &["T1041", "T1048", "T1030"],
+    finds: "A learned device sent more in an hour than 20 MB, than 4 times the most in any hour before, and by more than 6 \
+        robust deviations than at such an hour (weekday or weekend, by hour of the day): in 2 hours in a row, or by more than \
+        12 deviations at once. Such an hour is not learned.",
+    matters: "Large transfers at a strange hour may be data on its way out; a device in trouble may flood the network.",
+    innocent: "Migrations of an archive, backups, an examination with many more images than usual.",
+    references: "Medical Device Access Management: flag unusual data volumes; ATT&CK T1041, T1048, T1030.",
+    advice: "Look at where the data went, and whether a migration or a backup was planned.",
+    contain: "",
+    wants: Wants::NOTHING,
+    watch: || Box::new(UnusualVolume),
+};
+
+/// Bytes below which nobody need know.
+const LEAST: u64 = 20_000_000;
+/// Times the most there ever was.
+const TIMES: u64 = 4;
+/// Deviations in two hours in a row, and at once.
+const DEVIATIONS: f64 = 6.0;
+const AT_ONCE: f64 = 12.0;
+/// Hours that have to be known.
+const LEAST_HOURS: u16 = 8;
+
+#[derive(Debug)]
+struct UnusualVolume;
+
+impl Watch for UnusualVolume {
+    fn hour(&mut self, hour: &HourSeen, view: &View<'_>, out: &mut Out<'_>) -> bool {
+        let at = Metric::BytesOut as usize;
+        let (Some(&sent), Some(Some(score))) = (hour.counts.get(at), hour.scores.get(at)) else { return false };
+        let is_much = sent > LEAST && sent > score.most.saturating_mul(TIMES);
+        if !is_much || score.z <= DEVIATIONS || score.all_hours < LEAST_HOURS || !view.is_armed(hour.device) {
+            return false;
+        }
+        if score.z > AT_ONCE || (hour.is_over && hour.unusual_before > 0) {
+            raise(hour, sent, score, view, out);
+        }
+        true
+    }
+}
+
+fn raise(hour: &HourSeen, sent: u64, score: &Score, view: &View<'_>, out: &mut Out<'_>) {
+    let Some(device) = view.profile(hour.device) else { return };
+    let megabytes = sent / 1_000_000;
+    let title = format!(
+        "{} ({}) sent {megabytes} MB within an hour, {:.0} times its most",
+        device.name,
+        device.class(),
+        sent as f64 / (score.most.max(1)) as f64
+    );
+    // It began with the hour at the earliest, and is known now.
+    let until = view.now.min(hour.from.plus(3_600 * 1_000_000_000));
+    let verdict = Verdict::new(&RULE, Some(hour.device), hour.from, title)
+        .between(hour.from, until.max(hour.from))
+        .times(u64::from(hour.is_over))
+        .found([
+            number("sent_bytes", sent),
+            real("deviations", score.z),
+            real("deviations_limit", if hour.is_over && hour.unusual_before > 0 { DEVIATIONS } else { AT_ONCE }),
+            number("least_bytes", LEAST),
+        ])
+        .normal([
+            number("typical_bytes", score.typical.max(0.0) as u64),
+            number("most_bytes", score.most),
+            number("hours_like_this", score.hours.into()),
+            number("hours", score.all_hours.into()),
+        ]);
+    out.raise(view, verdict);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::story::{DAY, HOUR, SECOND, Story};
+    use model::{DeviceClass, DeviceId, FlowState, Severity};
+
+    fn send(story: &mut Story, from: DeviceId, to: DeviceId, bytes: u64) {
+        let (a, b) = (story.ip(from), story.ip(to));
+        story.flow((Some(from), a), (Some(to), b), 104, Some("dicom"), [bytes, 10_000], FlowState::Closed);
+    }
+
+    /// A CT that sends about 2 MB an hour by day, for a week.
+    fn story() -> (Story, DeviceId, DeviceId) {
+        let mut story = Story::new(7 * DAY);
+        let (ct, pacs) = (story.device(1, DeviceClass::Ct, 20), story.device(2, DeviceClass::Pacs, 30));
+        for hour in (0..7).flat_map(|day| (8..18).map(move |hour| day * DAY + hour * HOUR)) {
+            story.at(hour + 60 * SECOND);
+            send(&mut story, ct, pacs, 2_000_000 + (hour / HOUR) as u64 * 3_000);
+        }
+        story.at(7 * DAY + 9 * HOUR);
+        (story, ct, pacs)
+    }
+
+    #[test]
+    fn many_times_the_usual_is_told_and_not_learned() {
+        let (mut story, ct, pacs) = story();
+        send(&mut story, ct, pacs, 6_000_000);
+        assert_eq!(story.found("unusual-volume").len(), 0, "a busy hour");
+        story.wait(HOUR);
+        send(&mut story, ct, pacs, 150_000_000);
+        let found = story.found("unusual-volume");
+        assert_eq!(found.iter().map(|f| (f.key.device, f.severity)).collect::<Vec<_>>(), [(Some(ct), Severity::Medium)]);
+        // The next day the same is as unusual as it was: the attack did not train itself in.
+        story.at(8 * DAY + 10 * HOUR);
+        send(&mut story, ct, pacs, 150_000_000);
+        assert_eq!(story.found("unusual-volume").len(), 2);
+    }
+
+    #[test]
+    fn less_unusual_hours_have_to_be_two() {
+        let (mut story, ct, pacs) = story();
+        send(&mut story, ct, pacs, 21_000_000);
+        assert_eq!(story.wait(HOUR).found("unusual-volume").len(), 0, "one hour");
+        send(&mut story, ct, pacs, 21_000_000);
+        assert_eq!(story.wait(HOUR).found("unusual-volume").len(), 1, "two in a row");
+        let (mut story, ct, pacs) = self::story();
+        send(&mut story, ct, pacs, 19_000_000);
+        story.wait(HOUR);
+        send(&mut story, ct, pacs, 19_000_000);
+        assert_eq!(story.wait(HOUR).found("unusual-volume").len(), 0, "too little to matter");
+    }
+}
