@@ -303,6 +303,18 @@ mod tests {
         }
     }
 
+    /// What a chain without a key cannot prove, so that nobody believes it does.
+    #[test]
+    fn a_chain_made_anew_is_whole_and_only_its_last_hash_tells() {
+        let Chain::Whole { last: kept, .. } = filled().reader().verify_journal().unwrap() else { panic!() };
+        let mut forged = Store::in_memory().unwrap();
+        for entry in filled().reader().journal().unwrap() {
+            forged.journal_append(entry.at, "nobody", entry.decision, &entry.reason).unwrap();
+        }
+        let verified = forged.reader().verify_journal().unwrap();
+        assert!(matches!(verified, Chain::Whole { entries: 4, last } if last != kept), "{verified:?}");
+    }
+
     #[test]
     fn a_decision_that_is_none_is_damage() {
         let store = filled();
