@@ -240,7 +240,7 @@ mod tests {
                 "decision = 'acknowledge f9'",
                 "decision = decision || '0'",
                 "reason = ''",
-                "who = who || substr(reason, 1, 1), reason = substr(reason, 2)",
+                "decision = substr(who, -1) || decision, who = substr(who, 1, length(who) - 1)",
                 "hash = zeroblob(32)",
                 "hash = x'00'",
                 "reason = CAST(x'ff' AS TEXT)",
