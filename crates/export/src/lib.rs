@@ -1,10 +1,12 @@
 //! What a machine reads. Formats are pure: rows in, text out; where the text goes is the caller's affair.
 //!
-//! The inventory record is stable: fields are added, never renamed, and a field is absent when it is unknown — never
-//! null, never empty. It is documented in the README's reference section.
+//! The records are stable: fields are added, never renamed, and a field is absent when it is unknown — never null, never
+//! empty. They are documented in the README's reference sections.
 
+mod findings;
 mod inventory;
 
+pub use findings::{FINDING_CSV_COLUMNS, FindingRecord, finding_csv_row, finding_record};
 pub use inventory::{CSV_COLUMNS, Record, Visibility, csv_row, plain_evidence, record};
 
 /// Writes rows as CSV (RFC 4180) with a header line. A cell that a spreadsheet would run as a formula is quoted with an

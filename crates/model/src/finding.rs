@@ -214,12 +214,70 @@ pub struct Finding {
 pub enum Decision {
     /// Seen; somebody works on it.
     Acknowledge(FindingId),
-    /// Done.
-    Resolve(FindingId),
+    /// Done; when it was last seen by then. Seen later than that, it is open again.
+    Resolve(FindingId, Timestamp),
     /// Not to be shown any more when it comes again: the rule, about this device (or any), on this service (or any).
     Mute(String, Option<DeviceId>, Option<(IpProto, u16)>),
     /// Learning ended by hand at this time of the frames, for one device or all.
     Lock(Option<DeviceId>, Timestamp),
+}
+
+/// What stands in the journal, and what [`Decision::parse`] reads: `resolve f17 last 2026-03-02T08:00:04Z`,
+/// `mute device d7 service 104/tcp rule new-peer`.
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let any = |id: &Option<DeviceId>| id.map_or_else(|| "any".to_owned(), |id| id.to_string());
+        match self {
+            Self::Acknowledge(id) => write!(f, "acknowledge {id}"),
+            Self::Resolve(id, last) => write!(f, "resolve {id} last {last}"),
+            // The rule stands last, so that any name reads back.
+            Self::Mute(rule, device, None) => {
+                write!(f, "mute device {} service any rule {rule}", any(device))
+            }
+            Self::Mute(rule, device, Some((transport, port))) => {
+                write!(f, "mute device {} service {port}/{transport} rule {rule}", any(device))
+            }
+            Self::Lock(device, at) => write!(f, "lock {} at {at}", any(device)),
+        }
+    }
+}
+
+impl Decision {
+    /// Reads what is displayed.
+    pub fn parse(text: &str) -> Option<Self> {
+        let device = |text: &str| match text {
+            "any" => Some(None),
+            id => DeviceId::parse(id).map(Some),
+        };
+        let (kind, rest) = text.split_once(' ')?;
+        match kind {
+            "acknowledge" => FindingId::parse(rest).map(Self::Acknowledge),
+            "resolve" => {
+                let (id, last) = rest.split_once(" last ")?;
+                Some(Self::Resolve(FindingId::parse(id)?, Timestamp::parse(last)?))
+            }
+            "mute" => {
+                let (of, rest) = rest.strip_prefix("device ")?.split_once(" service ")?;
+                let (service, rule) = rest.split_once(" rule ")?;
+                let service = match service {
+                    "any" => None,
+                    text => Some(parse_service(text)?),
+                };
+                Some(Self::Mute(rule.to_owned(), device(of)?, service))
+            }
+            "lock" => {
+                let (of, at) = rest.split_once(" at ")?;
+                Some(Self::Lock(device(of)?, Timestamp::parse(at)?))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Reads `104/tcp`.
+fn parse_service(text: &str) -> Option<(IpProto, u16)> {
+    let (port, transport) = text.split_once('/')?;
+    Some((IpProto::parse(transport)?, port.parse().ok()?))
 }
 
 /// One entry of the journal.
@@ -262,5 +320,39 @@ mod tests {
             (FindingId::parse("f17"), FindingId::parse("f0"), FindingId::parse("17")),
             (Some(FindingId(17)), None, None)
         );
+    }
+
+    #[test]
+    fn decisions_read_back_and_nothing_else_does() {
+        let at = Timestamp(1_772_438_404_123_456_789);
+        let service = Some((IpProto(89), u16::MAX));
+        for decision in [
+            Decision::Acknowledge(FindingId(1)),
+            Decision::Resolve(FindingId(u32::MAX), at),
+            Decision::Resolve(FindingId(2), Timestamp(0)),
+            Decision::Mute("new-peer".into(), None, None),
+            Decision::Mute("new peer rule x".into(), Some(DeviceId(7)), Some((IpProto::TCP, 104))),
+            Decision::Mute(String::new(), None, service),
+            Decision::Lock(None, at),
+            Decision::Lock(Some(DeviceId(7)), Timestamp(i64::MAX)),
+        ] {
+            assert_eq!(Decision::parse(&decision.to_string()), Some(decision));
+        }
+        let muted = Decision::Mute("new-peer".into(), Some(DeviceId(7)), Some((IpProto::TCP, 104)));
+        assert_eq!(muted.to_string(), "mute device d7 service 104/tcp rule new-peer");
+        for bad in [
+            "",
+            "acknowledge",
+            "acknowledge d1",
+            "resolve f1",
+            "resolve f1 last now",
+            "mute device d0 service any rule x",
+            "mute device any service 104 rule x",
+            "mute device any service 65536/tcp rule x",
+            "lock any",
+            "forget f1",
+        ] {
+            assert_eq!(Decision::parse(bad), None, "{bad}");
+        }
     }
 }

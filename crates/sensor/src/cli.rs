@@ -1,6 +1,11 @@
 //! The command line. Help, man page and completions are all made from these definitions.
 
+mod findings;
+
+pub use findings::{Decide, Finding, Findings, Journal, JournalWhat, Mute, Signed};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use model::Severity;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -18,6 +23,7 @@ const EXAMPLES: &str = "Examples:
   wardwatch replay monday/ --db ward.db             read a folder of captures into a database, or continue it
   wardwatch devices --db ward.db --where class=CT   list the CT scanners
   wardwatch device 10.20.4.17 --db ward.db          everything known of one device, with the evidence
+  wardwatch findings --db ward.db                   what departs from what is normal, severest first
   wardwatch export inventory --db ward.db --format csv -o inventory.csv";
 
 /// What the program can do.
@@ -30,6 +36,7 @@ pub enum Command {
     #[command(after_help = "Examples:
   wardwatch replay ward.pcapng
   wardwatch replay tap-a.pcap.gz tap-b.pcap.gz --db ward.db
+  wardwatch replay today.pcap --db ward.db --fail-on high
   tcpdump -r ward.pcap -w - 'not port 443' | wardwatch replay -")]
     Replay(Replay),
     /// List the devices of a database.
@@ -44,7 +51,30 @@ pub enum Command {
     /// List the conversations of a database.
     #[command(after_help = WHERE_FLOWS)]
     Flows(Flows),
+    /// List the findings of a database, severest first.
+    #[command(after_help = findings::WHERE)]
+    Findings(Findings),
+    /// Explain one finding: who, with whom, what crossed the threshold, what was normal, what to do, what was decided.
+    #[command(after_help = findings::FINDING)]
+    Finding(Finding),
+    /// Say that somebody works on findings.
+    #[command(after_help = findings::ACKNOWLEDGE)]
+    Acknowledge(Decide),
+    /// Say that findings are done with; one that is seen again later is open again.
+    #[command(after_help = findings::RESOLVE)]
+    Resolve(Decide),
+    /// Hide findings of a kind from now on, and those there are: a rule, about one device or any, on one service or any.
+    ///
+    /// They are still found, counted and exported, with the status muted.
+    #[command(after_help = findings::MUTE)]
+    Mute(Mute),
+    /// List what was decided about findings, by whom and why; or check that nobody changed it.
+    #[command(after_help = findings::JOURNAL)]
+    Journal(Journal),
     /// Write what a database holds for other programs.
+    #[command(after_help = "Examples:
+  wardwatch export inventory --db ward.db --format csv -o inventory.csv
+  wardwatch export findings --db ward.db")]
     Export(Export),
     /// List the protocols that are dissected, where each is found, and what it can teach.
     Protocols(Formatted),
@@ -94,6 +124,9 @@ pub struct Replay {
     /// for any number.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=32))]
     pub shards: Option<u16>,
+    /// End with exit code 1 when an open finding of this severity or above was raised or seen again.
+    #[arg(long, value_name = "SEVERITY", value_parser = findings::severity())]
+    pub fail_on: Option<Severity>,
     /// Table for people, or one JSON object.
     #[arg(long, value_enum, default_value_t)]
     pub format: TableOrJson,
@@ -202,6 +235,8 @@ pub enum ConfigCommand {
 pub enum What {
     /// The devices, as documented in the README's reference section.
     Inventory,
+    /// The findings with their status, muted and resolved ones too; documented there as well.
+    Findings,
 }
 
 /// For people or machines, many rows.

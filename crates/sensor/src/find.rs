@@ -53,7 +53,7 @@ fn split(text: &str) -> Option<(&str, Operator, &str)> {
     Some((key.trim(), operator, value.trim()))
 }
 
-fn known_key(key: &str, keys: &[&'static str], text: &str) -> Result<&'static str, Error> {
+pub(crate) fn known_key(key: &str, keys: &[&'static str], text: &str) -> Result<&'static str, Error> {
     keys.iter().find(|known| known.eq_ignore_ascii_case(key)).copied().ok_or_else(|| {
         Error::Usage(format!("--where {text}: there is no key {key:?}; expected one of {}", keys.join(", ")))
     })

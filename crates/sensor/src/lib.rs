@@ -3,8 +3,11 @@
 
 pub mod cli;
 mod config;
+mod decide;
 mod docs;
+mod files;
 mod find;
+mod findings;
 mod memory;
 mod pipeline;
 mod quality;
@@ -12,6 +15,7 @@ mod replay;
 mod show;
 mod site;
 mod text;
+mod triage;
 mod visibility;
 
 pub use config::{Config, ConfigError, Prefix};
@@ -53,11 +57,17 @@ pub enum Error {
 /// Does what the command line says.
 pub fn run(cli: Cli) -> Result<ExitCode, Error> {
     match cli.command {
-        Command::Replay(args) => replay::replay(&args)?,
+        Command::Replay(args) => return replay::replay(&args),
         Command::Devices(args) => show::devices(&args)?,
         Command::Device(args) => show::device(&args)?,
         Command::Flows(args) => show::flows(&args)?,
-        Command::Export(args) => show::export(&args)?,
+        Command::Findings(args) => findings::list(&args)?,
+        Command::Finding(args) => findings::one(&args)?,
+        Command::Acknowledge(args) => decide::acknowledge(&args)?,
+        Command::Resolve(args) => decide::resolve(&args)?,
+        Command::Mute(args) => decide::mute(&args)?,
+        Command::Journal(args) => return decide::journal(&args),
+        Command::Export(args) => files::export(&args)?,
         Command::Protocols(args) => docs::protocols(args.format)?,
         Command::Config(config) => match config.command {
             ConfigCommand::Check { file } => {

@@ -1,5 +1,5 @@
 //! The program `wardwatch`: reads the command line, does what it says, and ends with 0 (fine), 1 (findings one asked to
-//! fail on) or 2 (usage or input error).
+//! fail on, or a journal whose chain is broken) or 2 (usage or input error).
 
 use clap::Parser;
 use std::io::ErrorKind;

@@ -1,6 +1,7 @@
 //! `wardwatch replay`: files in, a summary and the devices out.
 
 use crate::cli::{Replay, TableOrJson};
+use crate::findings::{self, Found};
 use crate::pipeline::{self, Outcome};
 use crate::quality;
 use crate::show::{device_table, record};
@@ -15,11 +16,12 @@ use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::{Known, Run, Store};
 
-pub(crate) fn replay(args: &Replay) -> Result<(), Error> {
+pub(crate) fn replay(args: &Replay) -> Result<ExitCode, Error> {
     let began = Instant::now();
     let config = args.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
     let vendors = vendors(&config)?;
@@ -40,6 +42,7 @@ pub(crate) fn replay(args: &Replay) -> Result<(), Error> {
         frames: outcome.flow.frames,
         report: summary.to_string(),
     })?;
+    let found = Found::read(&store.reader(), outcome.first)?;
     match args.format {
         TableOrJson::Json => {
             // Device by device, so that the inventory need not fit in memory as text.
@@ -51,10 +54,22 @@ pub(crate) fn replay(args: &Replay) -> Result<(), Error> {
                 let text = serde_json::to_string(&record).map_err(std::io::Error::from)?;
                 raw(&format!("{}{text}", std::mem::replace(&mut comma, ",")))
             })?;
-            line(&format!("],\"summary\":{summary}}}"))
+            raw("],\"findings\":[")?;
+            comma = "";
+            findings::each_of_run(&store.reader(), outcome.first, |finding, status| {
+                let record = export::finding_record(&finding, status.as_str());
+                let text = serde_json::to_string(&record).map_err(std::io::Error::from)?;
+                raw(&format!("{}{text}", std::mem::replace(&mut comma, ",")))
+            })?;
+            line(&format!("],\"summary\":{summary}}}"))?;
         }
-        TableOrJson::Table => print(&report, &outcome, &store, began.elapsed()),
+        TableOrJson::Table => {
+            print(&report, &outcome, &store, began.elapsed())?;
+            found.print(args.db.is_some())?;
+        }
     }
+    let fails = args.fail_on.is_some_and(|severity| found.worst_open >= Some(severity));
+    Ok(if fails { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
 /// One thread that dissects beside the one that keeps the inventory: on two cores that took a third less time on two of

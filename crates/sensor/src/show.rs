@@ -1,7 +1,7 @@
 //! What a database holds, for people and for machines.
 
 use crate::Error;
-use crate::cli::{Device, Devices, Export, Flows, Format, Machine, TableOrJson};
+use crate::cli::{Device, Devices, Flows, Format, TableOrJson};
 use crate::find;
 use crate::text::{self, bytes, count, line, moment, plural, table};
 use crate::visibility::Lacking;
@@ -9,8 +9,7 @@ use hdrhistogram::serialization::Deserializer;
 use model::{Attribute, Edge, Evidence, Flow, FlowState, IpProto, LeaseMessage};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use store::{Known, Reader, Store};
 
 pub(crate) fn devices(args: &Devices) -> Result<(), Error> {
@@ -24,39 +23,16 @@ pub(crate) fn devices(args: &Devices) -> Result<(), Error> {
     }
 }
 
-pub(crate) fn export(args: &Export) -> Result<(), Error> {
-    let store = Store::open_read_only(&args.db.db)?;
-    let known = store.reader().inventory()?;
-    let lacking = Lacking::read(&store.reader())?;
-    let write = |out: &mut dyn Write| match args.format {
-        Machine::Jsonl => write_jsonl(&known, &lacking, out),
-        Machine::Csv => write_csv(&known, &lacking, out),
-    };
-    let Some(path) = &args.output else {
-        let mut out = BufWriter::new(std::io::stdout().lock());
-        write(&mut out)?;
-        return Ok(out.flush()?);
-    };
-    // Written beside it and then put in its place: who reads it sees the old one or the new one, never a half.
-    let fail = |error| Error::File { path: path.clone(), error };
-    let mut beside = path.clone().into_os_string();
-    beside.push(".part");
-    let file = File::create(&beside).map_err(fail)?;
-    let mut out = BufWriter::new(file);
-    let written = write(&mut out).and_then(|()| out.into_inner().map_err(|e| e.into_error())?.sync_all());
-    let result = written.and_then(|()| std::fs::rename(&beside, path)).map_err(fail);
-    if result.is_err() {
-        let _ = std::fs::remove_file(&beside);
-    }
-    result
-}
-
 /// What machines are told of a device.
 pub(crate) fn record(known: &Known, lacking: &Lacking) -> export::Record {
     export::record(&known.device, &known.evidence, &known.services).seen(lacking.of(&known.device))
 }
 
-fn write_jsonl(known: &[Known], lacking: &Lacking, out: &mut (impl Write + ?Sized)) -> std::io::Result<()> {
+pub(crate) fn write_jsonl(
+    known: &[Known],
+    lacking: &Lacking,
+    out: &mut (impl Write + ?Sized),
+) -> std::io::Result<()> {
     for device in known {
         serde_json::to_writer(&mut *out, &record(device, lacking))?;
         out.write_all(b"\n")?;
@@ -64,7 +40,11 @@ fn write_jsonl(known: &[Known], lacking: &Lacking, out: &mut (impl Write + ?Size
     Ok(())
 }
 
-fn write_csv(known: &[Known], lacking: &Lacking, mut out: &mut (impl Write + ?Sized)) -> std::io::Result<()> {
+pub(crate) fn write_csv(
+    known: &[Known],
+    lacking: &Lacking,
+    mut out: &mut (impl Write + ?Sized),
+) -> std::io::Result<()> {
     let rows = known.iter().map(|device| export::csv_row(&record(device, lacking)));
     export::csv(export::CSV_COLUMNS, rows, &mut out)
 }
@@ -175,7 +155,8 @@ pub(crate) fn device(args: &Device) -> Result<(), Error> {
     }
 }
 
-fn heading(text: &str) -> Result<(), Error> {
+/// A heading with an empty line before it.
+pub(crate) fn heading(text: &str) -> Result<(), Error> {
     line("")?;
     line(&text::strong(text))
 }

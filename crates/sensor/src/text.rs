@@ -40,6 +40,18 @@ pub(crate) fn warn(text: &str) -> String {
     styled(AnsiColor::Yellow.on_default(), text)
 }
 
+/// What should be looked at now.
+pub(crate) fn alarm(text: &str) -> String {
+    styled(AnsiColor::Red.on_default().bold(), text)
+}
+
+/// Words that a person typed, or that a stranger may have put into a database: without line breaks, control characters
+/// and what else moves or hides the text around it.
+pub(crate) fn words(text: &str) -> String {
+    let clean = |word| model::Text::from_str_lossy(word).map(|word| word.to_string());
+    text.split_whitespace().filter_map(clean).collect::<Vec<_>>().join(" ")
+}
+
 /// `48,211`.
 pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
@@ -159,6 +171,12 @@ mod tests {
         let (a, b, c) = (t("2026-03-02T08:00:04.5Z"), t("2026-03-02T09:12:40Z"), t("2026-03-03T00:00:00Z"));
         assert_eq!(span(a, b), "Mon 2 Mar 2026 08:00:04 – 09:12:40 UTC");
         assert_eq!(span(a, c), "Mon 2 Mar 2026 08:00:04 – 3 Mar 2026 00:00:00 UTC");
+    }
+
+    #[test]
+    fn words_are_one_line_that_hides_nothing() {
+        assert_eq!(words(" a\n\tb\u{1b}[2J  \u{202e}c "), "a b [2J c");
+        assert_eq!((words(" \n\u{7}"), words("über 4711")), (String::new(), "über 4711".into()));
     }
 
     #[test]

@@ -124,6 +124,8 @@ fn no_patient_value_is_kept_printed_or_exported() {
         vec!["flows"],
         vec!["flows", "--format", "json"],
         vec!["export", "inventory", "--format", "csv"],
+        vec!["findings", "--all"],
+        vec!["export", "findings"],
     ] {
         printed += &fine(&[&args[..], &["--db", db]].concat());
     }

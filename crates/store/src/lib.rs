@@ -1,4 +1,5 @@
-//! The inventory on disk: one SQLite file, and the only SQL of Wardwatch.
+//! The inventory on disk: one SQLite file, and the only SQL of Wardwatch. Beside it the findings, and the journal of what
+//! was decided about them.
 //!
 //! [`Store`] writes [`Change`]s, each batch in one transaction: after a full disk, a power cut or a kill, the last
 //! committed batch stands. [`Reader`] reads; what it returns is in the order of the rows' keys. Rows go in and come out
@@ -7,7 +8,9 @@
 
 mod edges;
 mod error;
+mod findings;
 mod flows;
+mod journal;
 mod migrate;
 mod packed;
 mod read;
@@ -15,6 +18,8 @@ mod rows;
 mod write;
 
 pub use error::StoreError;
+pub use findings::{DEFAULT_MAX_FINDINGS, FindingFilter};
+pub use journal::Chain;
 pub use read::{FlowFilter, Known, Reader, Run};
 pub use write::Batch;
 
@@ -50,6 +55,7 @@ pub struct Store {
     conn: Connection,
     name: PathBuf,
     max_flows: u64,
+    max_findings: u64,
     run: i64,
     /// Flow records that wait to be written.
     flows: Waiting,
@@ -81,14 +87,7 @@ impl Store {
         conn.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
         conn.pragma_update(None, "synchronous", "NORMAL").map_err(fail)?;
         Self::migrate(&mut conn, path)?;
-        Ok(Self {
-            conn,
-            name: path.into(),
-            max_flows: DEFAULT_MAX_FLOWS,
-            run: 0,
-            flows: Waiting::default(),
-            _lock: Some(lock),
-        })
+        Ok(Self::new(conn, path.into(), Some(lock)))
     }
 
     /// A database that lives as long as the value, in a file of its own that nobody else sees: what it holds need not fit
@@ -101,7 +100,7 @@ impl Store {
         conn.pragma_update(None, "journal_mode", "OFF").map_err(fail)?;
         conn.pragma_update(None, "synchronous", "OFF").map_err(fail)?;
         Self::migrate(&mut conn, &name)?;
-        Ok(Self { conn, name, max_flows: DEFAULT_MAX_FLOWS, run: 0, flows: Waiting::default(), _lock: None })
+        Ok(Self::new(conn, name, None))
     }
 
     /// A database that lives as long as the value, in memory.
@@ -109,7 +108,7 @@ impl Store {
         let name = PathBuf::from("(in memory)");
         let mut conn = Connection::open_in_memory().map_err(|error| StoreError::from_sqlite(&name, error))?;
         Self::migrate(&mut conn, &name)?;
-        Ok(Self { conn, name, max_flows: DEFAULT_MAX_FLOWS, run: 0, flows: Waiting::default(), _lock: None })
+        Ok(Self::new(conn, name, None))
     }
 
     /// Opens a database to look at. Never makes, migrates or changes it.
@@ -134,14 +133,24 @@ impl Store {
         if found < MIGRATIONS.len() {
             return Err(StoreError::Older { path: path.into(), found });
         }
-        Ok(Self {
+        Ok(Self::new(conn, path.into(), None))
+    }
+
+    fn new(conn: Connection, name: PathBuf, lock: Option<File>) -> Self {
+        Self {
             conn,
-            name: path.into(),
+            name,
             max_flows: DEFAULT_MAX_FLOWS,
+            max_findings: DEFAULT_MAX_FINDINGS,
             run: 0,
             flows: Waiting::default(),
-            _lock: None,
-        })
+            _lock: lock,
+        }
+    }
+
+    /// Keeps at most this many findings.
+    pub const fn keep_findings(&mut self, max: u64) {
+        self.max_findings = max;
     }
 
     /// Keeps at most this many flow records.
@@ -149,7 +158,8 @@ impl Store {
         self.max_flows = max;
     }
 
-    /// Everything the inventory and the baseline need to go on where they stopped: every row but flows.
+    /// Everything the inventory and the baseline need to go on where they stopped: every row but flows, and of the findings
+    /// those of the last forty days.
     pub fn load(&self) -> Result<Vec<Change>, StoreError> {
         let mut rows = Vec::new();
         self.each_row(|row| rows.push(row))?;

@@ -146,24 +146,42 @@ pub(crate) fn app_name(name: &str) -> Option<&'static str> {
 }
 
 impl<'a> Reader<'a> {
-    fn query<T>(
+    pub(crate) fn query<T>(
         &self,
         table: &str,
         sql: &str,
         params: &[&dyn ToSql],
         mut make: impl FnMut(&Row<'_>) -> Result<T, Bad>,
     ) -> Got<Vec<T>> {
+        let mut out = Vec::new();
+        self.until(table, sql, params, |row| {
+            out.push(make(row)?);
+            Ok(true)
+        })?;
+        Ok(out)
+    }
+
+    /// Rows one after the other, as long as `each` wants more.
+    pub(crate) fn until(
+        &self,
+        table: &str,
+        sql: &str,
+        params: &[&dyn ToSql],
+        mut each: impl FnMut(&Row<'_>) -> Result<bool, Bad>,
+    ) -> Got<()> {
         let fail = |error| StoreError::from_sqlite(self.name, error);
         let mut statement = self.conn.prepare_cached(sql).map_err(fail)?;
         let mut rows = statement.query(params_from_iter(params)).map_err(fail)?;
-        let mut out = Vec::new();
         while let Some(row) = rows.next().map_err(fail)? {
-            out.push(make(row).map_err(|Bad(what)| StoreError::Damaged {
+            let more = each(row).map_err(|Bad(what)| StoreError::Damaged {
                 path: self.name.into(),
                 what: format!("table {table}: {what}"),
-            })?);
+            })?;
+            if !more {
+                break;
+            }
         }
-        Ok(out)
+        Ok(())
     }
 
     /// One table, all of it or one device's rows, in the order of its key.
@@ -339,7 +357,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Every row but flows, one after the other.
+    /// Every row but flows and what is past of the findings, one after the other.
     pub(crate) fn each_row(&self, mut each: impl FnMut(Change)) -> Got<()> {
         self.table("device", "id", None, |row| {
             let mut device = device_row(row)?;
@@ -372,8 +390,8 @@ impl<'a> Reader<'a> {
         self.table("site", "name", None, |row| {
             each(Change::Site(row.get::<_, String>("name")?.into(), row.get("data")?));
             Ok(())
-        })
-        .map(drop)
+        })?;
+        self.each_recent_finding(each)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Changes into rows: one transaction a batch.
 
 use crate::edges::pack;
+use crate::findings::{drop_finding, keep_newest as keep_newest_findings, put_finding};
 use crate::flows::Packed;
 use crate::rows::int;
 use crate::{Run, Store, StoreError};
@@ -57,9 +58,12 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (run, max_flows, name) = (self.run, self.max_flows, self.name.as_path());
         let fail = |error| StoreError::from_sqlite(name, error);
-        let mut batch = Batch { tx: self.conn.transaction().map_err(fail)?, name };
+        let mut batch = Batch { tx: self.conn.transaction().map_err(fail)?, name, findings: false };
         fill(&mut batch)?;
-        let tx = batch.tx;
+        let Batch { tx, findings, .. } = batch;
+        if findings {
+            keep_newest_findings(&tx, self.max_findings).map_err(fail)?;
+        }
         if !self.flows.full.is_empty() {
             put_flows(&tx, run, &self.flows.full).map_err(fail)?;
             drop_flows(&tx, max_flows).map_err(fail)?;
@@ -86,11 +90,14 @@ impl Store {
 pub struct Batch<'a> {
     tx: Transaction<'a>,
     name: &'a Path,
+    /// Whether there are findings among them.
+    findings: bool,
 }
 
 impl Batch<'_> {
     /// Adds a change.
     pub fn put(&mut self, change: &Change) -> Result<(), StoreError> {
+        self.findings |= matches!(change, Change::Finding(_));
         apply(&self.tx, change).map_err(|error| StoreError::from_sqlite(self.name, error))
     }
 }
@@ -168,7 +175,8 @@ fn apply(tx: &Transaction<'_>, change: &Change) -> Sql {
         Change::Site(name, data) => {
             run(tx, "INSERT OR REPLACE INTO site VALUES (?1, ?2)", params![name, data])
         }
-        Change::Finding(_) | Change::FindingGone(_) => Ok(()),
+        Change::Finding(finding) => put_finding(tx, finding),
+        Change::FindingGone(id) => drop_finding(tx, *id),
     }
 }
 

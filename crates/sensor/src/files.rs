@@ -1,0 +1,55 @@
+//! `wardwatch export`: what a database holds, to standard output or a file.
+
+use crate::cli::{Export, Machine, What};
+use crate::visibility::Lacking;
+use crate::{Error, findings, show};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use store::Store;
+
+pub(crate) fn export(args: &Export) -> Result<(), Error> {
+    let store = Store::open_read_only(&args.db.db)?;
+    let (reader, output) = (store.reader(), args.output.as_deref());
+    match args.what {
+        What::Inventory => {
+            let known = reader.inventory()?;
+            let lacking = Lacking::read(&reader)?;
+            written(output, |out| match args.format {
+                Machine::Jsonl => show::write_jsonl(&known, &lacking, out),
+                Machine::Csv => show::write_csv(&known, &lacking, out),
+            })
+        }
+        What::Findings => {
+            let all = findings::all(&reader)?;
+            written(output, |out| match args.format {
+                Machine::Jsonl => findings::write_jsonl(&all, out),
+                Machine::Csv => findings::write_csv(&all, out),
+            })
+        }
+    }
+}
+
+/// Writes to a file, or to standard output.
+fn written(
+    output: Option<&Path>,
+    write: impl Fn(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<(), Error> {
+    let Some(path) = output else {
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        write(&mut out)?;
+        return Ok(out.flush()?);
+    };
+    // Written beside it and then put in its place: who reads it sees the old one or the new one, never a half.
+    let fail = |error| Error::File { path: path.into(), error };
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".part");
+    let file = File::create(&beside).map_err(fail)?;
+    let mut out = BufWriter::new(file);
+    let written = write(&mut out).and_then(|()| out.into_inner().map_err(|e| e.into_error())?.sync_all());
+    let result = written.and_then(|()| std::fs::rename(&beside, path)).map_err(fail);
+    if result.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    result
+}
