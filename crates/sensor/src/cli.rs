@@ -5,7 +5,7 @@ mod findings;
 pub use findings::{Decide, Finding, Findings, Journal, JournalWhat, Mute, Signed};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use model::Severity;
+use model::{Severity, Timestamp};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -124,12 +124,20 @@ pub struct Replay {
     /// for any number.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=32))]
     pub shards: Option<u16>,
+    /// End the learning of all devices at this time of the frames (2026-03-09T00:00:00Z): what is new after it is reported.
+    /// Without it, learning ends by itself, device by device.
+    #[arg(long, value_name = "TIME", value_parser = learn_until)]
+    pub learn_until: Option<Timestamp>,
     /// End with exit code 1 when an open finding of this severity or above was raised or seen again.
     #[arg(long, value_name = "SEVERITY", value_parser = findings::severity())]
     pub fail_on: Option<Severity>,
     /// Table for people, or one JSON object.
     #[arg(long, value_enum, default_value_t)]
     pub format: TableOrJson,
+}
+
+fn learn_until(text: &str) -> Result<Timestamp, String> {
+    crate::site::moment(text)
 }
 
 /// The database to read.

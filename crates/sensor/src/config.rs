@@ -5,7 +5,7 @@ use crate::memory::{self, Caps, Memory};
 use crate::site::{Learning, Site};
 use serde::Deserialize;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The default configuration, each field with its meaning. Reading it gives [`Config::default`].
 pub(crate) const DEFAULT: &str = include_str!("default.toml");
@@ -113,11 +113,13 @@ impl Default for Inventory {
 pub struct Store {
     /// Flow records kept.
     pub max_flows: u64,
+    /// Findings kept.
+    pub max_findings: u64,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { max_flows: store::DEFAULT_MAX_FLOWS }
+        Self { max_flows: store::DEFAULT_MAX_FLOWS, max_findings: store::DEFAULT_MAX_FINDINGS }
     }
 }
 

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use dissectors::REGISTRY;
 use flow::{Counters, Shard};
 use inventory::{Inventory, Resolved, Vendors};
-use model::{Change, Event, Timestamp};
+use model::{Change, Decision, Event, Timestamp};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread;
@@ -217,7 +217,14 @@ impl<'a> Sink<'a> {
             row => inventory.restore_row(row),
         })?;
         inventory.restored();
+        // What operators decided is not in the rows: it stands in the journal, and only there.
+        for entry in store.reader().journal()? {
+            if let Decision::Lock(device, at) = entry.decision {
+                baseline.lock(device, at);
+            }
+        }
         store.keep_flows(config.store.max_flows);
+        store.keep_findings(config.store.max_findings);
         store.begin_run()?;
         Ok(Self { inventory, baseline, store, resolved: Vec::new() })
     }

@@ -5,6 +5,7 @@ use crate::findings::{self, Found};
 use crate::pipeline::{self, Outcome};
 use crate::quality;
 use crate::show::{device_table, record};
+use crate::site::Moment;
 use crate::text::{self, bytes, duration, line, plural, raw, span};
 use crate::visibility::Lacking;
 use crate::{Config, Error};
@@ -23,7 +24,10 @@ use store::{Known, Run, Store};
 
 pub(crate) fn replay(args: &Replay) -> Result<ExitCode, Error> {
     let began = Instant::now();
-    let config = args.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+    let mut config = args.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+    if let Some(until) = args.learn_until {
+        config.learning.until = Some(Moment(until));
+    }
     let vendors = vendors(&config)?;
     let inputs: Vec<_> = args.paths.iter().map(|path| Input::from_arg(path)).collect();
     let mut timeline = Timeline::open(&inputs)?;

@@ -383,8 +383,8 @@ fn peers(known: &Known, all: &[Known], reader: &Reader<'_>) -> Result<(), Error>
     heading("Peers")?;
     let called = |id| all.iter().find(|k| k.device.id == id).map_or_else(|| id.to_string(), name);
     let rows = edges.iter().map(|e| {
-        let asks = e.key.client == me;
-        let peer = match (asks, e.key.server, e.key.peer) {
+        let asks = e.key.client == me && !e.key.inbound;
+        let peer = match (e.key.client == me, e.key.server, e.key.peer) {
             (false, ..) => called(e.key.client),
             (true, Some(server), _) => called(server),
             (true, None, peer) => peer.map(|ip| ip.to_string()).unwrap_or_else(|| "–".into()),
