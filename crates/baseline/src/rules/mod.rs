@@ -90,11 +90,26 @@ macro_rules! registry {
     };
 }
 
+mod claims;
 #[cfg(test)]
 pub(crate) mod story;
+mod titles;
+mod window;
 
 registry! {
+    address_conflict
+    arp_spoof
+    cleartext_credential
+    dhcp_starvation
+    dicom_ae_reused
+    dicom_bulk_query
+    dicom_recon
+    dicom_rejected
+    dicom_unknown_ae
+    hl7_nak_burst
+    hl7_unknown_sender
     new_device
+    rogue_dhcp_server
 }
 
 #[cfg(test)]
