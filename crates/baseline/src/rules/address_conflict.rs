@@ -115,6 +115,14 @@ mod tests {
         claim(&mut story, ct, ct, other);
         let found = story.found(RULE);
         assert_eq!((found.len(), found[0].key.device), (1, Some(other)));
+        let third = story.device(3, DeviceClass::Mr, 20);
+        claim(&mut story, third, other, other);
+        assert_eq!(story.found(RULE).len(), 1);
+        story.restart();
+        claim(&mut story, other, other, third);
+        assert_eq!(story.found(RULE).len(), 2, "the answer comes in another minute");
+        claim(&mut story, other, other, third);
+        assert_eq!(story.found(RULE)[1].count, 1, "and is told once");
     }
 
     #[test]

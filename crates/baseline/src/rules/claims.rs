@@ -36,6 +36,8 @@ struct Quarrel {
     /// How often the holder claimed it back, and when last.
     defended: u64,
     defended_at: Option<i64>,
+    /// It did so for the first time since the last minute.
+    is_answered: bool,
 }
 
 /// All quarrels.
@@ -85,6 +87,7 @@ impl Claims {
                     quarrel.holder = holder.0;
                 }
                 if device == quarrel.holder {
+                    quarrel.is_answered |= quarrel.defended == 0;
                     quarrel.defended = quarrel.defended.saturating_add(1);
                     quarrel.defended_at = Some(seen.ts.0);
                     return;
@@ -111,8 +114,14 @@ impl Claims {
         let mut disputes = Vec::new();
         for ((vlan, ip), quarrel) in self.quarrels.iter_mut() {
             let defended = quarrel.defended_at.filter(|at| *at >= before).map_or(0, |_| quarrel.defended);
+            let is_answered = std::mem::take(&mut quarrel.is_answered);
             for (id, claimant) in &mut quarrel.claimants {
-                let Some((claims, first, last)) = claimant.burst.take() else { continue };
+                // The answer may come when the claim was looked at already.
+                let at = Timestamp(claimant.last);
+                let is_kept =
+                    is_answered && claimant.last >= before && claimant.burst.len() >= self.least as u64;
+                let claims = claimant.burst.take().or(is_kept.then_some((1, at, at)));
+                let Some((claims, first, last)) = claims else { continue };
                 let profiles = (view.profile(DeviceId(*id)), view.profile(DeviceId(quarrel.holder)));
                 let (Some(device), Some(holder)) = profiles else { continue };
                 let leased = self.leases.get(ip).and_then(|id| view.profile(DeviceId(*id)));

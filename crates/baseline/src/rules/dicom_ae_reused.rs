@@ -89,12 +89,13 @@ impl Watch for Reused {
                 [owner] if view.is_site_armed(used.ts) => view.profile(DeviceId(*owner)),
                 _ => None,
             };
+            let lives = |owner: &Profile| used.ts.since(owner.device.last) <= REPLACED;
             match owner {
-                Some(owner) if used.ts.since(owner.device.last) <= REPLACED => {
-                    if are_apart(&profile, &owner) {
-                        raise(&profile, &owner, &title, used, view, out);
-                    }
+                Some(owner) if lives(&owner) && are_apart(&profile, &owner) => {
+                    raise(&profile, &owner, &title, used, view, out);
                 }
+                // One machine that is known as two.
+                Some(owner) if lives(&owner) => {}
                 // Its only owner is gone.
                 _ if view.is_site_armed(used.ts) && owners.len() == 1 => *owners = vec![profile.id().0],
                 _ if owners.len() < MOST_OWNERS => owners.push(profile.id().0),

@@ -82,7 +82,7 @@ impl Watch for BulkQuery {
             let is_learned = view.is_armed(DeviceId(*id));
             let site_armed = view.is_site_armed(Timestamp(client.last));
             let too_many: [bool; 2] = std::array::from_fn(|i| sums[i] > limits[i]);
-            if !site_armed && !is_learned || !is_learned && too_many == [false; 2] {
+            if !is_learned && (!site_armed || too_many == [false; 2]) {
                 for (most, sum) in client.most.iter_mut().zip(sums) {
                     *most = sum.max(*most);
                 }

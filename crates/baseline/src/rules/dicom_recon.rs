@@ -73,7 +73,9 @@ impl Watch for Recon {
         }
         let pair = (seen.client.0, seen.peer);
         if self.known.contains(&pair) {
-            self.known.entry(seen.ts, pair);
+            if seen.kind == "A-ASSOCIATE" {
+                self.known.entry(seen.ts, pair);
+            }
             return;
         }
         let servers = self.tried.entry(seen.ts, seen.client.0);

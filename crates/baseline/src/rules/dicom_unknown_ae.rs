@@ -117,17 +117,23 @@ impl Watch for UnknownAe {
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
         let mut settled = Vec::new();
         for (id, open) in self.open.iter_mut() {
+            let is_over = view.now.0.saturating_sub(open.since) > DAY;
+            let queries = open.accepted > 0 && open.queries > 0;
+            let is_told = open.associations == open.told && queries == open.told_queries;
+            if open.departs && is_told {
+                settled.extend(is_over.then_some(*id));
+                continue;
+            }
             let Some(profile) = view.profile(DeviceId(*id)) else {
                 settled.push(*id);
                 continue;
             };
             open.departs |= view.is_site_armed(Timestamp(open.since))
                 && (view.is_newcomer(&profile) || !open.titles.is_empty());
-            if !open.departs || view.now.0.saturating_sub(open.since) > DAY {
+            if !open.departs || is_over {
                 settled.push(*id);
             }
-            let queries = open.accepted > 0 && open.queries > 0;
-            if open.departs && (open.associations > open.told || (queries && !open.told_queries)) {
+            if open.departs {
                 raise(&profile, open, queries, view, out);
                 (open.told, open.told_queries) = (open.associations, queries);
             }

@@ -100,14 +100,18 @@ registry! {
     address_conflict
     arp_spoof
     cleartext_credential
+    device_moved
     dhcp_starvation
     dicom_ae_reused
     dicom_bulk_query
     dicom_recon
     dicom_rejected
     dicom_unknown_ae
+    flat_network
     hl7_nak_burst
     hl7_unknown_sender
+    impersonation
+    infrastructure_change
     new_device
     rogue_dhcp_server
 }

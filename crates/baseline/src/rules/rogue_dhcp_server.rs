@@ -72,10 +72,10 @@ impl Default for RogueDhcp {
 impl Watch for RogueDhcp {
     fn sign(&mut self, seen: &SignSeen<'_>) {
         match seen.sign {
-            Sign::Serves { transport: IpProto::UDP, port: 67, application: Some("dhcp") } => {
-                if self.began.len() < MOST_WAITING {
-                    self.began.entry(seen.device).or_insert(seen.ts);
-                }
+            Sign::Serves { transport: IpProto::UDP, port: 67, application: Some("dhcp") }
+                if self.began.len() < MOST_WAITING =>
+            {
+                self.began.entry(seen.device).or_insert(seen.ts);
             }
             Sign::Lease(lease) if matches!(lease.message, LeaseMessage::Offer | LeaseMessage::Ack) => {
                 let Some(server) = lease.server else { return };
