@@ -180,9 +180,11 @@ mod tests {
 
     #[test]
     fn a_crowd_that_comes_slowly_is_none() {
-        let mut story = Story::new(DAY);
-        flood(&mut story, 200, 0, 2 * SECOND);
-        assert_eq!(story.found(RULE).len(), 0);
+        for (clients, pause, told) in [(200, 2_000, 0), (51, 1_200, 0), (51, 1_199, 1)] {
+            let mut story = Story::new(DAY);
+            flood(&mut story, clients, 0, SECOND * pause / 1_000);
+            assert_eq!(story.found(RULE).len(), told, "{clients} clients, {pause} ms apart");
+        }
     }
 
     #[test]

@@ -245,8 +245,11 @@ mod tests {
         story.sign(server, SERVES);
         let (ip, own) = (story.ip(server), story.ip(pc));
         story.sign(pc, answer(LeaseMessage::Offer, ip, Some(own)));
+        let behind = IpAddr::from([10, 99, 0, 1]);
+        story.sign(pc, answer(LeaseMessage::Offer, behind, Some(own)));
         assert_eq!(story.found(RULE).len(), 0, "while learning");
         story.at(DAY + HOUR).restart();
+        story.sign(pc, answer(LeaseMessage::Ack, behind, Some(own)));
         story.sign(pc, answer(LeaseMessage::Ack, ip, Some(own)));
         assert_eq!(story.found(RULE).len(), 0, "as learned");
         (story, server, pc)
