@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn thresholds_hold_to_the_client() {
-        for (clients, answered, told) in [(50, 0, 0), (51, 0, 1), (60, 12, 1), (60, 13, 0)] {
+        for (clients, answered, told) in [(50, 0, 0), (51, 0, 1), (100, 20, 1), (100, 21, 0)] {
             let mut story = Story::new(DAY);
             flood(&mut story, clients, answered, SECOND / 2);
             let found = story.found(RULE);
