@@ -90,28 +90,47 @@ macro_rules! registry {
     };
 }
 
+mod claims;
 mod edges;
 #[cfg(test)]
 pub(crate) mod story;
+mod titles;
+mod window;
 
 registry! {
     visibility_loss
+    address_conflict
+    arp_spoof
+    beaconing
+    clear_clinical_across_zones
+    cleartext_credential
+    device_moved
+    device_silent
+    dhcp_starvation
+    dicom_ae_reused
+    dicom_bulk_query
+    dicom_recon
+    dicom_rejected
+    dicom_unknown_ae
+    east_west_clinical
+    feed_silence
+    flat_network
+    hl7_nak_burst
+    hl7_unknown_sender
+    impersonation
+    infrastructure_change
+    internet_from_clinical
+    internet_to_clinical
+    legacy_protocol
     new_device
     new_edge
     new_service
+    off_hours
+    remote_access
+    rogue_dhcp_server
+    scan
     unusual_destination
     unusual_volume
-    off_hours
-    beaconing
-    east_west_clinical
-    internet_from_clinical
-    internet_to_clinical
-    remote_access
-    legacy_protocol
-    scan
-    feed_silence
-    device_silent
-    clear_clinical_across_zones
 }
 
 #[cfg(test)]

@@ -1,0 +1,174 @@
+//! Addresses that two devices say they hold: who says so, and who held it before.
+
+use super::window::{Burst, MINUTE, Recent, Rows, pack, unpack};
+use crate::judge::{Profile, SignSeen, View};
+use inventory::Sign;
+use model::{DeviceId, LeaseMessage, Timestamp, Vlan};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// Claims within this span belong together; a lease within it explains them.
+pub(super) const SPAN: i64 = 10 * MINUTE;
+/// Addresses and leases that are kept, and devices that claim an address, at most.
+const MOST_ADDRESSES: usize = 1_024;
+const MOST_LEASES: usize = 4_096;
+const MOST_CLAIMANTS: usize = 8;
+
+/// One who claims what another holds.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Claimant {
+    burst: Burst,
+    /// When it claimed last, and the claim before.
+    last: i64,
+    before: Option<i64>,
+    /// Two of its claims came within a minute.
+    is_quick: bool,
+}
+
+/// One address.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Quarrel {
+    /// Who held it when it was claimed first.
+    holder: u32,
+    claimants: BTreeMap<u32, Claimant>,
+    /// How often the holder claimed it back, and when last.
+    defended: u64,
+    defended_at: Option<i64>,
+    /// It did so for the first time since the last minute.
+    is_answered: bool,
+}
+
+/// All quarrels.
+#[derive(Debug)]
+pub(super) struct Claims {
+    least: usize,
+    quarrels: Recent<(u64, IpAddr), Quarrel>,
+    /// To whom an address was leased last.
+    leases: Recent<IpAddr, u32>,
+}
+
+/// A claim that is no mere change of hands.
+pub(super) struct Dispute {
+    pub(super) vlan: Vlan,
+    pub(super) ip: IpAddr,
+    pub(super) claimant: Rc<Profile>,
+    pub(super) holder: Rc<Profile>,
+    /// Claims that were not told yet, and within the span.
+    pub(super) claims: u64,
+    pub(super) within: u64,
+    pub(super) first: Timestamp,
+    pub(super) last: Timestamp,
+    pub(super) is_quick: bool,
+    pub(super) defended: u64,
+    /// Whether the holder is one that others depend on.
+    pub(super) is_important: bool,
+}
+
+impl Claims {
+    /// Claims are looked at when there are so many within the span.
+    pub(super) const fn new(least: usize) -> Self {
+        Self { least, quarrels: Recent::new(MOST_ADDRESSES), leases: Recent::new(MOST_LEASES) }
+    }
+
+    pub(super) fn sign(&mut self, seen: &SignSeen<'_>) {
+        match seen.sign {
+            Sign::Lease(lease) if lease.message == LeaseMessage::Ack => {
+                if let Some(ip) = lease.ip {
+                    *self.leases.entry(seen.ts, ip) = seen.device.0;
+                }
+            }
+            Sign::Claims { vlan, ip, holder } => {
+                let (key, device) = ((vlan.bits(), *ip), seen.device.0);
+                let is_new = !self.quarrels.contains(&key);
+                let quarrel = self.quarrels.entry(seen.ts, key);
+                if is_new {
+                    quarrel.holder = holder.0;
+                }
+                if device == quarrel.holder {
+                    quarrel.is_answered |= quarrel.defended == 0;
+                    quarrel.defended = quarrel.defended.saturating_add(1);
+                    quarrel.defended_at = Some(seen.ts.0);
+                    return;
+                }
+                if quarrel.claimants.len() >= MOST_CLAIMANTS && !quarrel.claimants.contains_key(&device) {
+                    return;
+                }
+                let claimant = quarrel.claimants.entry(device).or_default();
+                claimant.burst.note(seen.ts, SPAN, self.least);
+                claimant.before = (claimant.burst.len() > 1).then_some(claimant.last);
+                let pause = claimant.before.map(|before| seen.ts.0.saturating_sub(before));
+                claimant.is_quick = pause.is_some_and(|pause| pause <= MINUTE);
+                claimant.last = seen.ts.0;
+            }
+            _ => {}
+        }
+    }
+
+    /// What there is to judge.
+    pub(super) fn minute(&mut self, view: &View<'_>) -> Vec<Dispute> {
+        let before = view.now.0.saturating_sub(SPAN);
+        self.quarrels.forget(before);
+        self.leases.forget(before);
+        let mut disputes = Vec::new();
+        for ((vlan, ip), quarrel) in self.quarrels.iter_mut() {
+            let defended = quarrel.defended_at.filter(|at| *at >= before).map_or(0, |_| quarrel.defended);
+            let is_answered = std::mem::take(&mut quarrel.is_answered);
+            for (id, claimant) in &mut quarrel.claimants {
+                // The answer may come when the claim was looked at already.
+                let at = Timestamp(claimant.last);
+                let is_kept =
+                    is_answered && claimant.last >= before && claimant.burst.len() >= self.least as u64;
+                let claims = claimant.burst.take().or(is_kept.then_some((1, at, at)));
+                let Some((claims, first, last)) = claims else { continue };
+                let profiles = (view.profile(DeviceId(*id)), view.profile(DeviceId(quarrel.holder)));
+                let (Some(device), Some(holder)) = profiles else { continue };
+                let leased = self.leases.get(ip).and_then(|id| view.profile(DeviceId(*id)));
+                let is_leased = leased.is_some_and(|leased| leased.id() == device.id());
+                // Whoever is silent has given way.
+                let is_gone = first.since(holder.device.last) > SPAN;
+                if device.id() == holder.id() || is_leased || is_gone {
+                    continue;
+                }
+                disputes.push(Dispute {
+                    vlan: Vlan::from_bits(*vlan),
+                    ip: *ip,
+                    is_important: is_important(&holder),
+                    claimant: device,
+                    holder,
+                    claims,
+                    within: claimant.burst.len(),
+                    first,
+                    last,
+                    is_quick: claimant.is_quick,
+                    defended,
+                });
+            }
+        }
+        disputes
+    }
+
+    pub(super) fn save(&self) -> Vec<u8> {
+        if self.quarrels.is_empty() && self.leases.is_empty() {
+            return Vec::new();
+        }
+        pack(&(self.quarrels.rows(), self.leases.rows()))
+    }
+
+    pub(super) fn restore(&mut self, saved: &[u8]) {
+        type Saved = (Rows<(u64, IpAddr), Quarrel>, Rows<IpAddr, u32>);
+        let Some((quarrels, leases)) = unpack::<Saved>(saved) else { return };
+        self.quarrels.fill(quarrels);
+        self.leases.fill(leases);
+    }
+}
+
+/// Whether others depend on a device, so that to stand in for it pays.
+pub(super) fn is_important(profile: &Profile) -> bool {
+    let class = profile.class();
+    profile.device.router
+        || class.is_infrastructure()
+        || class.is_clinical_server()
+        || matches!(class, model::DeviceClass::Server | model::DeviceClass::Gateway)
+}

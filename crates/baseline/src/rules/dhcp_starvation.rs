@@ -1,0 +1,199 @@
+//! More clients than a network has, all asking for an address.
+
+use super::window::{MINUTE, Recent};
+use super::{Rule, Wants, Watch};
+use crate::findings::{number, word};
+use crate::judge::{Out, Peer, SignSeen, Verdict, View};
+use inventory::Sign;
+use model::{DeviceId, LeaseMessage, Severity, Timestamp, Vlan};
+use std::collections::BTreeMap;
+
+pub(super) static RULE: Rule = Rule {
+    name: "dhcp-starvation",
+    severity: Severity::High,
+    rises: false,
+    posture: false,
+    attack: &["T1498", "T1499.002", "T0814"],
+    finds: "More than 50 distinct clients that ask for an address (DHCP DISCOVER) within 60 seconds in one VLAN, of which at \
+        least 80 % were never seen before and got none within a minute of asking.",
+    matters: "When no address is left, devices that are switched on or come back get none; then a rogue server has it easy.",
+    innocent: "Power that comes back after a failure (those clients are known), a crowd in a guest network (they get one).",
+    references: "RFC 2131; RFC 7513 SAVI; ATT&CK T1499.002 Service Exhaustion Flood, T0814 Denial of Service.",
+    advice: "Find the switch port that the requests come from; limit the DHCP messages and MACs of a port.",
+    contain: "That port can be closed if no clinical device is behind it.",
+    wants: Wants::SIGNS,
+    watch: || Box::<Starvation>::default(),
+};
+
+/// Distinct clients within the span are more than this.
+const MOST: usize = 50;
+const SPAN: i64 = MINUTE;
+/// The share of them, in a hundred, that nobody knows and nobody answers.
+const SHARE: u64 = 80;
+/// VLANs, and clients of each, that are counted, at most.
+const MOST_VLANS: usize = 256;
+const MOST_CLIENTS: usize = 1_024;
+
+/// When a client asked first, and whether it got an address within the span.
+type Asked = (i64, bool);
+
+#[derive(Debug)]
+struct Starvation(Recent<u64, BTreeMap<DeviceId, Asked>>);
+
+impl Default for Starvation {
+    fn default() -> Self {
+        Self(Recent::new(MOST_VLANS))
+    }
+}
+
+impl Watch for Starvation {
+    fn sign(&mut self, seen: &SignSeen<'_>) {
+        let Sign::Lease(lease) = seen.sign else { return };
+        match lease.message {
+            LeaseMessage::Discover => {
+                let clients = self.0.entry(seen.ts, lease.vlan.bits());
+                if clients.len() < MOST_CLIENTS {
+                    clients.entry(seen.device).or_insert((seen.ts.0, false));
+                }
+            }
+            // The answer may be heard in another VLAN than the question.
+            LeaseMessage::Ack => {
+                for (_, clients) in self.0.iter_mut() {
+                    if let Some((asked, served)) = clients.get_mut(&seen.device) {
+                        *served |= seen.ts.0.saturating_sub(*asked) <= SPAN;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
+        // Whoever asked less than a minute ago may still be answered.
+        let until = view.now.0.saturating_sub(SPAN);
+        for (vlan, clients) in self.0.iter_mut() {
+            if let Some((first, last)) = crowd(clients, until) {
+                judge(Vlan::from_bits(*vlan), clients, (first, last), view, out);
+                clients.retain(|_, (asked, _)| *asked > last);
+            }
+            // Of these a later crowd may still be a part.
+            clients.retain(|_, (asked, _)| *asked > until.saturating_sub(SPAN));
+        }
+        self.0.forget(until.saturating_sub(SPAN));
+    }
+}
+
+/// The densest minute among those that asked by a time: its first and last.
+fn crowd(clients: &BTreeMap<DeviceId, Asked>, until: i64) -> Option<(i64, i64)> {
+    if clients.len() <= MOST {
+        return None;
+    }
+    let mut times: Vec<i64> = clients.values().map(|(asked, _)| *asked).filter(|asked| *asked <= until).collect();
+    times.sort_unstable();
+    let within = |(at, first): (usize, &i64)| {
+        let end = times.partition_point(|ts| ts.saturating_sub(*first) < SPAN);
+        (end - at, *first, times.get(end.saturating_sub(1)).copied().unwrap_or(*first))
+    };
+    let best = times.iter().enumerate().map(within).max_by_key(|(n, first, _)| (*n, std::cmp::Reverse(*first)));
+    best.filter(|(n, ..)| *n > MOST).map(|(_, first, last)| (first, last))
+}
+
+fn judge(
+    vlan: Vlan,
+    clients: &BTreeMap<DeviceId, Asked>,
+    (first, last): (i64, i64),
+    view: &View<'_>,
+    out: &mut Out<'_>,
+) {
+    let within = clients.iter().filter(|(_, (asked, _))| (first..=last).contains(asked));
+    let (mut all, mut unserved, mut unknown) = (0_u64, 0_u64, 0_u64);
+    for (id, (asked, served)) in within {
+        // A client that there was no room to keep was not known before.
+        let is_known = view.profile(*id).is_some_and(|profile| profile.device.first.0 < asked.saturating_sub(SPAN));
+        all += 1;
+        unserved += u64::from(!served);
+        unknown += u64::from(!served && !is_known);
+    }
+    if unknown.saturating_mul(100) < all.saturating_mul(SHARE) {
+        return;
+    }
+    let place = vlan.inner().map_or_else(|| "an untagged network".to_owned(), |id| format!("VLAN {id}"));
+    let title = format!("{all} clients ask for an address within a minute in {place}, and hardly any is answered");
+    let verdict = Verdict::new(&RULE, None, Timestamp(last), title)
+        .peer(Peer::Many(all))
+        .apart(&place)
+        .between(Timestamp(first), Timestamp(last))
+        .times(all)
+        .found([
+            number("clients", all),
+            number("threshold", MOST as u64),
+            number("within_seconds", (SPAN / 1_000_000_000).unsigned_abs()),
+            number("without_address", unserved),
+            number("unknown_without_address", unknown),
+            number("threshold_per_cent", SHARE),
+        ])
+        .normal(word("usual", "clients that are known, or that get an address"));
+    out.raise(view, verdict);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::story::{DAY, HOUR, SECOND, Story};
+    use inventory::Sign;
+    use model::{DeviceClass, DeviceId, Lease, LeaseMessage, Severity, Vlan};
+
+    const RULE: &str = "dhcp-starvation";
+
+    fn lease(message: LeaseMessage) -> Sign {
+        let vlan = Vlan::single(40);
+        let none = (None, None, None);
+        let (ip, server, relay) = none;
+        Sign::Lease(Lease { message, vlan, ip, server, relay, seconds: None, renewal: None, rebinding: None })
+    }
+
+    /// So many new clients ask, half a second apart; the first few of them are answered.
+    fn flood(story: &mut Story, clients: u8, answered: u8, pause: i64) {
+        for n in 1..=clients {
+            story.now.0 += pause;
+            let id = story.device(n, DeviceClass::Unknown, 40);
+            story.sign(id, lease(LeaseMessage::Discover));
+            if n <= answered {
+                story.sign(id, lease(LeaseMessage::Ack));
+            }
+        }
+        story.wait(120 * SECOND);
+    }
+
+    #[test]
+    fn thresholds_hold_to_the_client() {
+        for (clients, answered, told) in [(50, 0, 0), (51, 0, 1), (100, 20, 1), (100, 21, 0)] {
+            let mut story = Story::new(DAY);
+            flood(&mut story, clients, answered, SECOND / 2);
+            let found = story.found(RULE);
+            assert_eq!(found.len(), told, "{clients} clients, {answered} answered");
+            assert!(found.iter().all(|f| f.severity == Severity::High && f.key.device.is_none()));
+            assert!(found.iter().all(|f| f.count == u64::from(clients)), "{found:?}");
+            story.restart();
+            assert_eq!(story.found(RULE).len(), told);
+        }
+    }
+
+    #[test]
+    fn a_crowd_that_comes_slowly_is_none() {
+        for (clients, pause, told) in [(200, 2_000, 0), (51, 1_200, 0), (51, 1_199, 1)] {
+            let mut story = Story::new(DAY);
+            flood(&mut story, clients, 0, SECOND * pause / 1_000);
+            assert_eq!(story.found(RULE).len(), told, "{clients} clients, {pause} ms apart");
+        }
+    }
+
+    #[test]
+    fn power_that_comes_back_is_no_attack() {
+        let mut story = Story::new(DAY);
+        let known: Vec<DeviceId> = (1..=100).map(|n| story.device(n, DeviceClass::Workstation, 40)).collect();
+        story.at(HOUR);
+        known.into_iter().for_each(|id| story.sign(id, lease(LeaseMessage::Discover)));
+        story.wait(120 * SECOND);
+        assert_eq!(story.found(RULE).len(), 0);
+    }
+}

@@ -1,0 +1,203 @@
+//! Far more queries or retrievals than a device ever made.
+
+use super::window::{DAY, HOUR, Minutes, Recent, Rows, pack, peer, unpack};
+use super::{Rule, Wants, Watch};
+use crate::findings::number;
+use crate::judge::{ExchangeSeen, Out, Profile, Verdict, View};
+use model::{DeviceId, IpProto, Severity, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+pub(super) static RULE: Rule = Rule {
+    name: "dicom-bulk-query",
+    severity: Severity::High,
+    rises: false,
+    posture: false,
+    attack: &["T0811", "T0882", "T1213", "T1119"],
+    finds: "More than 50 C-MOVE and C-GET requests of one device within an hour, or more than 200 C-FIND, and more than four \
+        times the most within any hour while it was learned. Requests are counted, not the images that follow.",
+    matters: "This is how an archive is emptied: list all patients, then fetch study by study.",
+    innocent: "A migration, a prefetch for the next day's clinic, a new tool for research or for artificial intelligence.",
+    references: "DICOM PS3.4 annex C (Query/Retrieve); Medical Device Access Management: flag unusual data volumes; ATT&CK \
+        T0811 Data from Information Repositories, T1119 Automated Collection.",
+    advice: "Ask PACS administration who ordered it; if nobody did, have the archive refuse the title's queries.",
+    contain: "",
+    wants: Wants::EXCHANGES,
+    watch: || Box::<BulkQuery>::default(),
+};
+
+/// Requests an hour that are too many: retrievals, queries.
+const MOST_PER_HOUR: [u64; 2] = [50, 200];
+/// And so many times the most that was learned.
+const FACTOR: u64 = 4;
+/// Clients that are counted, at most, and for how long without a request.
+const MOST_CLIENTS: usize = 8_192;
+const KEPT: i64 = 90 * DAY;
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Client {
+    minutes: Minutes,
+    /// The most within an hour while it was learned: retrievals, queries.
+    most: [u64; 2],
+    server: Option<(Option<u32>, IpAddr, u16)>,
+    last: i64,
+    /// When each was told last.
+    told: [Option<i64>; 2],
+}
+
+#[derive(Debug)]
+struct BulkQuery(Recent<u32, Client>);
+
+impl Default for BulkQuery {
+    fn default() -> Self {
+        Self(Recent::new(MOST_CLIENTS))
+    }
+}
+
+impl Watch for BulkQuery {
+    fn exchange(&mut self, seen: &ExchangeSeen<'_>) {
+        if seen.application != "dicom" {
+            return;
+        }
+        let counts = match seen.kind {
+            "C-MOVE" | "C-GET" => [1, 0],
+            "C-FIND" => [0, 1],
+            _ => return,
+        };
+        let client = self.0.entry(seen.ts, seen.client.0);
+        client.minutes.add(seen.ts, counts);
+        client.server = Some((seen.server.map(|id| id.0), seen.peer, seen.port));
+        client.last = client.last.max(seen.ts.0);
+    }
+
+    fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
+        self.0.forget(view.now.0.saturating_sub(KEPT));
+        for (id, client) in self.0.iter_mut() {
+            if view.now.0.saturating_sub(client.last) > HOUR {
+                continue;
+            }
+            let sums = client.minutes.hour(view.now);
+            let limits: [u64; 2] =
+                std::array::from_fn(|i| MOST_PER_HOUR[i].max(client.most[i].saturating_mul(FACTOR)));
+            let is_learned = view.is_armed(DeviceId(*id));
+            let site_armed = view.is_site_armed(Timestamp(client.last));
+            let too_many: [bool; 2] = std::array::from_fn(|i| sums[i] > limits[i]);
+            if !is_learned && (!site_armed || too_many == [false; 2]) {
+                for (most, sum) in client.most.iter_mut().zip(sums) {
+                    *most = sum.max(*most);
+                }
+                continue;
+            }
+            let was_told = |told: Option<i64>| told.is_some_and(|at| view.now.0.saturating_sub(at) < HOUR);
+            for kind in 0..2 {
+                if !too_many[kind] || was_told(client.told[kind]) {
+                    continue;
+                }
+                let Some(profile) = view.profile(DeviceId(*id)) else { continue };
+                client.told[kind] = Some(view.now.0);
+                raise(&profile, client, kind, [sums[kind], limits[kind]], view, out);
+            }
+        }
+    }
+
+    fn save(&self) -> Vec<u8> {
+        if self.0.is_empty() { Vec::new() } else { pack(&self.0.rows()) }
+    }
+
+    fn restore(&mut self, saved: &[u8]) {
+        self.0.fill(unpack::<Rows<u32, Client>>(saved).unwrap_or_default());
+    }
+}
+
+fn raise(
+    profile: &Profile,
+    client: &Client,
+    kind: usize,
+    [n, limit]: [u64; 2],
+    view: &View<'_>,
+    out: &mut Out<'_>,
+) {
+    let (what, apart) = [("retrieves", "retrievals"), ("queries", "queries")][kind];
+    let title = format!("{} ({}) {what} far more than usual from a DICOM archive", profile.name, profile.class());
+    let last = Timestamp(client.last);
+    let mut verdict = Verdict::new(&RULE, Some(profile.id()), last, title)
+        .between(last.min(view.now.plus(-HOUR)), last)
+        .times(n)
+        .found([
+            number("requests_in_an_hour", n),
+            number("threshold", limit),
+            number("factor", FACTOR),
+        ])
+        .normal([number("most_in_an_hour_while_learned", client.most[kind])]);
+    if let Some((server, ip, port)) = client.server {
+        verdict = verdict.peer(peer(server, ip)).service(IpProto::TCP, port, Some("dicom".into()));
+    }
+    out.raise(view, verdict.apart(apart));
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::story::{DAY, HOUR, SECOND, Story};
+    use model::{DeviceClass, DeviceId, Severity};
+
+    const RULE: &str = "dicom-bulk-query";
+
+    fn ask(story: &mut Story, from: DeviceId, to: DeviceId, kind: &str, times: usize) {
+        (0..times).for_each(|_| story.ask(from, to, 104, "dicom", kind, Some("0000H")));
+    }
+
+    fn story(finds_learned: usize) -> (Story, DeviceId, DeviceId) {
+        let mut story = Story::new(DAY);
+        let pacs = story.device(1, DeviceClass::Pacs, 30);
+        let viewer = story.device(2, DeviceClass::ImagingWorkstation, 40);
+        story.talk(viewer, pacs, 104, Some("dicom"));
+        ask(&mut story, viewer, pacs, "C-FIND", finds_learned);
+        assert_eq!(story.found(RULE).len(), 0, "while learning");
+        story.at(DAY + HOUR);
+        (story, viewer, pacs)
+    }
+
+    #[test]
+    fn thresholds_hold_to_the_request() {
+        let (mut story, viewer, pacs) = story(0);
+        ask(&mut story, viewer, pacs, "C-FIND", 200);
+        ask(&mut story, viewer, pacs, "C-MOVE", 49);
+        ask(&mut story, viewer, pacs, "C-GET", 1);
+        assert_eq!(story.found(RULE).len(), 0);
+        story.restart();
+        ask(&mut story, viewer, pacs, "C-GET", 1);
+        let found = story.found(RULE);
+        let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.count)).collect();
+        assert_eq!(brief, [(Some(viewer), Severity::High, 51)]);
+        assert_eq!(found[0].key.peer_class.as_str(), "retrievals");
+        ask(&mut story, viewer, pacs, "C-FIND", 1);
+        assert_eq!(story.found(RULE).iter().map(|f| f.count).collect::<Vec<_>>(), [51, 201]);
+    }
+
+    #[test]
+    fn an_hour_slides() {
+        let (mut story, viewer, pacs) = story(0);
+        ask(&mut story, viewer, pacs, "C-FIND", 150);
+        story.wait(HOUR + 60 * SECOND);
+        ask(&mut story, viewer, pacs, "C-FIND", 150);
+        assert_eq!(story.found(RULE).len(), 0);
+    }
+
+    #[test]
+    fn who_always_asked_much_may() {
+        let (mut story, viewer, pacs) = story(100);
+        story.restart();
+        ask(&mut story, viewer, pacs, "C-FIND", 400);
+        assert_eq!(story.found(RULE).len(), 0, "four times what was learned");
+        ask(&mut story, viewer, pacs, "C-FIND", 1);
+        assert_eq!(story.found(RULE).len(), 1);
+    }
+
+    #[test]
+    fn a_newcomer_has_no_habit_to_exceed() {
+        let (mut story, _, pacs) = story(0);
+        let laptop = story.device(3, DeviceClass::Workstation, 40);
+        ask(&mut story, laptop, pacs, "C-FIND", 201);
+        assert_eq!(story.found(RULE).len(), 1);
+    }
+}

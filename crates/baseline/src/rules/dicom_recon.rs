@@ -1,0 +1,253 @@
+//! Somebody who tries who speaks DICOM.
+
+use super::window::{DAY, HOUR, MINUTE, Recent, Rows, pack, peer, unpack};
+use super::{Rule, Wants, Watch};
+use crate::findings::number;
+use crate::judge::{ExchangeSeen, Out, Peer, Verdict, View};
+use model::{DeviceId, IpProto, Severity, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+pub(super) static RULE: Rule = Rule {
+    name: "dicom-recon",
+    severity: Severity::High,
+    rises: false,
+    posture: false,
+    attack: &["T0888", "T1046"],
+    finds: "A device that within an hour tries three or more DICOM servers that it did not talk to before, and wants nothing \
+        of them: it sends C-ECHO, or asks for an association and does nothing with it.",
+    matters: "Before images are stolen or forged somebody finds out which servers answer, and to which titles.",
+    innocent: "A test of the connections of a new modality; monitoring that pings archives; a service engineer's laptop.",
+    references: "DICOM PS3.7 9.1.5 (C-ECHO); nmap dicom-ping and dicom-brute; ATT&CK T0888 Remote System Information \
+        Discovery, T1046 Network Service Discovery.",
+    advice: "Ask PACS administration and biomedical engineering whose test it is; if nobody's, find out what runs there.",
+    contain: "Until then its switch port can be closed.",
+    wants: Wants::EXCHANGES,
+    watch: || Box::<Recon>::default(),
+};
+
+/// Servers within this span.
+const SPAN: i64 = HOUR;
+const LEAST: usize = 3;
+/// An association may wait so long for what it is for.
+const PATIENCE: i64 = MINUTE;
+/// Pairs that are known, clients that are watched, and servers of each, at most.
+const MOST_KNOWN: usize = 32_768;
+const MOST_CLIENTS: usize = 1_024;
+const MOST_SERVERS: usize = 256;
+/// A pair that was not heard for so long is as good as new.
+const KEPT: i64 = 180 * DAY;
+
+/// What a client did with a server that is new to it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Tried {
+    since: i64,
+    last: i64,
+    server: Option<u32>,
+    port: u16,
+    echoes: u64,
+    associations: u64,
+    is_used: bool,
+    is_told: bool,
+}
+
+type Servers = BTreeMap<IpAddr, Tried>;
+
+#[derive(Debug)]
+struct Recon {
+    known: Recent<(u32, IpAddr), ()>,
+    tried: Recent<u32, Servers>,
+}
+
+impl Default for Recon {
+    fn default() -> Self {
+        Self { known: Recent::new(MOST_KNOWN), tried: Recent::new(MOST_CLIENTS) }
+    }
+}
+
+impl Watch for Recon {
+    fn exchange(&mut self, seen: &ExchangeSeen<'_>) {
+        if seen.application != "dicom" {
+            return;
+        }
+        let pair = (seen.client.0, seen.peer);
+        if self.known.contains(&pair) {
+            if seen.kind == "A-ASSOCIATE" {
+                self.known.entry(seen.ts, pair);
+            }
+            return;
+        }
+        let servers = self.tried.entry(seen.ts, seen.client.0);
+        if servers.len() >= MOST_SERVERS && !servers.contains_key(&seen.peer) {
+            return;
+        }
+        let at = seen.ts.0;
+        let tried = servers.entry(seen.peer).or_insert(Tried {
+            since: at,
+            last: at,
+            server: seen.server.map(|id| id.0),
+            port: seen.port,
+            echoes: 0,
+            associations: 0,
+            is_used: false,
+            is_told: false,
+        });
+        tried.last = tried.last.max(at);
+        match seen.kind {
+            "A-ASSOCIATE" if seen.outcome.is_some() => tried.associations = tried.associations.saturating_add(1),
+            "A-ASSOCIATE" => {}
+            "C-ECHO" => tried.echoes = tried.echoes.saturating_add(1),
+            _ => tried.is_used = true,
+        }
+    }
+
+    fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
+        self.known.forget(view.now.0.saturating_sub(KEPT));
+        let mut done = Vec::new();
+        for (id, servers) in self.tried.iter_mut() {
+            let is_done = |tried: &Tried| {
+                tried.is_used
+                    || !view.is_site_armed(Timestamp(tried.since))
+                    || view.now.0.saturating_sub(tried.since) > SPAN
+            };
+            servers.retain(|ip, tried| {
+                if is_done(tried) {
+                    done.push((*id, *ip, tried.last));
+                }
+                !is_done(tried)
+            });
+            raise(DeviceId(*id), servers, view, out);
+        }
+        for (id, ip, last) in done {
+            self.known.entry(Timestamp(last), (id, ip));
+            if self.tried.get(&id).is_some_and(BTreeMap::is_empty) {
+                self.tried.remove(&id);
+            }
+        }
+    }
+
+    fn save(&self) -> Vec<u8> {
+        if self.known.is_empty() && self.tried.is_empty() {
+            return Vec::new();
+        }
+        pack(&(self.known.rows(), self.tried.rows()))
+    }
+
+    fn restore(&mut self, saved: &[u8]) {
+        type Saved = (Rows<(u32, IpAddr), ()>, Rows<u32, Servers>);
+        let Some((known, tried)) = unpack::<Saved>(saved) else { return };
+        self.known.fill(known);
+        self.tried.fill(tried);
+    }
+}
+
+fn raise(id: DeviceId, servers: &mut Servers, view: &View<'_>, out: &mut Out<'_>) {
+    let is_idle = |tried: &&mut Tried| {
+        let waited = view.now.0.saturating_sub(tried.last) >= PATIENCE;
+        tried.echoes > 0 || (tried.associations > 0 && waited)
+    };
+    let mut idle: Vec<_> =
+        servers.iter_mut().map(|(ip, tried)| (*ip, tried)).filter(|(_, tried)| is_idle(tried)).collect();
+    let untold = idle.iter().filter(|(_, tried)| !tried.is_told).count() as u64;
+    if idle.len() < LEAST || untold == 0 {
+        return;
+    }
+    let Some(profile) = view.profile(id) else { return };
+    let n = idle.len() as u64;
+    let first = idle.iter().map(|(_, tried)| tried.since).min().unwrap_or(view.now.0);
+    let last = idle.iter().map(|(_, tried)| tried.last).max().unwrap_or(view.now.0);
+    let echoes = idle.iter().map(|(_, tried)| tried.echoes).sum();
+    let associations = idle.iter().map(|(_, tried)| tried.associations).sum();
+    let port = idle.first().map_or(104, |(_, tried)| tried.port);
+    // A client that was told of already goes on: the finding is the same.
+    idle.iter_mut().for_each(|(_, tried)| tried.is_told = true);
+    let named = idle.iter().filter_map(|(ip, tried)| match peer(tried.server, *ip) {
+        Peer::Device(id) => view.profile(id),
+        _ => None,
+    });
+    let of_care = named.filter(|server| server.is_clinical()).count() as u64;
+    let title = format!("{} ({}) tries {n} DICOM servers and wants nothing of them", profile.name, profile.class());
+    let verdict = Verdict::new(&RULE, Some(profile.id()), Timestamp(last), title)
+        .peer(Peer::Many(n))
+        .service(IpProto::TCP, port, Some("dicom".into()))
+        .between(Timestamp(first), Timestamp(last))
+        .times(untold)
+        .found([
+            number("servers", n),
+            number("threshold", LEAST as u64),
+            number("within_seconds", (SPAN / 1_000_000_000).unsigned_abs()),
+            number("clinical_servers", of_care),
+            number("echoes", echoes),
+            number("associations", associations),
+        ])
+        .normal([number("new_servers_in_an_hour", 0)]);
+    out.raise(view, verdict);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::story::{DAY, HOUR, SECOND, Story};
+    use model::{DeviceClass, DeviceId, Severity};
+
+    const RULE: &str = "dicom-recon";
+
+    fn story() -> (Story, Vec<DeviceId>, DeviceId) {
+        let mut story = Story::new(DAY);
+        let servers = (1..=5).map(|n| story.device(n, DeviceClass::Pacs, 30)).collect();
+        let laptop = story.device(9, DeviceClass::Workstation, 40);
+        story.at(DAY + HOUR);
+        (story, servers, laptop)
+    }
+
+    fn ask(story: &mut Story, from: DeviceId, to: DeviceId, kind: &str, outcome: &str) {
+        story.ask(from, to, 104, "dicom", kind, Some(outcome));
+    }
+
+    #[test]
+    fn three_new_servers_within_an_hour_are_told() {
+        let (mut story, servers, laptop) = story();
+        ask(&mut story, laptop, servers[0], "C-ECHO", "0000H");
+        ask(&mut story, laptop, servers[1], "C-ECHO", "0000H");
+        assert_eq!(story.found(RULE).len(), 0, "two are not enough");
+        story.restart();
+        ask(&mut story, laptop, servers[2], "A-ASSOCIATE", "accepted");
+        let found = story.found(RULE);
+        let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.count)).collect();
+        assert_eq!(brief, [(Some(laptop), Severity::High, 3)]);
+        assert_eq!(story.found(RULE)[0].count, 3, "once");
+        ask(&mut story, laptop, servers[3], "C-ECHO", "0000H");
+        assert_eq!(story.found(RULE)[0].count, 4);
+    }
+
+    #[test]
+    fn who_stores_or_asks_is_no_scout() {
+        let (mut story, servers, ct) = story();
+        for server in &servers {
+            ask(&mut story, ct, *server, "A-ASSOCIATE", "accepted");
+            ask(&mut story, ct, *server, "C-ECHO", "0000H");
+            ask(&mut story, ct, *server, "C-STORE", "0000H");
+        }
+        assert_eq!(story.found(RULE).len(), 0);
+    }
+
+    #[test]
+    fn servers_it_knows_do_not_count_nor_those_of_hours() {
+        let mut story = Story::new(DAY);
+        let servers: Vec<_> = (1..=6).map(|n| story.device(n, DeviceClass::Pacs, 30)).collect();
+        let monitor = story.device(9, DeviceClass::Server, 30);
+        for server in &servers[..4] {
+            ask(&mut story, monitor, *server, "C-ECHO", "0000H");
+        }
+        assert_eq!(story.found(RULE).len(), 0, "while learning");
+        story.at(DAY + HOUR).restart();
+        for server in &servers {
+            ask(&mut story, monitor, *server, "C-ECHO", "0000H");
+        }
+        assert_eq!(story.found(RULE).len(), 0, "two new ones");
+        story.wait(HOUR + 120 * SECOND);
+        let last = story.device(8, DeviceClass::Pacs, 30);
+        ask(&mut story, monitor, last, "C-ECHO", "0000H");
+        assert_eq!(story.found(RULE).len(), 0, "the third an hour later");
+    }
+}

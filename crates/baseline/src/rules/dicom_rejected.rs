@@ -1,0 +1,163 @@
+//! Associations that are refused again and again.
+
+use super::window::{Burst, HOUR, MINUTE, Recent, pack, peer, unpack};
+use super::{Rule, Wants, Watch};
+use crate::findings::{number, word};
+use crate::judge::{ExchangeSeen, Out, Peer, Verdict, View};
+use model::{DeviceId, IpProto, Severity};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+pub(super) static RULE: Rule = Rule {
+    name: "dicom-rejected",
+    severity: Severity::Medium,
+    rises: false,
+    posture: false,
+    attack: &["T0888", "T0859"],
+    finds: "Three or more DICOM associations of one device refused within ten minutes, because the calling or the called AE \
+        title is not recognized or for no reason given. Refusals for congestion, a local limit or a version do not count.",
+    matters: "Whoever tries titles until one fits looks for a way to the images; a modality that is refused stores nothing.",
+    innocent: "A title mistyped or not yet entered during an installation; a server whose list of titles was lost.",
+    references: "DICOM PS3.8 table 9-21 (A-ASSOCIATE-RJ source 1 reasons 3 and 7); ATT&CK T0888 Remote System Information \
+        Discovery, T0859 Valid Accounts.",
+    advice: "Ask PACS administration whether the device is being set up; if not, find out what runs on it.",
+    contain: "",
+    wants: Wants::EXCHANGES,
+    watch: || Box::<Rejected>::default(),
+};
+
+/// Refusals within this span.
+const SPAN: i64 = 10 * MINUTE;
+const LEAST: usize = 3;
+/// Devices that are watched at once, and servers that are told apart for each, at most.
+const MOST: usize = 4_096;
+const MOST_SERVERS: usize = 64;
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Refused {
+    burst: Burst,
+    servers: BTreeMap<IpAddr, Option<u32>>,
+    port: u16,
+    reason: String,
+}
+
+#[derive(Debug)]
+struct Rejected(Recent<u32, Refused>);
+
+impl Default for Rejected {
+    fn default() -> Self {
+        Self(Recent::new(MOST))
+    }
+}
+
+/// Whether a refusal is about who calls whom.
+fn counts(outcome: &str) -> bool {
+    let reasons = ["calling AE title not recognized", "called AE title not recognized", "no reason given"];
+    outcome.strip_prefix("rejected: ").is_some_and(|reason| reasons.contains(&reason))
+}
+
+impl Watch for Rejected {
+    fn exchange(&mut self, seen: &ExchangeSeen<'_>) {
+        let Some(reason) = seen.outcome.filter(|_| seen.application == "dicom" && seen.kind == "A-ASSOCIATE")
+        else {
+            return;
+        };
+        if !counts(reason) {
+            return;
+        }
+        let refused = self.0.entry(seen.ts, seen.client.0);
+        refused.burst.note(seen.ts, SPAN, LEAST);
+        if refused.burst.len() == 1 {
+            refused.servers.clear();
+        }
+        if refused.servers.len() < MOST_SERVERS {
+            refused.servers.insert(seen.peer, seen.server.map(|id| id.0));
+        }
+        refused.port = seen.port;
+        reason.clone_into(&mut refused.reason);
+    }
+
+    fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
+        self.0.forget(view.now.0.saturating_sub(HOUR));
+        for (id, refused) in self.0.iter_mut() {
+            let Some((n, first, last)) = refused.burst.take() else { continue };
+            let Some(profile) = view.profile(DeviceId(*id)) else { continue };
+            let servers = refused.servers.len() as u64;
+            let mut all = refused.servers.iter();
+            let with = match (all.next(), all.next()) {
+                (Some((ip, server)), None) => peer(*server, *ip),
+                _ => Peer::Many(servers),
+            };
+            let title = format!("{} ({}) is refused by DICOM servers", profile.name, profile.class());
+            let verdict = Verdict::new(&RULE, Some(profile.id()), last, title)
+                .peer(with)
+                .service(IpProto::TCP, refused.port, Some("dicom".into()))
+                .between(first, last)
+                .times(n)
+                .found([
+                    number("rejected", refused.burst.len()),
+                    number("threshold", LEAST as u64),
+                    number("within_seconds", (SPAN / 1_000_000_000).unsigned_abs()),
+                    number("servers", servers),
+                ])
+                .found(word("last_reason", &refused.reason));
+            out.raise(view, verdict);
+        }
+    }
+
+    fn save(&self) -> Vec<u8> {
+        if self.0.is_empty() { Vec::new() } else { pack(&self.0.rows()) }
+    }
+
+    fn restore(&mut self, saved: &[u8]) {
+        self.0.fill(unpack(saved).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::story::{DAY, SECOND, Story};
+    use model::{DeviceClass, DeviceId, Figure, Severity};
+
+    fn story() -> (Story, DeviceId, DeviceId) {
+        let mut story = Story::new(DAY);
+        let pacs = story.device(1, DeviceClass::Pacs, 30);
+        let us = story.device(2, DeviceClass::Ultrasound, 20);
+        (story, pacs, us)
+    }
+
+    fn refused(story: &mut Story, from: DeviceId, to: DeviceId, reason: &str) {
+        story.ask(from, to, 104, "dicom", "A-ASSOCIATE", Some(&format!("rejected: {reason}")));
+    }
+
+    #[test]
+    fn three_refusals_within_ten_minutes_are_told() {
+        let (mut story, pacs, us) = story();
+        for _ in 0..2 {
+            refused(&mut story, us, pacs, "calling AE title not recognized");
+            story.wait(300 * SECOND);
+        }
+        assert_eq!(story.found("dicom-rejected").len(), 0, "two are not enough");
+        story.restart();
+        refused(&mut story, us, pacs, "called AE title not recognized");
+        assert_eq!(story.found("dicom-rejected").len(), 0, "the first is too long ago");
+        refused(&mut story, us, pacs, "no reason given");
+        let found = story.found("dicom-rejected");
+        assert_eq!((found.len(), found[0].severity, found[0].count), (1, Severity::Medium, 3));
+        assert_eq!((found[0].key.device, found[0].peer.as_ref().unwrap().device), (Some(us), Some(pacs)));
+        assert_eq!(found[0].evidence[0], ("rejected".into(), Figure::Number(3)));
+        refused(&mut story, us, pacs, "no reason given");
+        assert_eq!(story.found("dicom-rejected")[0].count, 4, "and what follows is added");
+    }
+
+    #[test]
+    fn a_busy_server_is_no_reason() {
+        let (mut story, pacs, us) = story();
+        for _ in 0..10 {
+            refused(&mut story, us, pacs, "temporary congestion");
+            story.ask(us, pacs, 104, "dicom", "A-ASSOCIATE", Some("accepted"));
+        }
+        assert_eq!(story.found("dicom-rejected").len(), 0);
+    }
+}

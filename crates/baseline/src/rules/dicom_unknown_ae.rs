@@ -1,0 +1,262 @@
+//! Calling application entities that were not there when the site was learned.
+
+use super::titles::{self, Titles};
+use super::window::{DAY, Recent, Rows, pack, peer, unpack};
+use super::{Rule, Wants, Watch};
+use crate::findings::{number, word};
+use crate::judge::{ExchangeSeen, Out, Profile, SignSeen, Verdict, View};
+use model::{Attribute, DeviceId, IpProto, Severity, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+pub(super) static RULE: Rule = Rule {
+    name: "dicom-unknown-ae",
+    severity: Severity::Medium,
+    rises: false,
+    posture: false,
+    attack: &["T0888", "T0859", "T0848"],
+    finds: "An association asked for by a device that is new to the learned site, or under a calling AE title that the device \
+        was not known by when learning ended. High when it was accepted and a C-FIND, C-MOVE or C-GET followed. What was \
+        reported is known after a day.",
+    matters: "Most archives check nothing but the title: whoever knows one can look for patients and fetch their images.",
+    innocent: "A new modality or viewer, a renamed station, a test tool of the service engineer.",
+    references: "DICOM PS3.8 9.3.2 (A-ASSOCIATE-RQ); Medical Device Network Isolation: intrusion detection tuned for \
+        healthcare protocols; ATT&CK T0848 Rogue Master, T0859 Valid Accounts.",
+    advice: "Ask PACS administration whether this title at this address was ordered; if not, have the archive refuse it.",
+    contain: "",
+    wants: Wants { flows: false, exchanges: true, signs: true },
+    watch: || Box::<UnknownAe>::default(),
+};
+
+/// Clients known to ask, their titles, and clients that are looked at, at most.
+const MOST_CLIENTS: usize = 16_384;
+const MOST_KNOWN: usize = 32_768;
+const MOST_OPEN: usize = 1_024;
+/// Titles of a client that are told, at most.
+const MOST_TITLES: usize = 8;
+
+/// What a client did since it was looked at.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Open {
+    since: i64,
+    last: i64,
+    associations: u64,
+    accepted: u64,
+    queries: u64,
+    titles: BTreeSet<String>,
+    server: Option<(Option<u32>, IpAddr, u16)>,
+    /// Associations that were told, and whether the queries were.
+    told: u64,
+    told_queries: bool,
+    /// It was found to depart from what was learned.
+    departs: bool,
+}
+
+#[derive(Debug)]
+struct UnknownAe {
+    titles: Titles,
+    clients: Recent<u32, ()>,
+    known: Recent<(u32, String), ()>,
+    open: Recent<u32, Open>,
+}
+
+impl Default for UnknownAe {
+    fn default() -> Self {
+        Self {
+            titles: Titles::default(),
+            clients: Recent::new(MOST_CLIENTS),
+            known: Recent::new(MOST_KNOWN),
+            open: Recent::new(MOST_OPEN),
+        }
+    }
+}
+
+type Saved = (titles::Saved, Rows<u32, ()>, Rows<(u32, String), ()>, Rows<u32, Open>);
+
+impl Watch for UnknownAe {
+    fn sign(&mut self, seen: &SignSeen<'_>) {
+        self.titles.sign(seen);
+    }
+
+    fn exchange(&mut self, seen: &ExchangeSeen<'_>) {
+        if seen.application != "dicom" {
+            return;
+        }
+        let client = seen.client.0;
+        if matches!(seen.kind, "C-FIND" | "C-MOVE" | "C-GET") {
+            if let Some(open) = self.open.get_mut(&client) {
+                open.queries = open.queries.saturating_add(1);
+                open.last = open.last.max(seen.ts.0);
+            }
+            return;
+        }
+        if seen.kind != "A-ASSOCIATE" {
+            return;
+        }
+        let mut titles = self.titles.association(seen);
+        titles.retain(|title| !self.known.contains(&(client, title.clone())));
+        if titles.is_empty() && self.clients.contains(&client) && !self.open.contains(&client) {
+            return;
+        }
+        let open = self.open.entry(seen.ts, client);
+        if open.associations == 0 {
+            open.since = seen.ts.0;
+        }
+        open.last = open.last.max(seen.ts.0);
+        open.associations = open.associations.saturating_add(1);
+        open.accepted = open.accepted.saturating_add(u64::from(seen.outcome == Some("accepted")));
+        open.server = Some((seen.server.map(|id| id.0), seen.peer, seen.port));
+        for title in titles {
+            if open.titles.len() < MOST_TITLES {
+                open.titles.insert(title);
+            }
+        }
+    }
+
+    fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
+        let mut settled = Vec::new();
+        for (id, open) in self.open.iter_mut() {
+            let is_over = view.now.0.saturating_sub(open.since) > DAY;
+            let queries = open.accepted > 0 && open.queries > 0;
+            let is_told = open.associations == open.told && queries == open.told_queries;
+            if open.departs && is_told {
+                settled.extend(is_over.then_some(*id));
+                continue;
+            }
+            let Some(profile) = view.profile(DeviceId(*id)) else {
+                settled.push(*id);
+                continue;
+            };
+            open.departs |= view.is_site_armed(Timestamp(open.since))
+                && (view.is_newcomer(&profile) || !open.titles.is_empty());
+            if !open.departs || is_over {
+                settled.push(*id);
+            }
+            if open.departs {
+                raise(&profile, open, queries, view, out);
+                (open.told, open.told_queries) = (open.associations, queries);
+            }
+        }
+        for id in settled {
+            let Some(open) = self.open.remove(&id) else { continue };
+            self.clients.entry(Timestamp(open.last), id);
+            for title in open.titles {
+                self.known.entry(Timestamp(open.last), (id, title));
+            }
+        }
+    }
+
+    fn save(&self) -> Vec<u8> {
+        if self.clients.is_empty() && self.open.is_empty() && self.titles.is_empty() {
+            return Vec::new();
+        }
+        pack(&(self.titles.rows(), self.clients.rows(), self.known.rows(), self.open.rows()))
+    }
+
+    fn restore(&mut self, saved: &[u8]) {
+        let Some((titles, clients, known, open)) = unpack::<Saved>(saved) else { return };
+        self.titles.fill(titles);
+        self.clients.fill(clients);
+        self.known.fill(known);
+        self.open.fill(open);
+    }
+}
+
+fn raise(profile: &Profile, open: &Open, queries: bool, view: &View<'_>, out: &mut Out<'_>) {
+    let own = || profile.device.attributes_of(&Attribute::AE_TITLE).map(|title| title.as_str());
+    let title = open.titles.iter().next().map(String::as_str).or_else(|| own().next());
+    let called = title.map(|title| format!(" as {title}")).unwrap_or_default();
+    let what = format!("{} ({}) asks DICOM servers{called}, unknown until now", profile.name, profile.class());
+    let is_new_device = view.is_newcomer(profile);
+    let mut verdict = Verdict::new(&RULE, Some(profile.id()), Timestamp(open.last), what)
+        .severity(if queries { Severity::High } else { Severity::Medium })
+        .between(Timestamp(open.since), Timestamp(open.last))
+        .times(open.associations.saturating_sub(open.told))
+        .found([
+            number("associations", open.associations),
+            number("accepted", open.accepted),
+            number("queries_and_retrievals", open.queries),
+            number("threshold", 1),
+            number("new_device", is_new_device.into()),
+        ])
+        .found(title.and_then(|title| word("calling_title", title)))
+        .normal(view.armed_from.and_then(|from| word("titles_known_until", &from.to_string())));
+    if let Some((server, ip, port)) = open.server {
+        verdict = verdict.peer(peer(server, ip)).service(IpProto::TCP, port, Some("dicom".into()));
+    }
+    out.raise(view, verdict);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::story::{DAY, HOUR, Story};
+    use model::{Attribute, DeviceClass, DeviceId, Severity};
+
+    const RULE: &str = "dicom-unknown-ae";
+
+    fn associate(story: &mut Story, from: DeviceId, to: DeviceId, title: Option<&str>) {
+        if let Some(title) = title {
+            story.learn(from, Attribute::AE_TITLE, title);
+        }
+        story.ask(from, to, 104, "dicom", "A-ASSOCIATE", Some("accepted"));
+    }
+
+    fn learned() -> (Story, DeviceId, DeviceId) {
+        let mut story = Story::new(DAY);
+        let pacs = story.device(1, DeviceClass::Pacs, 30);
+        let ct = story.device(2, DeviceClass::Ct, 20);
+        associate(&mut story, ct, pacs, Some("CT1"));
+        assert_eq!(story.found(RULE).len(), 0, "while learning");
+        story.at(DAY + HOUR);
+        (story, pacs, ct)
+    }
+
+    #[test]
+    fn a_new_caller_is_told_and_what_it_asks_makes_it_worse() {
+        let (mut story, pacs, _) = learned();
+        let laptop = story.device(3, DeviceClass::Workstation, 40);
+        associate(&mut story, laptop, pacs, Some("FINDSCU"));
+        let found = story.found(RULE);
+        let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.count)).collect();
+        assert_eq!(brief, [(Some(laptop), Severity::Medium, 1)]);
+        assert_eq!(found[0].peer.as_ref().unwrap().device, Some(pacs));
+        story.restart().ask(laptop, pacs, 104, "dicom", "C-FIND", Some("0000H"));
+        let found = story.found(RULE);
+        assert_eq!((found.len(), found[0].severity), (1, Severity::High));
+        story.at(3 * DAY);
+        story.found(RULE);
+        associate(&mut story, laptop, pacs, None);
+        assert_eq!(story.found(RULE).len(), 1, "known after a day");
+    }
+
+    #[test]
+    fn a_known_device_under_a_new_title_departs_too() {
+        let (mut story, pacs, ct) = learned();
+        associate(&mut story, ct, pacs, None);
+        story.ask(ct, pacs, 104, "dicom", "C-FIND", Some("0000H"));
+        assert_eq!(story.found(RULE).len(), 0, "as learned");
+        associate(&mut story, ct, pacs, Some("ECHOSCU"));
+        let found = story.found(RULE);
+        assert_eq!((found.len(), found[0].key.device, found[0].severity), (1, Some(ct), Severity::Medium));
+    }
+
+    #[test]
+    fn what_was_learned_holds_after_a_restart() {
+        let (mut story, pacs, ct) = learned();
+        story.restart();
+        associate(&mut story, ct, pacs, Some("CT1"));
+        assert_eq!(story.found(RULE).len(), 0, "the title was forgotten and told again");
+    }
+
+    #[test]
+    fn a_title_that_others_call_a_server_by_is_not_its_own() {
+        let (mut story, pacs, ct) = learned();
+        let archive = story.device(4, DeviceClass::Pacs, 30);
+        story.devices.get_mut(&archive).unwrap().first = model::Timestamp(0);
+        story.learn(pacs, Attribute::AE_TITLE, "ARCHIVE2");
+        associate(&mut story, ct, pacs, None);
+        associate(&mut story, pacs, archive, None);
+        assert_eq!(story.found(RULE).len(), 0);
+    }
+}

@@ -1,0 +1,188 @@
+//! One network for devices at the patient and for desks or guests.
+
+use super::window::{DAY, HOUR};
+use super::{Rule, Wants, Watch};
+use crate::findings::{number, word};
+use crate::judge::{Out, Peer, Profile, Verdict, View};
+use crate::site::{ZoneKind, network};
+use model::{DeviceClass, Severity, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) static RULE: Rule = Rule {
+    name: "flat-network",
+    severity: Severity::High,
+    rises: false,
+    posture: true,
+    attack: &["T0840"],
+    finds: "A VLAN, or a /24 or /48 where frames are untagged, in which three or more clinical endpoints and three or more \
+        office or guest devices live, each known for 24 hours or longer. Once a month.",
+    matters: "What an e-mail brings to a desk reaches the pump and the scanner without passing any filter.",
+    innocent: "A clinical workstation or a printer at the ward that belongs to the device: give those a zone of their own.",
+    references: "Medical Device Access Management: flat networks where clinical, admin, and guest devices coexist; permit only \
+        necessary east-west flows; ATT&CK T0840 Network Connection Enumeration.",
+    advice: "Plan separate zones for clinical devices; move the office devices first, as that puts no care at risk.",
+    contain: "",
+    wants: Wants::NOTHING,
+    watch: || Box::<Flat>::default(),
+};
+
+/// Devices of each sort, and how long each is known.
+const LEAST: usize = 3;
+const LIVES: i64 = DAY;
+/// Devices that are looked at in an hour, and networks that are told apart, at most.
+const MOST_DEVICES: usize = 50_000;
+const MOST_NETWORKS: usize = 4_096;
+
+#[derive(Debug, Default)]
+struct Flat {
+    /// The hour that was looked at last.
+    hour: Option<i64>,
+    /// Networks that were told, and the day.
+    told: BTreeMap<String, i32>,
+}
+
+/// Devices that live in a network.
+#[derive(Debug, Default)]
+struct Living {
+    clinical: usize,
+    office: usize,
+    clinical_classes: BTreeSet<DeviceClass>,
+    office_classes: BTreeSet<DeviceClass>,
+    since: Option<Timestamp>,
+}
+
+/// The networks that a device lives in.
+fn networks(profile: &Profile) -> BTreeSet<String> {
+    let of = |(vlan, ip): &(model::Vlan, std::net::IpAddr)| match (vlan.inner(), ip) {
+        (Some(id), _) => Some(format!("VLAN {id}")),
+        (None, std::net::IpAddr::V4(_)) => Some(format!("{}/24", network(*ip))),
+        (None, std::net::IpAddr::V6(v6)) if v6.is_unicast_link_local() => None,
+        (None, std::net::IpAddr::V6(_)) => Some(format!("{}/48", network(*ip))),
+    };
+    profile.device.addresses.iter().filter_map(of).collect()
+}
+
+/// Whether a device belongs to a desk or a guest.
+fn is_office(profile: &Profile) -> bool {
+    let of_guests = profile.zone_kind == Some(ZoneKind::Guest) && profile.class() == DeviceClass::Unknown;
+    profile.class().is_office() || of_guests
+}
+
+impl Watch for Flat {
+    fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
+        let hour = view.now.0.div_euclid(HOUR);
+        if self.hour.replace(hour) == Some(hour) {
+            return;
+        }
+        // The class as last looked up saves to look up all others; guests need not have any.
+        let has_guests = view.site.zones.iter().any(|zone| zone.kind == ZoneKind::Guest);
+        let matters = |class: DeviceClass| {
+            class.is_clinical_endpoint() || class.is_office() || (has_guests && class == DeviceClass::Unknown)
+        };
+        let mut all: BTreeMap<String, Living> = BTreeMap::new();
+        for id in view.habits.ids().into_iter().filter(|id| matters(view.class(*id))).take(MOST_DEVICES) {
+            let Some(profile) = view.profile(id) else { continue };
+            let (is_clinical, is_office) = (profile.class().is_clinical_endpoint(), is_office(&profile));
+            if profile.device.last.since(profile.device.first) < LIVES || !(is_clinical || is_office) {
+                continue;
+            }
+            for network in networks(&profile) {
+                if all.len() >= MOST_NETWORKS && !all.contains_key(&network) {
+                    continue;
+                }
+                let living = all.entry(network).or_default();
+                let (count, classes) = if is_clinical {
+                    (&mut living.clinical, &mut living.clinical_classes)
+                } else {
+                    (&mut living.office, &mut living.office_classes)
+                };
+                *count += 1;
+                classes.insert(profile.class());
+                living.since = Some(living.since.unwrap_or(profile.device.first).max(profile.device.first));
+            }
+        }
+        let today = view.site.calendar.day(view.now);
+        self.told.retain(|_, day| *day == today);
+        for (network, living) in all {
+            let is_flat = living.clinical >= LEAST && living.office >= LEAST;
+            if is_flat && self.told.insert(network.clone(), today).is_none() {
+                raise(&network, &living, view, out);
+            }
+        }
+    }
+}
+
+fn raise(network: &str, living: &Living, view: &View<'_>, out: &mut Out<'_>) {
+    let names = |classes: &BTreeSet<DeviceClass>| {
+        let names: Vec<_> = classes.iter().map(|class| class.as_str()).collect();
+        names.join(", ")
+    };
+    let (clinical, office) = (living.clinical as u64, living.office as u64);
+    let title = format!("{clinical} clinical devices and {office} of desks or guests share {network}");
+    let verdict = Verdict::new(&RULE, None, view.now, title)
+        .peer(Peer::Many(clinical + office))
+        .apart(network)
+        .between(living.since.unwrap_or(view.now).min(view.now), view.now)
+        .found([
+            number("clinical_devices", clinical),
+            number("office_or_guest_devices", office),
+            number("threshold", LEAST as u64),
+            number("known_for_hours", (LIVES / HOUR).unsigned_abs()),
+        ])
+        .found(word("clinical_classes", &names(&living.clinical_classes)))
+        .found(word("office_classes", &names(&living.office_classes)))
+        .normal(word("recommended", "clinical devices in zones of their own"));
+    out.raise(view, verdict);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::story::{DAY, HOUR, SECOND, Story};
+    use model::{DeviceClass, Severity, Timestamp, Vlan};
+
+    const RULE: &str = "flat-network";
+
+    /// So many pumps and desks in one VLAN, each known for so long after two days.
+    fn site(pumps: u8, desks: u8, known: i64, vlan: Option<u16>) -> Story {
+        let mut story = Story::new(DAY);
+        let server = story.device(100, DeviceClass::Server, 30);
+        for n in 1..=pumps + desks {
+            let class = if n <= pumps { DeviceClass::InfusionPump } else { DeviceClass::Workstation };
+            let id = story.device(n, class, 40);
+            story.talk(id, server, 443, None);
+            let device = story.devices.get_mut(&id).unwrap();
+            if vlan != Some(40) {
+                device.addresses[0].0 = vlan.map_or(Vlan::NONE, Vlan::single);
+            }
+        }
+        story.wait(60 * SECOND);
+        story.at(HOUR);
+        for device in story.devices.values_mut() {
+            device.last = Timestamp(device.first.0 + known);
+        }
+        story.at(2 * DAY);
+        story
+    }
+
+    #[test]
+    fn three_of_each_are_told_once_a_month() {
+        let mut story = site(3, 3, DAY, Some(40));
+        let found = story.found(RULE);
+        let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.key.peer_class.as_str())).collect();
+        assert_eq!(brief, [(None, Severity::High, "VLAN 40")]);
+        story.restart().at(3 * DAY);
+        story.at(3 * DAY + HOUR);
+        let found = story.found(RULE);
+        assert_eq!((found.len(), found[0].count), (1, 2), "seen on two days, one finding");
+    }
+
+    #[test]
+    fn thresholds_hold_to_the_device() {
+        for (pumps, desks, known, told) in [(2, 3, DAY, 0), (3, 2, DAY, 0), (3, 3, DAY - 1, 0), (3, 3, DAY, 1)] {
+            let mut story = site(pumps, desks, known, None);
+            let found = story.found(RULE);
+            assert_eq!(found.len(), told, "{pumps} and {desks}");
+            assert!(found.iter().all(|f| f.key.peer_class.as_str() == "10.20.40.0/24"));
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! What rules remember of late: bounded, in order, and fit to be saved.
+
+use crate::judge::Peer;
+use model::{DeviceId, Timestamp};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+pub(super) const SECOND: i64 = 1_000_000_000;
+pub(super) const MINUTE: i64 = 60 * SECOND;
+pub(super) const HOUR: i64 = 60 * MINUTE;
+pub(super) const DAY: i64 = 24 * HOUR;
+
+/// The layout of what is saved. What was saved in another is begun anew.
+const LAYOUT: u8 = 1;
+
+/// What a rule saves.
+pub(super) fn pack(what: &impl Serialize) -> Vec<u8> {
+    // Plain data: writing it to memory cannot fail.
+    postcard::to_allocvec(&(LAYOUT, what)).unwrap_or_default()
+}
+
+/// What a rule saved, if it can be read.
+pub(super) fn unpack<T: DeserializeOwned>(saved: &[u8]) -> Option<T> {
+    let (layout, _) = postcard::take_from_bytes::<u8>(saved).ok()?;
+    let read = || postcard::from_bytes::<(u8, T)>(saved).ok();
+    (layout == LAYOUT).then(read)?.map(|(_, what)| what)
+}
+
+/// Something by key, so many at most: of too many, what was heard of longest ago gives way.
+#[derive(Debug)]
+pub(super) struct Recent<K, V> {
+    most: usize,
+    all: BTreeMap<K, (i64, V)>,
+    order: BTreeSet<(i64, K)>,
+}
+
+/// As it is saved.
+pub(super) type Rows<K, V> = Vec<(K, i64, V)>;
+
+impl<K: Ord + Clone, V> Recent<K, V> {
+    pub(super) const fn new(most: usize) -> Self {
+        Self { most, all: BTreeMap::new(), order: BTreeSet::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(super) fn get(&self, key: &K) -> Option<&V> {
+        self.all.get(key).map(|(_, value)| value)
+    }
+
+    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.all.get_mut(key).map(|(_, value)| value)
+    }
+
+    pub(super) fn contains(&self, key: &K) -> bool {
+        self.all.contains_key(key)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.all.iter().map(|(key, (_, value))| (key, value))
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
+        self.all.iter_mut().map(|(key, (_, value))| (key, value))
+    }
+
+    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+        let (ts, value) = self.all.remove(key)?;
+        self.order.remove(&(ts, key.clone()));
+        Some(value)
+    }
+
+    /// What is kept under a key, which was heard of now.
+    pub(super) fn entry(&mut self, ts: Timestamp, key: K) -> &mut V
+    where
+        V: Default,
+    {
+        match self.all.get(&key) {
+            Some((last, _)) => {
+                self.order.remove(&(*last, key.clone()));
+            }
+            None => {
+                while self.all.len() >= self.most
+                    && let Some((_, oldest)) = self.order.pop_first()
+                {
+                    self.all.remove(&oldest);
+                }
+            }
+        }
+        let (last, value) = self.all.entry(key.clone()).or_insert_with(|| (ts.0, V::default()));
+        *last = ts.0.max(*last);
+        self.order.insert((*last, key));
+        value
+    }
+
+    /// Forgets what was not heard of since a time.
+    pub(super) fn forget(&mut self, before: i64) {
+        while self.order.first().is_some_and(|(last, _)| *last < before)
+            && let Some((_, key)) = self.order.pop_first()
+        {
+            self.all.remove(&key);
+        }
+    }
+
+    /// As it is saved.
+    pub(super) fn rows(&self) -> Rows<&K, &V> {
+        self.all.iter().map(|(key, (last, value))| (key, *last, value)).collect()
+    }
+
+    /// From what was saved.
+    pub(super) fn fill(&mut self, rows: Rows<K, V>) {
+        for (key, last, value) in rows.into_iter().take(self.most) {
+            self.order.insert((last, key.clone()));
+            self.all.insert(key, (last, value));
+        }
+    }
+}
+
+/// Moments that a [`Burst`] remembers, at most.
+const MOST_MOMENTS: usize = 64;
+
+/// Something that matters when it happens often within a span of time.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Burst {
+    times: VecDeque<i64>,
+    /// How often it happened that was not told yet.
+    untold: u64,
+    /// When that began.
+    since: i64,
+}
+
+impl Burst {
+    /// It happened; `least` times within `span` are told.
+    pub(super) fn note(&mut self, ts: Timestamp, span: i64, least: usize) {
+        self.forget(ts.0.saturating_sub(span));
+        let was_told = self.times.len() >= least;
+        if self.times.len() >= MOST_MOMENTS {
+            self.times.pop_front();
+        }
+        self.times.push_back(ts.0);
+        if was_told {
+            if self.untold == 0 {
+                self.since = ts.0;
+            }
+            self.untold = self.untold.saturating_add(1);
+        } else if self.times.len() >= least {
+            self.untold = self.times.len() as u64;
+            self.since = self.times.front().copied().unwrap_or(ts.0);
+        }
+    }
+
+    fn forget(&mut self, before: i64) {
+        while self.times.front().is_some_and(|at| *at < before) {
+            self.times.pop_front();
+        }
+    }
+
+    /// How often it happened that was not told yet, from when, and until when.
+    pub(super) fn take(&mut self) -> Option<(u64, Timestamp, Timestamp)> {
+        let n = std::mem::take(&mut self.untold);
+        let last = self.times.back().copied()?;
+        (n > 0).then_some((n, Timestamp(self.since), Timestamp(last)))
+    }
+
+    /// How often within the span that ended with it.
+    pub(super) fn len(&self) -> u64 {
+        self.times.len() as u64
+    }
+}
+
+/// Two counts a minute, of the last hour.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Minutes(BTreeMap<i64, [u64; 2]>);
+
+impl Minutes {
+    pub(super) fn add(&mut self, ts: Timestamp, counts: [u64; 2]) {
+        let minute = self.0.entry(ts.0.div_euclid(MINUTE)).or_default();
+        for (count, more) in minute.iter_mut().zip(counts) {
+            *count = count.saturating_add(more);
+        }
+        while self.0.len() > 62 {
+            self.0.pop_first();
+        }
+    }
+
+    /// The sums over the hour that ends now.
+    pub(super) fn hour(&mut self, now: Timestamp) -> [u64; 2] {
+        let from = now.0.saturating_sub(HOUR).div_euclid(MINUTE);
+        self.0.retain(|minute, _| *minute >= from);
+        self.0.values().fold([0; 2], |[a, b], [c, d]| [a.saturating_add(*c), b.saturating_add(*d)])
+    }
+
+    /// The sums over the last whole minutes that hold at least so many of the first count, and when they begin.
+    pub(super) fn last(&mut self, now: Timestamp, least: u64) -> Option<([u64; 2], Timestamp)> {
+        self.hour(now);
+        let mut sums = [0_u64; 2];
+        for (minute, [first, second]) in self.0.iter().rev() {
+            sums = [sums[0].saturating_add(*first), sums[1].saturating_add(*second)];
+            if sums[0] >= least {
+                return Some((sums, Timestamp(minute.saturating_mul(MINUTE))));
+            }
+        }
+        None
+    }
+}
+
+/// A peer, which may be a device.
+pub(super) fn peer(server: Option<u32>, ip: IpAddr) -> Peer {
+    server.map_or(Peer::Address(ip), |id| Peer::Device(DeviceId(id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_the_oldest_gives_way() {
+        let mut recent: Recent<u32, u8> = Recent::new(2);
+        *recent.entry(Timestamp(1), 1) += 1;
+        *recent.entry(Timestamp(2), 2) += 1;
+        *recent.entry(Timestamp(3), 1) += 1;
+        *recent.entry(Timestamp(4), 3) += 1;
+        assert_eq!(recent.rows(), [(&1, 3, &2), (&3, 4, &1)]);
+        let saved = pack(&recent.rows());
+        let mut next: Recent<u32, u8> = Recent::new(2);
+        next.fill(unpack(&saved).unwrap());
+        assert_eq!(next.rows(), recent.rows());
+        next.forget(4);
+        assert_eq!((next.contains(&1), next.remove(&3)), (false, Some(1)));
+        assert!(next.is_empty() && next.order.is_empty());
+        assert_eq!(unpack::<Rows<u32, u8>>(&[9, 1, 1, 1, 1]), None, "another layout");
+        assert_eq!(unpack::<Rows<u32, u8>>(&[]), None);
+    }
+
+    #[test]
+    fn a_burst_is_told_when_it_is_one_and_what_follows_once() {
+        let mut burst = Burst::default();
+        for at in [0, 50, 101, 150] {
+            burst.note(Timestamp(at), 100, 3);
+        }
+        assert_eq!(burst.take(), Some((3, Timestamp(50), Timestamp(150))));
+        assert_eq!(burst.take(), None);
+        burst.note(Timestamp(150), 100, 3);
+        assert_eq!((burst.take(), burst.len()), (Some((1, Timestamp(150), Timestamp(150))), 4));
+        burst.note(Timestamp(900), 100, 3);
+        assert_eq!(burst.take(), None);
+        (0..1_000).for_each(|at| burst.note(Timestamp(1_000 + at), HOUR, 3));
+        assert_eq!(burst.len(), 64);
+    }
+
+    #[test]
+    fn an_hour_is_sixty_minutes_and_the_last_of_them_come_first() {
+        let mut minutes = Minutes::default();
+        (0..60).for_each(|n| minutes.add(Timestamp(n * MINUTE), [1, u64::from(n >= 58)]));
+        assert_eq!(minutes.hour(Timestamp(HOUR)), [60, 2]);
+        assert_eq!(minutes.last(Timestamp(HOUR), 3), Some(([3, 2], Timestamp(57 * MINUTE))));
+        assert_eq!(minutes.last(Timestamp(HOUR), 61), None);
+        assert_eq!(minutes.hour(Timestamp(HOUR + MINUTE)), [59, 2]);
+    }
+}
