@@ -171,7 +171,12 @@ mod tests {
         NamedDevice { id: DeviceId(id), name, class: DeviceClass::Ct, zone }
     }
 
-    fn save(store: &mut Store, name: &str, devices: &[NamedDevice], replace: bool) -> Result<Named, StoreError> {
+    fn save(
+        store: &mut Store,
+        name: &str,
+        devices: &[NamedDevice],
+        replace: bool,
+    ) -> Result<Named, StoreError> {
         store.save_baseline(name, Timestamp(7), Timestamp(5), devices, replace)
     }
 
@@ -195,7 +200,8 @@ mod tests {
             }
         );
         assert_eq!((about.devices, about.edges), (2, 2));
-        let names: Vec<_> = store.reader().baselines().unwrap().into_iter().map(|n| (n.name, n.edges)).collect();
+        let names: Vec<_> =
+            store.reader().baselines().unwrap().into_iter().map(|n| (n.name, n.edges)).collect();
         assert_eq!(names, [("a".to_owned(), 1), ("monday".to_owned(), 2)]);
         assert_eq!(store.reader().baseline("tuesday").unwrap(), None);
         assert_eq!(store.reader().habits().unwrap(), []);
