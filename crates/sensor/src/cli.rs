@@ -26,6 +26,7 @@ const EXAMPLES: &str = "Examples:
   wardwatch devices --db ward.db --where class=CT   list the CT scanners
   wardwatch device 10.20.4.17 --db ward.db          everything known of one device, with the evidence
   wardwatch findings --db ward.db                   what departs from what is normal, severest first
+  wardwatch baseline show --db ward.db              what each device normally does, and how far learning has come
   wardwatch export inventory --db ward.db --format csv -o inventory.csv";
 
 /// What the program can do.
