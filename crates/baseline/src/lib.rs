@@ -37,7 +37,7 @@ pub use calendar::Calendar;
 pub use config::{Config, Counters};
 pub use judge::Who;
 pub use learning::{Coverage, Learning, Seen};
-pub use rows::{Known, known};
+pub use rows::{Known, known, known_locked};
 pub use rules::{REGISTRY, Rule};
 pub use site::{Net, Site, Window, Zone, ZoneKind};
 

@@ -101,8 +101,25 @@ pub fn known(
     rules: &Learning,
     now: Timestamp,
 ) -> Vec<Known> {
+    known_locked(rows, &[], rules, now)
+}
+
+/// As [`known`], where operators ended the learning of one device, or of all that were first seen before a time
+/// ([`Baseline::lock`]).
+pub fn known_locked(
+    rows: impl IntoIterator<Item = (DeviceId, Vec<u8>)>,
+    locks: &[(Option<DeviceId>, Timestamp)],
+    rules: &Learning,
+    now: Timestamp,
+) -> Vec<Known> {
     let mut habits = Habits::new(usize::MAX);
     rows.into_iter().for_each(|(id, bytes)| habits.restore(id, &bytes));
+    for id in habits.ids() {
+        if let Some(habit) = habits.get_mut(id) {
+            let first = habit.first();
+            habit.locked |= locks.iter().any(|(of, at)| of.map_or(first < *at, |of| of == id));
+        }
+    }
     let of = |id: DeviceId| {
         let habit: &Habit = habits.get(id)?;
         let (seen, times) = (habit.seen(), habit.times(now));

@@ -3,9 +3,11 @@
 //! The records are stable: fields are added, never renamed, and a field is absent when it is unknown — never null, never
 //! empty. They are documented in the README's reference sections.
 
+mod baselines;
 mod findings;
 mod inventory;
 
+pub use baselines::{BASELINE_CSV_COLUMNS, BaselineEdge, BaselineRecord, baseline_csv_row, baseline_record};
 pub use findings::{FINDING_CSV_COLUMNS, FindingRecord, finding_csv_row, finding_record};
 pub use inventory::{CSV_COLUMNS, Record, Visibility, csv_row, plain_evidence, record};
 

@@ -1,7 +1,9 @@
 //! The command line. Help, man page and completions are all made from these definitions.
 
+mod baseline;
 mod findings;
 
+pub use baseline::{Baseline, BaselineCommand, BaselineExport, Diff, Lock, Save, Saved, Show};
 pub use findings::{Decide, Finding, Findings, Journal, JournalWhat, Mute, Signed};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -24,6 +26,7 @@ const EXAMPLES: &str = "Examples:
   wardwatch devices --db ward.db --where class=CT   list the CT scanners
   wardwatch device 10.20.4.17 --db ward.db          everything known of one device, with the evidence
   wardwatch findings --db ward.db                   what departs from what is normal, severest first
+  wardwatch baseline show --db ward.db              what each device normally does, and how far learning has come
   wardwatch export inventory --db ward.db --format csv -o inventory.csv";
 
 /// What the program can do.
@@ -68,13 +71,23 @@ pub enum Command {
     /// They are still found, counted and exported, with the status muted.
     #[command(after_help = findings::MUTE)]
     Mute(Mute),
+    /// List the detection rules; or explain one: what it finds, why that matters, and what causes it innocently.
+    #[command(after_help = "Examples:
+  wardwatch rules
+  wardwatch rules new-edge
+  wardwatch rules --format json | jq .name")]
+    Rules(Rules),
+    /// Show what each device normally does and how far learning has come; keep that under a name, and compare.
+    #[command(after_help = baseline::EXAMPLES)]
+    Baseline(Baseline),
     /// List what was decided about findings, by whom and why; or check that nobody changed it.
     #[command(after_help = findings::JOURNAL)]
     Journal(Journal),
     /// Write what a database holds for other programs.
     #[command(after_help = "Examples:
   wardwatch export inventory --db ward.db --format csv -o inventory.csv
-  wardwatch export findings --db ward.db")]
+  wardwatch export findings --db ward.db
+  wardwatch export baselines --db ward.db --level role --format csv -o edges.csv")]
     Export(Export),
     /// List the protocols that are dissected, where each is found, and what it can teach.
     Protocols(Formatted),
@@ -193,6 +206,17 @@ pub struct Flows {
     pub format: Format,
 }
 
+/// `wardwatch rules`.
+#[derive(Args, Debug)]
+pub struct Rules {
+    /// Explain the rule of this name.
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Table for people, JSON lines or CSV for machines.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
 /// `wardwatch export`.
 #[derive(Args, Debug)]
 pub struct Export {
@@ -202,6 +226,12 @@ pub struct Export {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub db: Db,
+    /// With baselines: each edge of each device, or summed up over roles or zones; device if not given.
+    #[arg(long, value_enum)]
+    pub level: Option<Level>,
+    /// With baselines: read zones and prefixes of the site from this configuration.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// One JSON object a line, or CSV.
     #[arg(long, value_enum, default_value_t)]
     pub format: Machine,
@@ -239,12 +269,28 @@ pub enum ConfigCommand {
 }
 
 /// What can be exported.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum What {
     /// The devices, as documented in the README's reference section.
     Inventory,
     /// The findings with their status, muted and resolved ones too; documented there as well.
     Findings,
+    /// Who talks to whom for what, and what that is to the baseline; documented there as well.
+    Baselines,
+}
+
+/// How far edges are summed up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Level {
+    /// Each device with each peer.
+    #[default]
+    Device,
+    /// Each device with each role.
+    RolePeer,
+    /// Each role with each role.
+    Role,
+    /// Each role with each zone.
+    Zone,
 }
 
 /// For people or machines, many rows.
@@ -284,10 +330,16 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
 
+    /// A command and all below it.
+    fn with_subcommands(command: &clap::Command) -> Vec<clap::Command> {
+        let below = command.get_subcommands().flat_map(with_subcommands);
+        std::iter::once(command.clone()).chain(below).collect()
+    }
+
     #[test]
     fn definitions_are_sound_and_every_command_has_help() {
         Cli::command().debug_assert();
-        for command in Cli::command().get_subcommands() {
+        for command in with_subcommands(&Cli::command()) {
             assert!(command.get_about().is_some(), "{} has no help", command.get_name());
         }
     }
@@ -295,11 +347,10 @@ mod tests {
     #[test]
     fn the_examples_of_the_help_parse() {
         let mut examples = 0;
-        let all = Cli::command();
-        let texts = all.get_subcommands().map(|c| c.get_after_help()).chain([all.get_after_help()]);
-        for line in
-            texts.flatten().flat_map(|text| text.to_string().lines().map(str::to_owned).collect::<Vec<_>>())
-        {
+        let all = with_subcommands(&Cli::command());
+        let texts: Vec<String> =
+            all.iter().filter_map(|c| c.get_after_help()).map(ToString::to_string).collect();
+        for line in texts.iter().flat_map(|text| text.lines()) {
             let Some(at) = line.find("wardwatch ") else { continue };
             if !line.starts_with("  ") {
                 continue;

@@ -4,7 +4,7 @@ use crate::cli::{self, Format, JournalWhat, Signed};
 use crate::findings::named;
 use crate::text::{self, line, moment, plural, table};
 use crate::triage::{Status, Triage, concerns, words};
-use crate::{Error, find};
+use crate::{Error, find, rules};
 use model::{Decision, Finding, IpProto, JournalEntry, Timestamp};
 use serde_json::json;
 use std::path::Path;
@@ -20,9 +20,9 @@ const LONGEST_NAME: usize = 200;
 
 /// Who decides, and why.
 #[derive(Debug, PartialEq)]
-struct Signature {
-    who: String,
-    why: String,
+pub(crate) struct Signature {
+    pub(crate) who: String,
+    pub(crate) why: String,
 }
 
 /// The signature to a decision. `login` are the names one is logged in with, the first that says something counts.
@@ -45,18 +45,19 @@ fn signature(signed: &Signed, login: impl Iterator<Item = String>) -> Result<Sig
     }
 }
 
-fn signed(signed: &Signed) -> Result<Signature, Error> {
+/// Who decides and why, as the command line and the login say.
+pub(crate) fn signed(signed: &Signed) -> Result<Signature, Error> {
     signature(signed, ["USER", "LOGNAME"].iter().filter_map(|name| std::env::var(name).ok()))
 }
 
 /// By the clock of this machine.
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::new(i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos())
 }
 
 /// Opens what must already be there: deciding makes no database, and changes none of another schema.
-fn open(path: &Path) -> Result<Store, Error> {
+pub(crate) fn open(path: &Path) -> Result<Store, Error> {
     drop(Store::open_read_only(path)?);
     Ok(Store::open(path)?)
 }
@@ -120,15 +121,12 @@ pub(crate) fn mute(args: &cli::Mute) -> Result<(), Error> {
             Decision::Mute(key.rule.into_owned(), key.device, key.service)
         }
         (None, rule) => {
-            let rule = text::words(rule.as_deref().unwrap_or_default());
-            if rule.is_empty() || rule.contains(' ') {
-                return usage("--rule NAME: expected the name of a rule, such as new-peer");
-            }
+            let rule = rules::named(&text::words(rule.as_deref().unwrap_or_default()), "--rule NAME")?;
             let about = match &args.device {
                 Some(name) => Some(find::device(&reader.inventory()?, name)?.device.id),
                 None => None,
             };
-            Decision::Mute(rule, about, on)
+            Decision::Mute(rule.name.to_owned(), about, on)
         }
     };
     let entry = store.journal_append(now(), &who, decision, &why)?;

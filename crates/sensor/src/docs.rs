@@ -60,6 +60,14 @@ pub(crate) fn man() -> Result<(), Error> {
         man.render_synopsis_section(&mut page)?;
         man.render_description_section(&mut page)?;
         man.render_options_section(&mut page)?;
+        for below in sub.get_subcommands().filter(|below| below.get_name() != "help") {
+            let (name, own) = (sub.get_name().to_uppercase(), below.get_name().to_uppercase());
+            let man = clap_mangen::Man::new(below.clone());
+            writeln(&mut page, &format!(".SH \"wardwatch {name} {own}\""))?;
+            man.render_synopsis_section(&mut page)?;
+            man.render_description_section(&mut page)?;
+            man.render_options_section(&mut page)?;
+        }
     }
     raw(&String::from_utf8_lossy(&page))
 }

@@ -2,13 +2,16 @@
 
 use crate::cli::{Export, Machine, What};
 use crate::visibility::Lacking;
-use crate::{Error, findings, show};
+use crate::{Error, baselines, findings, show};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use store::Store;
 
 pub(crate) fn export(args: &Export) -> Result<(), Error> {
+    if args.what != What::Baselines && (args.level.is_some() || args.config.is_some()) {
+        return Err(Error::Usage("export: --level and --config go with baselines".into()));
+    }
     let store = Store::open_read_only(&args.db.db)?;
     let (reader, output) = (store.reader(), args.output.as_deref());
     match args.what {
@@ -19,6 +22,11 @@ pub(crate) fn export(args: &Export) -> Result<(), Error> {
                 Machine::Jsonl => show::write_jsonl(&known, &lacking, out),
                 Machine::Csv => show::write_csv(&known, &lacking, out),
             })
+        }
+        What::Baselines => {
+            let config = baselines::configured(args.config.as_deref())?;
+            let level = args.level.unwrap_or_default();
+            baselines::export(&reader, baselines::NOW, level, &config, args.format, output)
         }
         What::Findings => {
             let all = findings::all(&reader)?;
@@ -31,7 +39,7 @@ pub(crate) fn export(args: &Export) -> Result<(), Error> {
 }
 
 /// Writes to a file, or to standard output.
-fn written(
+pub(crate) fn written(
     output: Option<&Path>,
     write: impl Fn(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<(), Error> {

@@ -310,7 +310,7 @@ fn figure(name: &str, figure: &Figure) -> (String, String) {
 }
 
 /// `45 s`, `90 min`, `1 d 12 h`: the two largest units.
-fn lasting(seconds: u64) -> String {
+pub(crate) fn lasting(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     let two = |large: String, small: u64, unit: &str| {
         if small == 0 { large } else { format!("{large} {small} {unit}") }

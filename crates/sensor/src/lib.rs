@@ -1,6 +1,7 @@
 //! The program: command line, configuration, threads and the only clock of Wardwatch.
 #![warn(clippy::unwrap_used, clippy::expect_used)]
 
+mod baselines;
 pub mod cli;
 mod config;
 mod decide;
@@ -12,6 +13,7 @@ mod memory;
 mod pipeline;
 mod quality;
 mod replay;
+mod rules;
 mod show;
 mod site;
 mod text;
@@ -66,6 +68,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Acknowledge(args) => decide::acknowledge(&args)?,
         Command::Resolve(args) => decide::resolve(&args)?,
         Command::Mute(args) => decide::mute(&args)?,
+        Command::Rules(args) => rules::rules(&args)?,
+        Command::Baseline(args) => baselines::run(&args)?,
         Command::Journal(args) => return decide::journal(&args),
         Command::Export(args) => files::export(&args)?,
         Command::Protocols(args) => docs::protocols(args.format)?,

@@ -97,10 +97,14 @@ fn make_and_model(k: &Known) -> String {
 }
 
 /// What people call it: its host name, else the name it has in its application, else its number.
-fn name(k: &Known) -> String {
+pub(crate) fn called(device: &model::Device) -> String {
     let names = [Attribute::HOSTNAME, Attribute::AE_TITLE, Attribute::HL7_APPLICATION];
-    let found = names.iter().find_map(|attribute| k.device.attribute(attribute));
-    found.map_or_else(|| k.device.id.to_string(), |name| name.to_string())
+    let found = names.iter().find_map(|attribute| device.attribute(attribute));
+    found.map_or_else(|| device.id.to_string(), |name| name.to_string())
+}
+
+fn name(k: &Known) -> String {
+    called(&k.device)
 }
 
 /// The address people would use, IPv4 before IPv6, link-local last; how many more there are.

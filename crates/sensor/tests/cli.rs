@@ -126,11 +126,16 @@ fn no_patient_value_is_kept_printed_or_exported() {
         vec!["export", "inventory", "--format", "csv"],
         vec!["findings", "--all"],
         vec!["export", "findings"],
+        vec!["baseline", "show"],
+        vec!["export", "baselines"],
+        vec!["baseline", "save", "monday"],
+        vec!["baseline", "export", "monday", "--format", "csv"],
     ] {
         printed += &fine(&[&args[..], &["--db", db]].concat());
     }
     for n in 1..=30 {
         printed += &text(&run(&["device", &format!("d{n}"), "--db", db]));
+        printed += &text(&run(&["baseline", "show", &format!("d{n}"), "--db", db]));
     }
     assert!(printed.len() > 50_000 && !holds(printed.as_bytes()));
     for entry in std::fs::read_dir(dir.path()).unwrap() {
@@ -231,6 +236,7 @@ fn the_program_documents_itself() {
     assert_eq!(fine(&["protocols", "--format", "json"]).lines().count(), 6);
     let man = fine(&["man"]);
     assert!(man.contains(".TH") && man.contains("wardwatch REPLAY"), "{man}");
+    assert!(man.contains("wardwatch BASELINE DIFF"), "what is below a command has its section, too: {man}");
     assert!(fine(&["completions", "bash"]).contains("wardwatch"));
     assert!(fine(&["--help"]).contains("Examples:"));
     assert!(fine(&["config", "default"]).contains("max_flows"));

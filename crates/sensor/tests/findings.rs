@@ -240,20 +240,26 @@ fn a_rule_is_muted_about_a_device_or_any() {
     let id = json(&fine(&["device", "CT_SOM_01", "--db", db, "--format", "json"]))[0]["id"].clone();
     let id = id.as_str().unwrap();
     let mute = |more: &[&str]| fine(&[&["mute", "--db", db, "--reason", "x"], more].concat());
-    let one = mute(&["--rule", "new-peer", "--device", "CT_SOM_01", "--port", "443/tcp"]);
-    assert_eq!(one, format!("Muted new-peer about {id} on 443/tcp: 0 findings so far\n"));
-    put(db, &[finding(90_000, "beacon", Severity::Low, at("2026-03-02T08:00:00Z"))]);
+    let one = mute(&["--rule", "new-edge", "--device", "CT_SOM_01", "--port", "443/tcp"]);
+    assert_eq!(one, format!("Muted new-edge about {id} on 443/tcp: 0 findings so far\n"));
+    put(db, &[finding(90_000, "beaconing", Severity::Low, at("2026-03-02T08:00:00Z"))]);
     assert_eq!(
-        mute(&["--rule", "beacon"]),
-        "Muted beacon about any device on any service: 1 finding so far\n"
+        mute(&["--rule", "Beaconing"]),
+        "Muted beaconing about any device on any service: 1 finding so far\n"
     );
     for (args, says) in [
         (&["mute", "--reason", "x"][..], "expected the number of a finding, such as f3, or --rule NAME"),
         (&["mute", "f90000", "--rule", "x", "--reason", "x"], "not both"),
         (&["mute", "f90000", "--port", "1/tcp", "--reason", "x"], "go with --rule"),
-        (&["mute", "--rule", "x", "--port", "443", "--reason", "x"], "--port 443: expected a port"),
-        (&["mute", "--rule", "x", "--device", "nobody", "--reason", "x"], "no device is called \"nobody\""),
-        (&["mute", "--rule", "x y", "--reason", "x"], "--rule NAME: expected the name of a rule"),
+        (&["mute", "--rule", "new-edge", "--port", "443", "--reason", "x"], "--port 443: expected a port"),
+        (
+            &["mute", "--rule", "new-edge", "--device", "nobody", "--reason", "x"],
+            "no device is called \"nobody\"",
+        ),
+        (
+            &["mute", "--rule", "new peer", "--reason", "x"],
+            "--rule NAME: there is no rule \"new peer\"; the nearest names are new-edge, ",
+        ),
         (&["mute", "--rule", "x"], "--reason TEXT: say why"),
     ] {
         fails(&[args, &["--db", db]].concat(), &[says]);

@@ -61,3 +61,35 @@ BEGIN SELECT RAISE(ABORT, 'the journal is only ever added to'); END;
 CREATE TRIGGER journal_goes_on BEFORE INSERT ON journal
 WHEN NEW.n <> (SELECT n + 1 FROM journal_head)
 BEGIN SELECT RAISE(ABORT, 'the journal is only ever added to'); END;
+
+-- Baselines that were kept under a name: copies of the rows of edges and habits, and what the devices were then.
+CREATE TABLE named (
+    id      INTEGER PRIMARY KEY,
+    name    TEXT NOT NULL UNIQUE,
+    made    INTEGER NOT NULL,       -- by the clock of the machine
+    last    INTEGER NOT NULL,       -- of the last frame
+    edges   INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE named_device (
+    named   INTEGER NOT NULL,
+    device  INTEGER NOT NULL,
+    name    TEXT NOT NULL,
+    class   TEXT NOT NULL,
+    zone    TEXT,
+    PRIMARY KEY (named, device)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE named_edges (
+    named   INTEGER NOT NULL,
+    client  INTEGER NOT NULL,
+    data    BLOB NOT NULL,
+    PRIMARY KEY (named, client)
+) STRICT;
+
+CREATE TABLE named_habit (
+    named   INTEGER NOT NULL,
+    device  INTEGER NOT NULL,
+    data    BLOB NOT NULL,
+    PRIMARY KEY (named, device)
+) STRICT;

@@ -71,6 +71,22 @@ pub enum StoreError {
         /// Where.
         what: String,
     },
+    /// There is a baseline of that name.
+    #[error("{}: there is a baseline {name:?} already; give another name, or --replace to put this one in its place", path.display())]
+    NameTaken {
+        /// The database.
+        path: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// There is no room for another named baseline.
+    #[error("{}: there are {most} baselines already, which is as many as are kept; save under one of their names with --replace", path.display())]
+    TooManyNamed {
+        /// The database.
+        path: PathBuf,
+        /// How many there may be.
+        most: u64,
+    },
     /// Any other complaint of SQLite.
     #[error("{}: {error}", path.display())]
     Sqlite {

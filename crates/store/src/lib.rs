@@ -1,5 +1,5 @@
-//! The inventory on disk: one SQLite file, and the only SQL of Wardwatch. Beside it the findings, and the journal of what
-//! was decided about them.
+//! The inventory on disk: one SQLite file, and the only SQL of Wardwatch. Beside it the findings, the journal of what
+//! was decided about them, and the baselines that were kept under a name.
 //!
 //! [`Store`] writes [`Change`]s, each batch in one transaction: after a full disk, a power cut or a kill, the last
 //! committed batch stands. [`Reader`] reads; what it returns is in the order of the rows' keys. Rows go in and come out
@@ -12,6 +12,7 @@ mod findings;
 mod flows;
 mod journal;
 mod migrate;
+mod named;
 mod packed;
 mod read;
 mod rows;
@@ -20,6 +21,7 @@ mod write;
 pub use error::StoreError;
 pub use findings::{DEFAULT_MAX_FINDINGS, FindingFilter};
 pub use journal::Chain;
+pub use named::{HabitRow, MAX_NAMED, Named, NamedBaseline, NamedDevice};
 pub use read::{FlowFilter, Known, Reader, Run};
 pub use write::Batch;
 

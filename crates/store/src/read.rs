@@ -98,11 +98,11 @@ pub(crate) fn need<T>(value: Option<T>, column: &str) -> Result<T, Bad> {
     value.ok_or_else(|| Bad(format!("column {column} holds something else")))
 }
 
-fn text(row: &Row<'_>, column: &str) -> Result<Text, Bad> {
+pub(crate) fn text(row: &Row<'_>, column: &str) -> Result<Text, Bad> {
     need(Text::from_str_lossy(&row.get::<_, String>(column)?), column)
 }
 
-fn maybe_text(row: &Row<'_>, column: &str) -> Result<Option<Text>, Bad> {
+pub(crate) fn maybe_text(row: &Row<'_>, column: &str) -> Result<Option<Text>, Bad> {
     Ok(row.get::<_, Option<String>>(column)?.as_deref().and_then(Text::from_str_lossy))
 }
 

@@ -13,7 +13,7 @@ condition on status asks for it.
 
 Examples:
   wardwatch findings --db ward.db --where 'severity>=medium'
-  wardwatch findings --db ward.db --where device=CT-RM3 --where rule=new-peer --all
+  wardwatch findings --db ward.db --where device=CT-RM3 --where rule=new-edge --all
   wardwatch findings --db ward.db --where status=muted --format json | jq .title";
 
 pub(super) const FINDING: &str = "Examples:
@@ -30,8 +30,8 @@ pub(super) const RESOLVE: &str = "Examples:
 
 pub(super) const MUTE: &str = "Examples:
   wardwatch mute f3 --db ward.db --reason known-backup
-  wardwatch mute --rule new-peer --device CT-RM3 --port 443/tcp --db ward.db --reason vendor-updates
-  wardwatch mute --rule new-peer --db ward.db --reason being-rebuilt --by anna";
+  wardwatch mute --rule new-edge --device CT-RM3 --port 443/tcp --db ward.db --reason vendor-updates
+  wardwatch mute --rule new-edge --db ward.db --reason being-rebuilt --by anna";
 
 pub(super) const JOURNAL: &str = "Examples:
   wardwatch journal --db ward.db
