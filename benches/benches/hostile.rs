@@ -2,7 +2,7 @@
 //! packet from file to database, the ratio to normal traffic of the same run, the memory the process took at its peak,
 //! and what was given up. Each case is a process of its own. `-- --smoke` runs everything once on little traffic.
 
-use benches::hostile::{APART, Flood};
+use benches::hostile::Flood;
 use benches::{Traffic, write};
 use capture::{Input, Timeline};
 use inventory::Vendors;
@@ -17,20 +17,6 @@ use store::Store;
 /// Packets of one case, and of the flood of conversations.
 const PACKETS: u32 = 2_000_000;
 const TUPLES: u32 = 10_000_000;
-
-fn flood(kind: Flood, packets: u32, path: &Path) -> std::io::Result<()> {
-    let mut out = BufWriter::new(File::create(path)?);
-    out.write_all(&[0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0])?;
-    kind.frames(packets, |n, frame| {
-        let micros = 1_772_438_400_000_000 + u64::from(n) * APART;
-        let length = frame.len() as u32;
-        for word in [(micros / 1_000_000) as u32, (micros % 1_000_000) as u32, length, length] {
-            out.write_all(&word.to_le_bytes())?;
-        }
-        out.write_all(frame)
-    })?;
-    out.flush()
-}
 
 /// A number after a word in a file of `/proc`.
 fn proc(file: &str, word: &str) -> Option<u64> {
@@ -121,7 +107,8 @@ fn main() {
     }
     for kind in Flood::all() {
         let packets = size(if kind == Flood::Tuples { TUPLES } else { PACKETS });
-        flood(kind, packets, &path).expect("it writes");
+        let mut out = BufWriter::new(File::create(&path).expect("a file"));
+        kind.write(packets, &mut out).and_then(|()| out.flush()).expect("it writes");
         let (each, peak, lost) = measure(&path, rounds);
         let [small, flows] = normal.map(|normal| each / normal);
         println!(
