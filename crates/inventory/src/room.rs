@@ -27,7 +27,7 @@ const MAX_VALUES: usize = 128;
 const LARGE: usize = 16 * 1024;
 
 /// Bytes that have to be free for a newcomer, so that it can be learned about.
-const FOR_A_NEWCOMER: usize = 4 * 1024;
+const FOR_A_NEWCOMER: usize = 16 * 1024;
 
 /// What an entry of a hash table takes beside itself, with the room that the table has to spare.
 const fn hashed(entry: usize) -> usize {
@@ -175,13 +175,18 @@ impl Inventory {
         let tree = self.tree(victim);
         self.recent.forget_all();
         self.mark_behind(&tree);
+        let mut written = false;
         for id in tree {
             if let Some(node) = self.nodes.remove(&id) {
+                written |= node.written;
                 self.unweigh(id, &node);
                 self.unindex(id, &node);
             }
         }
-        self.gone.insert(Gone::Device(victim));
+        // What came and went since rows were given last has left none.
+        if written {
+            self.gone.insert(Gone::Device(victim));
+        }
         self.counters.devices_evicted += 1;
         true
     }
