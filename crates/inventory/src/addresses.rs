@@ -110,6 +110,20 @@ impl Inventory {
         ts: Timestamp,
         mac: Option<Mac>,
     ) -> Option<(DeviceId, Span)> {
+        match self.recent.get(vlan, ip, ts) {
+            Some((id, span, _)) => Some((id, span)),
+            None => self.look_up_holder(vlan, ip, ts, mac),
+        }
+    }
+
+    /// As [`Inventory::holder`], where there is no recent answer.
+    pub(crate) fn look_up_holder(
+        &self,
+        vlan: Vlan,
+        ip: IpAddr,
+        ts: Timestamp,
+        mac: Option<Mac>,
+    ) -> Option<(DeviceId, Span)> {
         let has_mac = |id: DeviceId| {
             mac.is_some_and(|mac| self.nodes.get(&id).is_some_and(|node| node.known.macs.contains(&mac)))
         };
@@ -118,9 +132,6 @@ impl Inventory {
                 (has_mac(*id), std::cmp::Reverse(span.how), span.first, std::cmp::Reverse(*id))
             })
         };
-        if let Some((id, span, _)) = self.recent.get(vlan, ip, ts) {
-            return Some((id, span));
-        }
         // The common case, without ranking: one holder ever.
         if let [id] = self.by_address.get(&(vlan, ip))?.as_slice()
             && let Some(node) = self.nodes.get(id)
@@ -418,10 +429,22 @@ impl Inventory {
         ts: Timestamp,
         keep: Option<DeviceId>,
     ) -> Option<DeviceId> {
+        self.sender_held_by(self.holder(vlan, ip, ts, None), vlan, ip, ts, keep)
+    }
+
+    /// As [`Inventory::sender_behind`], where it is known who holds the address.
+    pub(crate) fn sender_held_by(
+        &mut self,
+        holder: Option<(DeviceId, Span)>,
+        vlan: Vlan,
+        ip: IpAddr,
+        ts: Timestamp,
+        keep: Option<DeviceId>,
+    ) -> Option<DeviceId> {
         if !is_host(ip) || self.is_virtual(vlan, ip) {
             return None;
         }
-        if let Some((id, span)) = self.holder(vlan, ip, ts, None) {
+        if let Some((id, span)) = holder {
             if span.until.is_none() {
                 self.confirm(id, vlan, ip, span.first, How::Sent, ts);
             }

@@ -285,7 +285,10 @@ impl Inventory {
     /// Adds a claim with its weight, or adds to the weight it has.
     pub(crate) fn put(&mut self, id: DeviceId, claim: Claim, weight: Weight) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
-        if let Some(known) = node.ledger.get_mut(&claim) {
+        let near = self.places.near(id, &claim);
+        if let Some(known) = node.ledger.find_near((*near).into(), &claim) {
+            *near = u16::try_from(known).unwrap_or(u16::MAX);
+            let Some(known) = node.ledger.value_at(known) else { return };
             let said_louder = weight.confidence > known.confidence;
             known.absorb(&weight);
             if !std::mem::replace(&mut node.dirty, true) {
@@ -381,6 +384,9 @@ impl Inventory {
     }
 
     fn reindex(&mut self, id: DeviceId, old: &Derived, new: &Derived) {
+        if old.macs != new.macs {
+            self.refused_mac = None;
+        }
         reindex_one(&mut self.by_mac, id, &old.macs, &new.macs);
         reindex_one(&mut self.by_key, id, &old.keys, &new.keys);
         reindex_one(&mut self.virtual_addresses, id, &old.virtual_addresses, &new.virtual_addresses);

@@ -50,7 +50,7 @@ use model::{
     Attribute, Confidence, DeviceId, Event, Fact, Flow, FlowRecord, FlowState, IpProto, KeyKind, Mac,
     Observation, OriginatorBy, Subject, Text, Timestamp, Vlan,
 };
-use recent::{Partners, Recent};
+use recent::{Partners, Places, Recent};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -102,6 +102,7 @@ pub struct Inventory {
     by_address: Index<(Vlan, IpAddr)>,
     recent: Recent,
     partners: Partners,
+    places: Places,
     /// The MAC that was refused last because there was no room for its device, and when.
     refused_mac: Option<(Mac, Timestamp)>,
     /// The scopes an address is or was held in.
@@ -145,6 +146,7 @@ impl Inventory {
             by_address: HashMap::new(),
             recent: Recent::new(),
             partners: Partners::new(),
+            places: Places::new(),
             refused_mac: None,
             scopes: HashMap::new(),
             by_key: HashMap::new(),

@@ -39,10 +39,20 @@ impl<K: Ord, V> Sorted<K, V> {
 
     /// As [`Sorted::get_mut`], where the key most likely stands at a place.
     pub(crate) fn get_mut_near(&mut self, near: usize, key: &K) -> Option<&mut V> {
-        let place = match self.0.get(near) {
-            Some((known, _)) if known == key => near,
-            _ => self.place(key).ok()?,
-        };
+        let place = self.find_near(near, key)?;
+        self.value_at(place)
+    }
+
+    /// As [`Sorted::find`], where the key most likely stands at a place.
+    pub(crate) fn find_near(&self, near: usize, key: &K) -> Option<usize> {
+        match self.0.get(near) {
+            Some((known, _)) if known == key => Some(near),
+            _ => self.find(key),
+        }
+    }
+
+    /// The value at a place that was found.
+    pub(crate) fn value_at(&mut self, place: usize) -> Option<&mut V> {
         self.0.get_mut(place).map(|(_, value)| value)
     }
 
