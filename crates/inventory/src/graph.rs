@@ -386,6 +386,7 @@ impl Inventory {
     }
 
     fn reindex(&mut self, id: DeviceId, old: &Derived, new: &Derived) {
+        self.sender = None;
         if old.macs != new.macs {
             self.refused_mac = None;
         }

@@ -42,12 +42,17 @@ impl Inventory {
 
     /// The node of a MAC that is on the wire, new if need be. `None` for MACs that are never a device.
     pub(crate) fn mac_node(&mut self, mac: Mac, ts: Timestamp) -> Option<DeviceId> {
+        if let Some((_, id)) = self.sender.filter(|(known, _)| *known == mac) {
+            return Some(id);
+        }
         if !mac.is_device() {
             return None;
         }
         if let Some(id) = self.node_of_mac(mac) {
             if self.nodes.get(&id).is_some_and(|node| !node.known.heard) {
                 self.learn_mac(id, mac, ts);
+            } else if self.by_mac.get(&mac).is_some_and(|nodes| nodes.len() == 1) {
+                self.sender = Some((mac, id));
             }
             return Some(id);
         }

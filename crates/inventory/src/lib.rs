@@ -103,6 +103,9 @@ pub struct Inventory {
     recent: Recent,
     partners: Partners,
     places: Places,
+    /// The node that one MAC stands for alone, as long as nothing changed about who is who: one frame says many things of
+    /// its sender.
+    sender: Option<(Mac, DeviceId)>,
     /// The MAC that was refused last because there was no room for its device, and when.
     refused_mac: Option<(Mac, Timestamp)>,
     /// The scopes an address is or was held in.
@@ -147,6 +150,7 @@ impl Inventory {
             recent: Recent::new(),
             partners: Partners::new(),
             places: Places::new(),
+            sender: None,
             refused_mac: None,
             scopes: HashMap::new(),
             by_key: HashMap::new(),
