@@ -1,6 +1,7 @@
 //! Traffic that means harm, or a broken device that might as well: deterministic, and of any size.
 
 use crate::traffic::Dice;
+use std::io::{self, Write};
 
 /// What kind of flood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,24 @@ impl Flood {
             Self::Segments => "segments",
             Self::Everything => "everything",
         }
+    }
+
+    /// The kind of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::all().find(|kind| kind.name() == name)
+    }
+
+    /// Writes about `packets` of it as a pcap file.
+    pub fn write(self, packets: u32, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(&[0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0])?;
+        self.frames(packets, |n, frame| {
+            let micros = 1_772_438_400_000_000 + u64::from(n) * APART;
+            let length = frame.len() as u32;
+            for word in [(micros / 1_000_000) as u32, (micros % 1_000_000) as u32, length, length] {
+                out.write_all(&word.to_le_bytes())?;
+            }
+            out.write_all(frame)
+        })
     }
 
     /// Hands over about `packets` Ethernet frames, each with its number.
@@ -323,4 +342,4 @@ impl Maker {
 }
 
 /// Microseconds between two frames of a flood: a hundred thousand a second.
-pub const APART: u64 = 10;
+const APART: u64 = 10;

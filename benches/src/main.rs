@@ -1,6 +1,7 @@
 //! The program that the scripts beside it run: makes captures, and is what is measured where a process of its own is
 //! needed.
 
+use benches::hostile::Flood;
 use benches::passes::{self, Whole};
 use benches::{Traffic, gate, memory, write};
 use std::error::Error;
@@ -10,7 +11,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-bench make KIND PACKETS OUT.pcap   writes a capture; KIND is mix, small or flows
+bench make KIND PACKETS OUT.pcap   writes a capture; KIND is mix, small, flows or a flood
 bench bare CAPTURE                 reads a pcap file as quickly as can be: the yardstick
 bench replay CAPTURE               end to end, into a database that is thrown away
 bench memory FLOWS                 bytes of memory for each of so many flows tracked at once
@@ -32,9 +33,14 @@ fn main() -> ExitCode {
 fn run(args: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
     match args {
         ["make", kind, packets, out] => {
-            let traffic = Traffic::parse(kind).ok_or("KIND is mix, small or flows")?;
             let mut file = BufWriter::with_capacity(1 << 20, File::create(out)?);
-            write(traffic, packets.parse()?, &mut file)?;
+            match (Traffic::parse(kind), Flood::parse(kind)) {
+                (Some(traffic), _) => write(traffic, packets.parse()?, &mut file)?,
+                (None, Some(flood)) => flood.write(packets.parse()?, &mut file)?,
+                (None, None) => {
+                    return Err("KIND is mix, small, flows or a flood, see benches/src/hostile.rs".into());
+                }
+            }
             file.flush()?;
         }
         ["bare", capture] => println!("{} packets", passes::bare(Path::new(capture))),

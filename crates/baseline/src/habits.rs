@@ -31,8 +31,9 @@ pub(crate) struct Habit {
     pub(crate) locked: bool,
     /// What the device is for, as last looked up: the place in [`DeviceClass::ALL`].
     class: u8,
-    /// The hour that is being counted, and its counts.
+    /// The hour that is being counted, when it did something first in it, and its counts.
     pub(crate) hour: i32,
+    began: i64,
     pub(crate) open: Counts,
     pub(crate) rates: Rates,
     /// Hours in a row in which it did far more than usual.
@@ -62,6 +63,7 @@ impl Habit {
             locked: false,
             class: u8::MAX,
             hour: i32::MIN,
+            began: 0,
             open: Counts::default(),
             rates: Rates::default(),
             unusual: 0,
@@ -76,6 +78,11 @@ impl Habit {
 
     pub(crate) const fn last(&self) -> Timestamp {
         Timestamp(self.last)
+    }
+
+    /// When it did something first in the hour that is being counted.
+    pub(crate) const fn began(&self) -> Timestamp {
+        Timestamp(self.began)
     }
 
     pub(crate) fn class(&self) -> DeviceClass {
@@ -202,10 +209,6 @@ impl Habits {
         }
     }
 
-    pub(crate) const fn held(&self) -> usize {
-        self.bytes
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.all.len()
     }
@@ -258,6 +261,7 @@ impl Habits {
         }
         if habit.hour != hour {
             habit.hour = hour;
+            habit.began = ts.0;
             habit.open = Counts::default();
             self.active.push(id);
         }

@@ -119,7 +119,7 @@ impl EdgeNews {
 #[derive(Clone, Debug)]
 pub(crate) struct HourSeen {
     pub(crate) device: DeviceId,
-    /// When the hour began.
+    /// When the device did something first in the hour.
     pub(crate) from: Timestamp,
     pub(crate) slot: u8,
     pub(crate) counts: Counts,
@@ -151,21 +151,33 @@ impl Profile {
         self.device.class
     }
 
+    /// Whether it belongs on a desk or in a pocket: by what it is, else by its operating system.
+    pub(crate) fn is_office(&self) -> bool {
+        let desktop = |os: &Text| {
+            ["Windows", "macOS", "Android", "iOS"].iter().any(|known| os.as_str().starts_with(known))
+        };
+        let unknown = self.class() == DeviceClass::Unknown;
+        self.class().is_office() || (unknown && self.device.attribute(&Attribute::OS).is_some_and(desktop))
+    }
+
+    /// Whether nothing but the zone it lives in tells what it is for.
+    fn lives_in(&self, kinds: &[ZoneKind]) -> bool {
+        let is_unknown = self.class() == DeviceClass::Unknown && !self.is_office();
+        is_unknown && self.zone_kind.is_some_and(|kind| kinds.contains(&kind))
+    }
+
     /// Whether care depends on it: by what it is, else by where it lives.
     pub(crate) fn is_clinical(&self) -> bool {
-        let by_zone = matches!(self.zone_kind, Some(ZoneKind::Clinical | ZoneKind::LifeSustaining));
-        self.class().is_clinical() || (by_zone && self.class() == DeviceClass::Unknown)
+        self.class().is_clinical() || self.lives_in(&[ZoneKind::Clinical, ZoneKind::LifeSustaining])
     }
 
     /// Whether it is at the patient, or lives where those are.
     pub(crate) fn is_endpoint(&self) -> bool {
-        let by_zone = matches!(self.zone_kind, Some(ZoneKind::Clinical | ZoneKind::LifeSustaining));
-        self.class().is_clinical_endpoint() || (by_zone && self.class() == DeviceClass::Unknown)
+        self.class().is_clinical_endpoint() || self.lives_in(&[ZoneKind::Clinical, ZoneKind::LifeSustaining])
     }
 
     pub(crate) fn is_life_sustaining(&self) -> bool {
-        let by_zone = self.zone_kind == Some(ZoneKind::LifeSustaining);
-        self.class().is_life_sustaining() || (by_zone && self.class() == DeviceClass::Unknown)
+        self.class().is_life_sustaining() || self.lives_in(&[ZoneKind::LifeSustaining])
     }
 
     pub(crate) fn is_in(&self, nets: &[crate::site::Net]) -> bool {
@@ -209,8 +221,6 @@ fn nameless() -> Text {
 /// Everything a rule may look at when it judges.
 pub(crate) struct View<'a> {
     pub(crate) now: Timestamp,
-    /// When observation began.
-    pub(crate) first: Timestamp,
     /// Hours in which anything was seen.
     pub(crate) hours: &'a BTreeSet<i32>,
     pub(crate) site: &'a Site,

@@ -190,6 +190,11 @@ impl Baseline {
         match resolved {
             Resolved::Flow(flow) => self.flow(flow, key),
             Resolved::Exchange { ts, client, server, peer, port, application, kind, outcome, latency } => {
+                // A request is seen before the conversation it is part of has ended.
+                let hour = self.clock.hour();
+                for id in [Some(*client), server.filter(|server| server != client)].into_iter().flatten() {
+                    self.habits.active(id, *ts, hour);
+                }
                 if let Some(at) = key {
                     let (calendar, is_armed) =
                         (self.config.site.calendar.clone(), self.is_armed(at.0.client, *ts));
@@ -229,12 +234,20 @@ impl Baseline {
                     outcome: outcome.as_ref().map(|outcome| outcome.as_str()),
                 };
                 let Watchers { all, exchanges, .. } = &mut self.watchers;
-                exchanges.iter().filter_map(|at| Some(all.get_mut(*at)?.1.exchange(&seen))).count();
+                for at in exchanges.iter() {
+                    if let Some((_, watch)) = all.get_mut(*at) {
+                        watch.exchange(&seen);
+                    }
+                }
             }
             Resolved::Sign { ts, device, sign } => {
                 let seen = SignSeen { ts: *ts, device: *device, sign };
                 let Watchers { all, signs, .. } = &mut self.watchers;
-                signs.iter().filter_map(|at| Some(all.get_mut(*at)?.1.sign(&seen))).count();
+                for at in signs.iter() {
+                    if let Some((_, watch)) = all.get_mut(*at) {
+                        watch.sign(&seen);
+                    }
+                }
             }
             Resolved::Renamed { from, into } => self.rename(*from, *into),
         }
@@ -248,7 +261,7 @@ impl Baseline {
             let Some(id) = flow.devices[side].filter(|_| record.packets[side] > 0) else { continue };
             let Some(habit) = self.habits.active(id, record.first, hour) else { continue };
             // A conversation that began before learning was ended may be the first that is heard of.
-            habit.locked |= self.clock.locked().is_some_and(|at| habit.first() < at);
+            habit.locked |= self.clock.locked_last().is_some_and(|at| habit.first() < at);
             Habits::count(habit, Metric::BytesOut, record.bytes[side]);
             Habits::count(habit, Metric::BytesIn, record.bytes[1 - side]);
             Habits::count(habit, Metric::Flows, u64::from(side == 0 && !is_lease));
@@ -267,7 +280,11 @@ impl Baseline {
                 |side: usize, ip| flow.devices[side].is_none() && self.config.site.is_outside(ip);
             let seen = FlowSeen { flow, outside: [is_outside(0, asker), is_outside(1, answerer)] };
             let Watchers { all, flows, .. } = &mut self.watchers;
-            flows.iter().filter_map(|at| Some(all.get_mut(*at)?.1.flow(&seen))).count();
+            for at in flows.iter() {
+                if let Some((_, watch)) = all.get_mut(*at) {
+                    watch.flow(&seen);
+                }
+            }
         }
     }
 

@@ -37,6 +37,8 @@ pub(crate) struct Clock {
     hours: BTreeSet<i32>,
     /// Learning was ended by hand at this time, for all.
     locked: Option<i64>,
+    /// The same, the last time it was done.
+    locked_last: Option<i64>,
     /// Until when too little was seen to tell that something is silent.
     blind_until: i64,
     #[serde(skip)]
@@ -52,7 +54,12 @@ impl Clock {
         hour(Timestamp(self.now))
     }
 
-    /// When learning was ended by hand for all.
+    /// When learning was ended by hand for all, the last time.
+    pub(crate) fn locked_last(&self) -> Option<Timestamp> {
+        self.locked_last.map(Timestamp)
+    }
+
+    /// When learning was ended by hand for all, the first time.
     pub(crate) fn locked(&self) -> Option<Timestamp> {
         self.locked.map(Timestamp)
     }
@@ -97,10 +104,12 @@ impl Baseline {
     }
 
     fn lock_all(&mut self, at: Timestamp) {
-        if self.clock.locked.is_some_and(|locked| locked <= at.0) {
+        // The site is learned from the first time on; a later one takes in who came in between.
+        self.clock.locked = Some(self.clock.locked.map_or(at.0, |locked| locked.min(at.0)));
+        if self.clock.locked_last.is_some_and(|last| at.0 <= last) {
             return;
         }
-        self.clock.locked = Some(at.0);
+        self.clock.locked_last = Some(at.0);
         for id in self.habits.ids() {
             if let Some(habit) = self.habits.get_mut(id).filter(|habit| habit.first() < at) {
                 habit.locked = true;
@@ -272,7 +281,6 @@ impl<'a> View<'a> {
         let armed_from = clock.locked.map(Timestamp).into_iter().chain((warm <= now).then_some(warm)).min();
         Self {
             now,
-            first: Timestamp(clock.first),
             hours: &clock.hours,
             site: &config.site,
             learning: &config.learning,
@@ -293,7 +301,7 @@ fn hour_of(view: &View<'_>, id: DeviceId, hour: i32, slot: u8, is_over: bool) ->
     let score = |metric: Metric| habit.rates.score(metric, slot, counts[metric as usize]);
     Some(HourSeen {
         device: id,
-        from: Timestamp(i64::from(hour) * HOUR),
+        from: habit.began(),
         slot,
         counts,
         scores: Metric::ALL.map(score),

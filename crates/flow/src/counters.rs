@@ -56,6 +56,8 @@ pub struct Counters {
     pub reassembled: u64,
     /// Fragmented packets that never became whole, or fell to the cap.
     pub fragments_lost: u64,
+    /// Of those, the ones that fell to the cap.
+    pub fragments_evicted: u64,
     /// Dissector panics, each caught at dispatch.
     pub panics: u64,
     /// Frames whose VLAN tags were one stack too many to be told apart.
@@ -141,6 +143,7 @@ impl Counters {
             (&mut self.lost_bytes, other.lost_bytes),
             (&mut self.reassembled, other.reassembled),
             (&mut self.fragments_lost, other.fragments_lost),
+            (&mut self.fragments_evicted, other.fragments_evicted),
             (&mut self.panics, other.panics),
             (&mut self.networks_refused, other.networks_refused),
         ] {

@@ -1,5 +1,6 @@
 //! IP fragments put together (RFC 791 §3.2, RFC 8200 §4.5), in a bounded table. Of bytes that come twice the first win.
 
+use crate::counters::Counters;
 use crate::decode::{Addr, Fragment, Ip};
 use crate::pieces::Pieces;
 use std::collections::{BTreeMap, VecDeque};
@@ -57,8 +58,14 @@ impl Fragments {
         Self { packets: BTreeMap::new(), ages: VecDeque::new(), held: 0, cap, births: 0 }
     }
 
-    /// Takes one fragment; gives the packet when it completes it. `lost` counts packets given up.
-    pub(crate) fn add(&mut self, now: i64, ip: &Ip<'_>, place: Fragment, lost: &mut u64) -> Option<Whole> {
+    /// Takes one fragment; gives the packet when it completes it. `sum` counts packets given up.
+    pub(crate) fn add(
+        &mut self,
+        now: i64,
+        ip: &Ip<'_>,
+        place: Fragment,
+        sum: &mut Counters,
+    ) -> Option<Whole> {
         let key = (ip.src, ip.dst, ip.ident, ip.proto);
         let start = place.offset as usize;
         let end = start.checked_add(ip.payload.len()).filter(|end| *end <= MAX_PACKET && !ip.cut)?;
@@ -89,7 +96,8 @@ impl Fragments {
             return (payload.len() == total).then_some(Whole { payload, length });
         }
         while self.held > self.cap && self.drop_oldest() {
-            *lost = lost.saturating_add(1);
+            sum.fragments_lost = sum.fragments_lost.saturating_add(1);
+            sum.fragments_evicted = sum.fragments_evicted.saturating_add(1);
         }
         None
     }
@@ -154,7 +162,7 @@ mod tests {
         let length = 20 + length as u32;
         let fragment = Some(place);
         let ip = Ip { src, dst, ttl: 64, proto: 17, ident, length, fragment, payload: &payload, cut: false };
-        fragments.add(0, &ip, place, &mut 0)
+        fragments.add(0, &ip, place, &mut Counters::default())
     }
 
     #[test]

@@ -232,7 +232,7 @@ impl Part {
             return self.count_copy(cx, scope);
         }
         self.copies.remember(signature, cx.ts.0, NONE);
-        let Some(whole) = self.fragments.add(cx.now.0, ip, place, &mut cx.tally.sum.fragments_lost) else {
+        let Some(whole) = self.fragments.add(cx.now.0, ip, place, &mut cx.tally.sum) else {
             return;
         };
         add(&mut cx.tally.sum.reassembled, 1);

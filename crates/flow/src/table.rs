@@ -113,6 +113,9 @@ pub(crate) struct Flow {
     pub(crate) tunnel: u16,
 }
 
+/// Flows never answered among which one is chosen to give way.
+const ENOUGH: u32 = 4;
+
 const _: () = assert!(size_of::<Flow>() == 128, "an entry is two cache lines");
 
 /// What is known of a flow, one bit each.
@@ -442,14 +445,20 @@ impl Table {
     }
 
     /// The flow that is missed least of the next few: one that was never answered before one that was, then the one
-    /// idle longest. The search goes round, so that what is worth keeping is not looked at again and again.
+    /// idle longest. The search goes round, so that what is worth keeping is not looked at again and again. It ends when
+    /// enough were found that were never answered: in a flood nearly all are, and each look is a wait for memory.
     pub(crate) fn least_missed(&mut self, look_at: usize) -> Option<u32> {
         let mut worst: Option<(bool, Timestamp, u32)> = None;
+        let mut unanswered = 0u32;
         for _ in 0..look_at.min(self.flows.len()) {
             self.hand = self.hand.checked_add(1).filter(|next| *next < self.flows.len()).unwrap_or(0);
             if let Some(flow) = self.flows.get(self.hand).filter(|flow| flow.has(bit::USED)) {
                 let candidate = (flow.is_two_sided(), flow.last, self.hand as u32);
                 worst = Some(worst.map_or(candidate, |other| other.min(candidate)));
+                unanswered = unanswered.saturating_add(u32::from(!flow.is_two_sided()));
+                if unanswered == ENOUGH {
+                    break;
+                }
             }
         }
         worst.map(|(.., slot)| slot)

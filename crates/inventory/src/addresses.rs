@@ -110,6 +110,20 @@ impl Inventory {
         ts: Timestamp,
         mac: Option<Mac>,
     ) -> Option<(DeviceId, Span)> {
+        match self.recent.get(vlan, ip, ts) {
+            Some((id, span, _)) => Some((id, span)),
+            None => self.look_up_holder(vlan, ip, ts, mac),
+        }
+    }
+
+    /// As [`Inventory::holder`], where there is no recent answer.
+    pub(crate) fn look_up_holder(
+        &self,
+        vlan: Vlan,
+        ip: IpAddr,
+        ts: Timestamp,
+        mac: Option<Mac>,
+    ) -> Option<(DeviceId, Span)> {
         let has_mac = |id: DeviceId| {
             mac.is_some_and(|mac| self.nodes.get(&id).is_some_and(|node| node.known.macs.contains(&mac)))
         };
@@ -118,9 +132,6 @@ impl Inventory {
                 (has_mac(*id), std::cmp::Reverse(span.how), span.first, std::cmp::Reverse(*id))
             })
         };
-        if let Some((id, span, _)) = self.recent.get(vlan, ip, ts) {
-            return Some((id, span));
-        }
         // The common case, without ranking: one holder ever.
         if let [id] = self.by_address.get(&(vlan, ip))?.as_slice()
             && let Some(node) = self.nodes.get(id)
@@ -220,6 +231,17 @@ impl Inventory {
             .collect();
         let open = self.open_spans(vlan, ip);
         open.filter(|(_, span)| lost.contains(&span.first)).map(|(other, _)| other).collect()
+    }
+
+    /// Whether an acknowledgement is a renewal of what the device holds in another scope, and not in this one.
+    fn renews_elsewhere(&self, root: DeviceId, vlan: Vlan, ip: IpAddr, ts: Timestamp) -> bool {
+        let holds = |scope: Vlan| {
+            let strong = |span: &Span| matches!(span.how, How::Lease | How::Claim);
+            self.open_spans(scope, ip).any(|(other, span)| strong(&span) && self.root(other) == root)
+        };
+        let scopes = self.scopes.get(&ip).map(Vec::as_slice).unwrap_or_default();
+        let elsewhere = scopes.iter().any(|scope| *scope != vlan && holds(*scope));
+        elsewhere && !holds(vlan) && !self.is_fresh_lease(root, ts)
     }
 
     fn is_fresh_lease(&self, root: DeviceId, ts: Timestamp) -> bool {
@@ -419,10 +441,22 @@ impl Inventory {
         ts: Timestamp,
         keep: Option<DeviceId>,
     ) -> Option<DeviceId> {
+        self.sender_held_by(self.holder(vlan, ip, ts, None), vlan, ip, ts, keep)
+    }
+
+    /// As [`Inventory::sender_behind`], where it is known who holds the address.
+    pub(crate) fn sender_held_by(
+        &mut self,
+        holder: Option<(DeviceId, Span)>,
+        vlan: Vlan,
+        ip: IpAddr,
+        ts: Timestamp,
+        keep: Option<DeviceId>,
+    ) -> Option<DeviceId> {
         if !is_host(ip) || self.is_virtual(vlan, ip) {
             return None;
         }
-        if let Some((id, span)) = self.holder(vlan, ip, ts, None) {
+        if let Some((id, span)) = holder {
             if span.until.is_none() {
                 self.confirm(id, vlan, ip, span.first, How::Sent, ts);
             }
@@ -481,6 +515,8 @@ impl Inventory {
         let Some(ip) = lease.ip.filter(|ip| is_host(*ip)) else { return };
         match lease.message {
             // Between relay and server the VLAN is not the client's: there the client-facing copy says where it lives.
+            // A renewal goes to the server and back through routers: it is heard in VLANs where the client does not live.
+            LeaseMessage::Ack if self.renews_elsewhere(root, lease.vlan, ip, ts) => {}
             LeaseMessage::Ack if lease.seconds.is_some() && lease.relay.is_none() => {
                 self.hold(id, lease.vlan, ip, How::Lease, ts);
                 self.join_elsewhere(id, lease.vlan, ip, ts);

@@ -9,7 +9,7 @@ use crate::addresses::Span;
 use crate::evidence::{Claim, Ledger, Via, Weight, attr, claims_of, scoped};
 use crate::keys::{BY_SOURCE, Derived, derive, is_identifying};
 use crate::room::{PROBATION, text_of};
-use crate::sorted::Sorted;
+use crate::sorted::{History, Sorted};
 use crate::{Inventory, Sign};
 use model::{Attribute, Confidence, DeviceId, EvidenceKey, IpProto, KeyKind, Lease, Text, Timestamp, Vlan};
 use std::borrow::Cow;
@@ -66,7 +66,7 @@ pub(crate) struct Node {
     pub(crate) spans: Sorted<(Vlan, IpAddr, Timestamp), Span>,
     /// Kept by the device (a node without parent) only, as are the services: neither can be told apart by identity, so
     /// both stay where they are when a merge is taken back.
-    pub(crate) leases: Sorted<(Timestamp, u32), (Lease, Dirt)>,
+    pub(crate) leases: History<(Timestamp, u32), (Lease, Dirt)>,
     pub(crate) services: BTreeMap<(IpProto, u16), Served>,
     /// Worked out from the ledger, see [`derive`](crate::keys::derive).
     pub(crate) known: Derived,
@@ -98,7 +98,7 @@ impl Node {
             children: BTreeSet::new(),
             ledger: Ledger::default(),
             spans: Sorted::default(),
-            leases: Sorted::default(),
+            leases: History::default(),
             services: BTreeMap::new(),
             known: Derived::default(),
             forgotten: 0,
@@ -264,14 +264,16 @@ impl Inventory {
 
     /// The device of a node was heard of at two times.
     pub(crate) fn heard_from_to(&mut self, id: DeviceId, first: Timestamp, last: Timestamp) {
-        let root = self.root(id);
-        let Some(node) = self.nodes.get_mut(&root) else { return };
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if let Some(parent) = node.parent {
+            return self.heard_from_to(parent, first, last);
+        }
         let settles = node.heard(first, last);
         if !std::mem::replace(&mut node.dirty, true) {
-            self.dirty.push(root);
+            self.dirty.push(id);
         }
         if settles {
-            self.rerank(root);
+            self.rerank(id);
         }
     }
 
@@ -286,7 +288,10 @@ impl Inventory {
     /// Adds a claim with its weight, or adds to the weight it has.
     pub(crate) fn put(&mut self, id: DeviceId, claim: Claim, weight: Weight) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
-        if let Some(known) = node.ledger.get_mut(&claim) {
+        let near = self.places.near(id, &claim);
+        if let Some(known) = node.ledger.find_near((*near).into(), &claim) {
+            *near = u16::try_from(known).unwrap_or(u16::MAX);
+            let Some(known) = node.ledger.value_at(known) else { return };
             let said_louder = weight.confidence > known.confidence;
             known.absorb(&weight);
             if !std::mem::replace(&mut node.dirty, true) {
@@ -386,6 +391,10 @@ impl Inventory {
     }
 
     fn reindex(&mut self, id: DeviceId, old: &Derived, new: &Derived) {
+        self.sender = None;
+        if old.macs != new.macs {
+            self.refused_mac = None;
+        }
         reindex_one(&mut self.by_mac, id, &old.macs, &new.macs);
         reindex_one(&mut self.by_key, id, &old.keys, &new.keys);
         reindex_one(&mut self.virtual_addresses, id, &old.virtual_addresses, &new.virtual_addresses);

@@ -42,18 +42,19 @@ impl Inventory {
 
     /// The node of a MAC that is on the wire, new if need be. `None` for MACs that are never a device.
     pub(crate) fn mac_node(&mut self, mac: Mac, ts: Timestamp) -> Option<DeviceId> {
+        if let Some((_, id)) = self.sender.filter(|(known, _)| *known == mac) {
+            return Some(id);
+        }
         if !mac.is_device() {
             return None;
         }
         if let Some(id) = self.node_of_mac(mac) {
             if self.nodes.get(&id).is_some_and(|node| !node.known.heard) {
                 self.learn_mac(id, mac, ts);
+            } else if self.by_mac.get(&mac).is_some_and(|nodes| nodes.len() == 1) {
+                self.sender = Some((mac, id));
             }
             return Some(id);
-        }
-        // One frame says many things of its sender: it is refused once for all of them.
-        if self.refused_mac == Some((mac, ts)) {
-            return None;
         }
         let Some(id) = self.create(ts, None) else {
             self.refused_mac = Some((mac, ts));
@@ -167,7 +168,7 @@ impl Inventory {
 
     /// The address is the node's own after all, not one it carries packets for.
     fn disown(&mut self, id: DeviceId, vlan: Vlan, ip: IpAddr) {
-        let Some(node) = self.nodes.get(&id).filter(|node| node.known.carries) else { return };
+        let Some(node) = self.nodes.get(&id).filter(|node| !node.known.carried.is_empty()) else { return };
         let value = scoped(vlan, ip);
         let claims: Vec<_> = claims_of(&node.ledger, &attr::FORWARDS_FOR)
             .filter(|(claim, _)| claim.value.as_str() == value)
@@ -181,7 +182,8 @@ impl Inventory {
     /// The MAC sent a packet from the address.
     fn sent(&mut self, id: DeviceId, vlan: Vlan, ip: IpAddr, ttl: u8, ts: Timestamp) {
         let root = self.root(id);
-        if let Some((holder, span)) = self.holder(vlan, ip, ts, None)
+        let held = self.holder(vlan, ip, ts, None);
+        if let Some((holder, span)) = held
             && span.until.is_none()
             && self.root(holder) == root
             && (holder == id || span.how != How::Sent)
@@ -194,10 +196,10 @@ impl Inventory {
             return;
         }
         let transparent = self.nodes.get(&id).is_some_and(|node| node.known.transparent);
-        let is_others = self.is_router(id) && self.holder(vlan, ip, ts, None).is_some();
+        let is_others = held.is_some() && self.is_router(id);
         if is_routed(ttl) || transparent || is_others {
             self.note_carried(id, vlan, ip, if is_routed(ttl) { BY_TTL } else { BY_SOURCE }, ts);
-            let behind = self.sender_behind(vlan, ip, ts, Some(id));
+            let behind = self.sender_held_by(held, vlan, ip, ts, Some(id));
             if let Some(behind) = behind {
                 self.heard(behind, ts);
             }
@@ -256,11 +258,11 @@ impl Inventory {
 
     fn note_carried(&mut self, id: DeviceId, vlan: Vlan, ip: IpAddr, field: &'static str, ts: Timestamp) {
         let Some(node) = self.nodes.get(&id) else { return };
-        let value = text(&scoped(vlan, ip));
-        let same = |(claim, _): &(&crate::evidence::Claim, _)| claim.field == field;
-        let known =
-            claims_of(&node.ledger, &attr::FORWARDS_FOR).filter(same).any(|(claim, _)| claim.value == value);
-        if known || claims_of(&node.ledger, &attr::FORWARDS_FOR).filter(same).count() < MOST_CARRIED {
+        // A flood that comes through a router names a new address with each packet: no words are made of what is not noted.
+        let carried = node.known.carried.iter().filter(|(by, ..)| *by == field);
+        let known = carried.clone().any(|(_, scope, own)| (*scope, *own) == (vlan, ip));
+        if known || carried.count() < MOST_CARRIED {
+            let value = text(&scoped(vlan, ip));
             self.learn(id, Via::DIRECT, attr::FORWARDS_FOR, value, &Said::ethernet(ts, field));
         }
     }
@@ -414,8 +416,8 @@ impl Inventory {
         let earlier = |(claim, weight): (&crate::evidence::Claim, &crate::evidence::Weight)| {
             claim.source == said.by && weight.last < said.ts
         };
-        let ids = || claims_of(&node.ledger, &Attribute::DHCP_CLIENT_ID);
-        if ids().nth(1).is_none() || !ids().any(earlier) {
+        let several = node.known.client_ids > 1;
+        if !several || !claims_of(&node.ledger, &Attribute::DHCP_CLIENT_ID).any(earlier) {
             return;
         }
         let of = |attribute: &Attribute, now: bool| -> BTreeSet<String> {

@@ -5,6 +5,9 @@ use model::{Attribute, Confidence, DeviceId, KeyKind, Mac, Vlan};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+/// An address that a MAC carries packets of: one of the fields of `forwards.for`, scope and address.
+pub(crate) type Carried = (&'static str, Vlan, IpAddr);
+
 /// What a ledger says about identity: a pure function of it, so that it never has to be stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Derived {
@@ -15,8 +18,10 @@ pub(crate) struct Derived {
     pub(crate) virtual_addresses: BTreeSet<(Vlan, IpAddr)>,
     /// The nodes it was heard through.
     pub(crate) behind: BTreeSet<DeviceId>,
-    /// Some address it carries packets of is noted.
-    pub(crate) carries: bool,
+    /// Addresses it carries packets of, and how that is known.
+    pub(crate) carried: Box<[Carried]>,
+    /// How many DHCP client identifiers were heard of it.
+    pub(crate) client_ids: u32,
     pub(crate) router: bool,
     /// Sends for addresses of several networks without routing them visibly: nothing it sends is its own for sure.
     pub(crate) transparent: bool,
@@ -40,6 +45,7 @@ pub(crate) fn derive(ledger: &Ledger) -> Derived {
         known.heard |= claim.source == "ethernet";
     }
     for (claim, _) in claims_of(ledger, &Attribute::DHCP_CLIENT_ID) {
+        known.client_ids = known.client_ids.saturating_add(1);
         known
             .keys
             .extend(client_id_key(claim.value.as_str(), &known.macs).map(|key| (KeyKind::ClientId, key)));
@@ -63,13 +69,16 @@ pub(crate) fn derive(ledger: &Ledger) -> Derived {
     for (claim, _) in claims_of(ledger, &attr::BEHIND) {
         known.behind.extend(DeviceId::parse(claim.value.as_str()));
     }
-    known.carries = claims_of(ledger, &attr::FORWARDS_FOR).next().is_some();
+    let carried = claims_of(ledger, &attr::FORWARDS_FOR).filter_map(|(claim, _)| {
+        let (vlan, ip) = parse_scoped(claim.value.as_str())?;
+        let by = [BY_TTL, BY_SOURCE, BY_DESTINATION].into_iter().find(|by| claim.field == *by)?;
+        Some((by, vlan, ip))
+    });
+    known.carried = carried.collect();
     let reasons = || claims_of(ledger, &attr::FORWARDS).map(|(claim, _)| claim.value.as_str());
     let carried = |field: &str| {
-        let all = claims_of(ledger, &attr::FORWARDS_FOR).filter(|(claim, _)| claim.field == field);
-        all.filter_map(|(claim, _)| parse_scoped(claim.value.as_str()))
-            .map(|(_, ip)| ip)
-            .collect::<BTreeSet<_>>()
+        let all = known.carried.iter().filter(|(by, ..)| *by == field);
+        all.map(|(.., ip)| *ip).collect::<BTreeSet<_>>()
     };
     known.transparent = reasons().any(|why| why == SENDS_FOR_MANY);
     known.router = reasons().next().is_some()

@@ -53,7 +53,7 @@ use model::{
     Attribute, Confidence, DeviceId, Event, Fact, Flow, FlowRecord, FlowState, IpProto, KeyKind, Mac,
     Observation, OriginatorBy, Subject, Text, Timestamp, Vlan,
 };
-use recent::{Partners, Recent};
+use recent::{Partners, Places, Recent};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -114,6 +114,10 @@ pub struct Inventory {
     by_address: Index<(Vlan, IpAddr)>,
     recent: Recent,
     partners: Partners,
+    places: Places,
+    /// The node that one MAC stands for alone, as long as nothing changed about who is who: one frame says many things of
+    /// its sender.
+    sender: Option<(Mac, DeviceId)>,
     /// The MAC that was refused last because there was no room for its device, and when.
     refused_mac: Option<(Mac, Timestamp)>,
     /// The scopes an address is or was held in.
@@ -158,6 +162,8 @@ impl Inventory {
             by_address: HashMap::new(),
             recent: Recent::new(),
             partners: Partners::new(),
+            places: Places::new(),
+            sender: None,
             refused_mac: None,
             scopes: HashMap::new(),
             by_key: HashMap::new(),

@@ -4,6 +4,7 @@
 //! one device.
 
 use crate::addresses::{How, Span};
+use crate::evidence::Claim;
 use crate::graph::Dirt;
 use model::{DeviceId, Timestamp, Vlan};
 use std::cell::Cell;
@@ -13,6 +14,8 @@ use std::net::IpAddr;
 /// Answers kept; a place is shared by what hashes to it. A hospital's devices have some thousand addresses, each of which
 /// is seen in some VLANs.
 const PLACES: usize = 16_384;
+/// Claims whose places are remembered.
+const CLAIMS: usize = 4_096;
 /// HL7 partners remembered.
 const PARTNERS: usize = 4_096;
 
@@ -92,6 +95,25 @@ impl Recent {
         if let Some(place) = self.place(vlan, ip) {
             place.set(Some(Answer { vlan, ip, id, how, first, until, at, era }));
         }
+    }
+}
+
+/// Where claims were found in their ledgers lately: what a device says it says again and again. It is a guess that has to
+/// be checked; a place is shared by what falls to it.
+#[derive(Debug)]
+pub(crate) struct Places(Box<[u16]>);
+
+impl Places {
+    pub(crate) fn new() -> Self {
+        Self(vec![0; CLAIMS].into())
+    }
+
+    /// Where a claim of a node most likely stands.
+    pub(crate) fn near(&mut self, id: DeviceId, claim: &Claim) -> &mut u16 {
+        let sign = |text: &str| text.len() * 31 + usize::from(text.as_bytes().last().copied().unwrap_or(0));
+        let signs = [sign(claim.attribute.as_str()), sign(&claim.field), sign(&claim.source), id.0 as usize];
+        let place = signs.into_iter().fold(0usize, |all, sign| (all ^ sign).wrapping_mul(0x9e37_79b9));
+        &mut self.0[(place >> 16) % CLAIMS]
     }
 }
 

@@ -16,6 +16,10 @@ const DYNAMIC_PORTS: u16 = 32_768;
 impl Inventory {
     pub(crate) fn observation(&mut self, o: Observation, out: &mut Vec<Resolved>) {
         let Observation { ts, by, field, subject, confidence, fact, .. } = o;
+        // One frame says many things of its sender: it is refused once for all of them.
+        if matches!(subject, Subject::Mac(mac) if self.refused_mac == Some((mac, ts))) {
+            return;
+        }
         let said = Said { ts, by, field, confidence: confidence.get() };
         match (fact, subject) {
             (Fact::Binding { vlan, ip, how }, Subject::Mac(mac)) => self.binding(mac, vlan, ip, how, ts),
@@ -248,11 +252,16 @@ impl Inventory {
                 continue;
             }
             let known = self.recent.get(vlan, ip, record.first).or_else(|| {
-                let (id, span) = self.holder(vlan, ip, record.first, record.macs[side])?;
+                let (id, span) = self.look_up_holder(vlan, ip, record.first, record.macs[side])?;
                 Some((id, span, usize::MAX))
             });
             let spoke = record.packets[side] > 0;
             let keep = nodes[0];
+            // A router may ask in the name of an address outside; who speaks is outside all the same.
+            let is_passed_on = |id: DeviceId| !self.config.is_internal(ip) && self.is_router(id);
+            if known.as_ref().is_some_and(|(id, ..)| is_passed_on(*id)) {
+                continue;
+            }
             nodes[side] = match known {
                 Some((id, span, at)) if spoke => {
                     self.spoke(id, (vlan, ip), &span, at, record.first, record.last);
@@ -261,7 +270,7 @@ impl Inventory {
                 Some((id, ..)) => Some(id),
                 // To be spoken to does not make a device.
                 None if spoke => {
-                    let id = self.sender_behind(vlan, ip, record.first, keep);
+                    let id = self.sender_held_by(None, vlan, ip, record.first, keep);
                     if let Some(id) = id {
                         self.heard_from_to(id, record.first, record.last);
                     }

@@ -12,6 +12,7 @@
 use crate::Inventory;
 use crate::evidence::{Claim, Weight, attr};
 use crate::graph::{Gone, Node, Rank, Served};
+use crate::keys::Carried;
 use model::{Attribute, DeviceId, KeyKind, Lease, Timestamp};
 
 /// Nanoseconds in which what is new has to be heard again before it may have to give way, and after which it is settled.
@@ -27,7 +28,7 @@ const MAX_VALUES: usize = 128;
 const LARGE: usize = 16 * 1024;
 
 /// Bytes that have to be free for a newcomer, so that it can be learned about.
-const FOR_A_NEWCOMER: usize = 4 * 1024;
+const FOR_A_NEWCOMER: usize = 16 * 1024;
 
 /// What an entry of a hash table takes beside itself, with the room that the table has to spare.
 const fn hashed(entry: usize) -> usize {
@@ -51,6 +52,8 @@ const CLAIM: usize = listed(size_of::<(Claim, Weight)>()) + 4 * ALLOCATION;
 const SPAN: usize = 112 + hashed(56) + hashed(48) + 2 * ALLOCATION;
 const LEASE: usize = listed(size_of::<((Timestamp, u32), (Lease, u16))>());
 const SERVICE: usize = 2 * size_of::<Served>();
+/// An address it carries packets of, beside the claim that says so.
+const CARRIED: usize = size_of::<Carried>() + ALLOCATION;
 /// The first room that a map takes.
 const FIRST_SERVICE: usize = 11 * size_of::<Served>();
 
@@ -70,6 +73,7 @@ fn weight(node: &Node) -> usize {
     NODE + node.text
         + services
         + node.known.keys.len() * KEY
+        + node.known.carried.len() * CARRIED
         + node.ledger.len() * CLAIM
         + node.spans.len() * SPAN
         + node.leases.len() * LEASE
@@ -175,13 +179,18 @@ impl Inventory {
         let tree = self.tree(victim);
         self.recent.forget_all();
         self.mark_behind(&tree);
+        let mut written = false;
         for id in tree {
             if let Some(node) = self.nodes.remove(&id) {
+                written |= node.written;
                 self.unweigh(id, &node);
                 self.unindex(id, &node);
             }
         }
-        self.gone.insert(Gone::Device(victim));
+        // What came and went since rows were given last has left none.
+        if written {
+            self.gone.insert(Gone::Device(victim));
+        }
         self.counters.devices_evicted += 1;
         true
     }

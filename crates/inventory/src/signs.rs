@@ -1,6 +1,6 @@
 //! What those who watch behaviour are told of a device, besides its conversations.
 
-use crate::addresses::How;
+use crate::addresses::{How, Span};
 use crate::{Inventory, Resolved};
 use model::{Attribute, Device, DeviceId, IpProto, Lease, Text, Timestamp, Vlan};
 use std::net::IpAddr;
@@ -30,7 +30,7 @@ pub enum Sign {
     Lease(Lease),
     /// It showed a credential in clear, of this kind.
     Credential(&'static str),
-    /// It says that it holds an address which another device holds, or held until it said so.
+    /// It says that it holds an address which another device holds, or held until it said so for the first time.
     Claims {
         /// Scope of the address.
         vlan: Vlan,
@@ -90,10 +90,14 @@ impl Inventory {
             return;
         }
         let root = self.root(id);
-        let quarrels = |(other, span): &(DeviceId, crate::addresses::Span)| {
-            self.root(*other) != root
-                && span.how <= How::Claim
-                && span.until.is_none_or(|until| ts.since(until) <= QUARREL)
+        let is_own = |other: DeviceId| self.root(other) == root;
+        // Taken, not given: what this node holds began with its claim, at the moment the other's ended.
+        let own = self.spans(vlan, ip).filter(|(other, span)| is_own(*other) && span.until.is_none());
+        let taken: Vec<Timestamp> =
+            own.filter(|(_, span)| span.how == How::Claim).map(|(_, span)| span.first).collect();
+        let quarrels = |(other, span): &(DeviceId, Span)| {
+            let is_over = |until| !taken.contains(&until) || ts.since(until) > QUARREL;
+            !is_own(*other) && span.how <= How::Claim && !span.until.is_some_and(is_over)
         };
         let holder = self.spans(vlan, ip).filter(quarrels).map(|(other, _)| self.root(other)).min();
         if let Some(holder) = holder {

@@ -1,5 +1,7 @@
 //! A small map in one sorted block: most nodes have a handful of rows, and there are many nodes.
 
+use std::collections::{VecDeque, vec_deque};
+
 /// Pairs sorted by key, each key once.
 #[derive(Clone, Debug)]
 pub(crate) struct Sorted<K, V>(Vec<(K, V)>);
@@ -23,10 +25,6 @@ impl<K: Ord, V> Sorted<K, V> {
         self.0.is_empty()
     }
 
-    pub(crate) fn contains(&self, key: &K) -> bool {
-        self.place(key).is_ok()
-    }
-
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let place = self.place(key).ok()?;
         self.0.get_mut(place).map(|(_, value)| value)
@@ -39,10 +37,20 @@ impl<K: Ord, V> Sorted<K, V> {
 
     /// As [`Sorted::get_mut`], where the key most likely stands at a place.
     pub(crate) fn get_mut_near(&mut self, near: usize, key: &K) -> Option<&mut V> {
-        let place = match self.0.get(near) {
-            Some((known, _)) if known == key => near,
-            _ => self.place(key).ok()?,
-        };
+        let place = self.find_near(near, key)?;
+        self.value_at(place)
+    }
+
+    /// As [`Sorted::find`], where the key most likely stands at a place.
+    pub(crate) fn find_near(&self, near: usize, key: &K) -> Option<usize> {
+        match self.0.get(near) {
+            Some((known, _)) if known == key => Some(near),
+            _ => self.find(key),
+        }
+    }
+
+    /// The value at a place that was found.
+    pub(crate) fn value_at(&mut self, place: usize) -> Option<&mut V> {
         self.0.get_mut(place).map(|(_, value)| value)
     }
 
@@ -62,10 +70,6 @@ impl<K: Ord, V> Sorted<K, V> {
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         let place = self.place(key).ok()?;
         Some(self.0.remove(place).1)
-    }
-
-    pub(crate) fn pop_first(&mut self) -> Option<(K, V)> {
-        (!self.0.is_empty()).then(|| self.0.remove(0))
     }
 
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, (K, V)> {
@@ -92,6 +96,77 @@ impl<K, V> IntoIterator for Sorted<K, V> {
     }
 }
 
+/// As [`Sorted`], where what comes is mostly the last and what goes is mostly the first: nothing is moved for either.
+#[derive(Clone, Debug)]
+pub(crate) struct History<K, V>(VecDeque<(K, V)>);
+
+impl<K, V> Default for History<K, V> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<K: Ord, V> History<K, V> {
+    fn place(&self, key: &K) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| known.cmp(key))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn contains(&self, key: &K) -> bool {
+        self.place(key).is_ok()
+    }
+
+    pub(crate) fn insert(&mut self, key: K, value: V) {
+        match self.place(&key) {
+            Ok(place) => self.0[place].1 = value,
+            Err(place) => {
+                if self.0.len() == self.0.capacity() {
+                    self.0.reserve_exact(1 + self.0.len() / 4);
+                }
+                self.0.insert(place, (key, value));
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        let place = self.place(key).ok()?;
+        self.0.remove(place).map(|(_, value)| value)
+    }
+
+    pub(crate) fn pop_first(&mut self) -> Option<(K, V)> {
+        self.0.pop_front()
+    }
+
+    pub(crate) fn iter(&self) -> vec_deque::Iter<'_, (K, V)> {
+        self.0.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
+        self.0.iter_mut().map(|(key, value)| (&*key, value))
+    }
+
+    /// The pairs from the first whose key is not `before` on.
+    pub(crate) fn starting(&self, before: impl Fn(&K) -> bool) -> vec_deque::Iter<'_, (K, V)> {
+        self.0.range(self.0.partition_point(|(key, _)| before(key))..)
+    }
+}
+
+impl<K, V> IntoIterator for History<K, V> {
+    type Item = (K, V);
+    type IntoIter = vec_deque::IntoIter<(K, V)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,13 +180,29 @@ mod tests {
         map.insert(3, 0);
         assert_eq!(map.iter().copied().collect::<Vec<_>>(), [(1, 10), (3, 0), (5, 50)]);
         assert_eq!(map.starting(|key| *key < 2).map(|(key, _)| *key).collect::<Vec<_>>(), [3, 5]);
-        assert_eq!(
-            (map.remove(&3), map.remove(&3), map.pop_first(), map.len()),
-            (Some(0), None, Some((1, 10)), 1)
-        );
-        assert!(map.contains(&5) && !map.contains(&1) && !map.is_empty());
+        assert_eq!((map.remove(&3), map.remove(&3), map.remove(&1), map.len()), (Some(0), None, Some(10), 1));
+        assert!(!map.is_empty());
         assert_eq!(map.find(&5), Some(0));
         assert_eq!([0, 9].map(|near| map.get_mut_near(near, &5).copied()), [Some(50); 2]);
         assert_eq!(map.get_mut_near(0, &4), None);
+    }
+    #[test]
+    fn a_history_is_sorted_too_and_loses_its_first() {
+        let mut history = History::default();
+        for n in 0..40 {
+            history.insert(n, n * 10);
+            if history.len() > 8 {
+                assert_eq!(history.pop_first(), Some((n - 8, (n - 8) * 10)));
+            }
+        }
+        history.insert(7, 70);
+        history.insert(36, 0);
+        let (first, last) = (history.iter().next().copied(), history.iter().next_back().copied());
+        assert_eq!((first, last, history.len()), (Some((7, 70)), Some((39, 390)), 9));
+        assert_eq!(history.starting(|key| *key < 36).map(|(_, value)| *value).sum::<i32>(), 370 + 380 + 390);
+        assert_eq!((history.remove(&36), history.remove(&36)), (Some(0), None));
+        assert!(history.contains(&7) && !history.contains(&36) && !history.is_empty());
+        history.iter_mut().for_each(|(_, value)| *value = 1);
+        assert!(history.into_iter().map(|(key, value)| key * value).is_sorted());
     }
 }

@@ -1,6 +1,6 @@
 //! Two devices with one address.
 
-use super::claims::{Claims, Dispute};
+use super::claims::{Claims, Dispute, is_important};
 use super::window::MINUTE;
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
@@ -35,7 +35,9 @@ impl Watch for Conflict {
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
         for dispute in self.0.minute(view) {
-            if !dispute.is_important && (dispute.defended > 0 || dispute.is_quick) {
+            // One that others depend on may claim back what is its own.
+            let is_its_own = is_important(&dispute.claimant);
+            if !dispute.is_important && !is_its_own && (dispute.defended > 0 || dispute.is_quick) {
                 raise(&dispute, view, out);
             }
         }

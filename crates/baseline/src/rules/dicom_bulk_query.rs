@@ -41,6 +41,8 @@ struct Client {
     most: [u64; 2],
     server: Option<(Option<u32>, IpAddr, u16)>,
     last: i64,
+    /// When it began to ask after an hour without.
+    began: i64,
     /// When each was told last.
     told: [Option<i64>; 2],
 }
@@ -67,6 +69,9 @@ impl Watch for BulkQuery {
         let client = self.0.entry(seen.ts, seen.client.0);
         client.minutes.add(seen.ts, counts);
         client.server = Some((seen.server.map(|id| id.0), seen.peer, seen.port));
+        if seen.ts.0.saturating_sub(client.last) > HOUR {
+            client.began = seen.ts.0;
+        }
         client.last = client.last.max(seen.ts.0);
     }
 
@@ -121,7 +126,7 @@ fn raise(
     let title = format!("{} ({}) {what} far more than usual from a DICOM archive", profile.name, profile.class());
     let last = Timestamp(client.last);
     let mut verdict = Verdict::new(&RULE, Some(profile.id()), last, title)
-        .between(last.min(view.now.plus(-HOUR)), last)
+        .between(Timestamp(client.began).max(view.now.plus(-HOUR)).min(last), last)
         .times(n)
         .found([
             number("requests_in_an_hour", n),

@@ -5,7 +5,7 @@ use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{Out, Peer, Profile, Verdict, View};
 use crate::site::{ZoneKind, network};
-use model::{DeviceClass, Severity, Timestamp};
+use model::{DeviceId, DeviceClass, Severity, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) static RULE: Rule = Rule {
@@ -65,7 +65,7 @@ fn networks(profile: &Profile) -> BTreeSet<String> {
 /// Whether a device belongs to a desk or a guest.
 fn is_office(profile: &Profile) -> bool {
     let of_guests = profile.zone_kind == Some(ZoneKind::Guest) && profile.class() == DeviceClass::Unknown;
-    profile.class().is_office() || of_guests
+    profile.is_office() || of_guests
 }
 
 impl Watch for Flat {
@@ -74,15 +74,20 @@ impl Watch for Flat {
         if self.hour.replace(hour) == Some(hour) {
             return;
         }
-        // The class as last looked up saves to look up all others; guests need not have any.
-        let has_guests = view.site.zones.iter().any(|zone| zone.kind == ZoneKind::Guest);
-        let matters = |class: DeviceClass| {
-            class.is_clinical_endpoint() || class.is_office() || (has_guests && class == DeviceClass::Unknown)
+        // The class as last looked up saves to look up all others. What a desk is may be known by its system alone.
+        // Of those that nothing is known of, only who stays is looked up.
+        let stays = |id: &DeviceId| {
+            let habit = view.habits.get(*id);
+            habit.is_some_and(|habit| habit.last().since(habit.first()) >= LIVES / 2)
+        };
+        let looked_up = |id: &DeviceId| match view.class(*id) {
+            DeviceClass::Unknown => stays(id),
+            class => class.is_clinical_endpoint() || class.is_office(),
         };
         let mut all: BTreeMap<String, Living> = BTreeMap::new();
-        for id in view.habits.ids().into_iter().filter(|id| matters(view.class(*id))).take(MOST_DEVICES) {
+        for id in view.habits.ids().into_iter().filter(looked_up).take(MOST_DEVICES) {
             let Some(profile) = view.profile(id) else { continue };
-            let (is_clinical, is_office) = (profile.class().is_clinical_endpoint(), is_office(&profile));
+            let (is_clinical, is_office) = (profile.is_endpoint(), is_office(&profile));
             if profile.device.last.since(profile.device.first) < LIVES || !(is_clinical || is_office) {
                 continue;
             }

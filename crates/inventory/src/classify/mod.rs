@@ -31,7 +31,7 @@ pub(crate) struct Verdict {
 
 /// The attribute and value under which a vote for a class is kept: `vote.CT`, `weight 60`.
 pub(crate) fn role_claim(class: DeviceClass, weight: u8) -> (Attribute, Text) {
-    (Attribute::stored(format!("{VOTE}{class}")), text(&format!("weight {weight}")))
+    (Attribute::stored([VOTE, class.as_str()].concat()), text(&["weight ", &weight.to_string()].concat()))
 }
 
 /// One device's evidence, as the rules look at it.
