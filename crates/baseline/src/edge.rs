@@ -15,6 +15,10 @@ const MAX_LATENCY: u64 = 3_600_000_000;
 /// Server ports from here on are negotiated per conversation unless the content says what they are for.
 const DYNAMIC_PORTS: u16 = 32_768;
 
+/// The application whose conversations are one habit, whoever answers; and its server's port.
+const LEASES: &str = "dhcp";
+const LEASE_PORT: u16 = 67;
+
 /// What is counted of one edge.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
@@ -75,6 +79,16 @@ fn place(ip: IpAddr, site: &Site) -> IpAddr {
 fn key_of_flow(flow: &Flow, table: &mut Table, site: &Site) -> Option<Key> {
     let record = &flow.record;
     let [(asker, client_port), (ip, port)] = record.ends();
+    // Leases are asked of whoever answers, and addresses come and go: that a device takes part is all there is to learn.
+    if record.app == Some(LEASES) && record.key.proto == IpProto::UDP {
+        let application = table.application(Some(LEASES.into()));
+        let device = flow.devices[0].or(flow.devices[1])?;
+        return Some(Table::with(device, (None, None, false), IpProto::UDP, LEASE_PORT, application));
+    }
+    // An error, or a ping that nobody answered, joins nobody.
+    if matches!(record.key.proto, IpProto::ICMP | IpProto::ICMPV6) && record.packets[1] == 0 {
+        return None;
+    }
     let by_content = record.app_by_content && record.app.is_some();
     // Of two ports of which neither is known, the lower one is the service's; what was heard first may be the answer.
     let reversed = record.originator_by == OriginatorBy::FirstPacket && port > client_port.max(1023);

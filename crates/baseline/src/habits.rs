@@ -28,7 +28,7 @@ pub(crate) struct Habit {
     /// Learning ended by itself.
     pub(crate) converged: bool,
     /// An operator ended learning.
-    pub(crate) locked: bool,
+    locked: bool,
     /// What the device is for, as last looked up: the place in [`DeviceClass::ALL`].
     class: u8,
     /// The hour that is being counted, when it did something first in it, and its counts.
@@ -89,6 +89,10 @@ impl Habit {
         DeviceClass::ALL.get(usize::from(self.class)).copied().unwrap_or_default()
     }
 
+    pub(crate) const fn is_locked(&self) -> bool {
+        self.locked
+    }
+
     pub(crate) const fn seen(&self) -> Seen {
         Seen {
             hours: self.hours,
@@ -110,6 +114,12 @@ impl Habit {
             converged: self.converged,
             accepted: if this_week { self.accepted.1 } else { 0 },
         }
+    }
+
+    /// An operator ended its learning.
+    pub(crate) const fn lock(&mut self) {
+        self.dirty |= !self.locked;
+        self.locked = true;
     }
 
     /// A new edge was found to be normal.

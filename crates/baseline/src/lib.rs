@@ -261,7 +261,9 @@ impl Baseline {
             let Some(id) = flow.devices[side].filter(|_| record.packets[side] > 0) else { continue };
             let Some(habit) = self.habits.active(id, record.first, hour) else { continue };
             // A conversation that began before learning was ended may be the first that is heard of.
-            habit.locked |= self.clock.locked_last().is_some_and(|at| habit.first() < at);
+            if self.clock.locked_last().is_some_and(|at| habit.first() < at) {
+                habit.lock();
+            }
             Habits::count(habit, Metric::BytesOut, record.bytes[side]);
             Habits::count(habit, Metric::BytesIn, record.bytes[1 - side]);
             Habits::count(habit, Metric::Flows, u64::from(side == 0 && !is_lease));
@@ -272,7 +274,7 @@ impl Baseline {
                 state.flow(flow);
                 0
             }),
-            None => self.counters.without_client += 1,
+            None => self.counters.without_client += u64::from(flow.devices == [None, None]),
         }
         if !self.watchers.flows.is_empty() {
             let [(asker, _), (answerer, _)] = record.ends();
@@ -291,7 +293,7 @@ impl Baseline {
     /// Whether a device was learned at a time.
     fn is_armed(&self, id: DeviceId, ts: Timestamp) -> bool {
         self.habits.get(id).is_some_and(|habit| {
-            let is_locked = habit.locked && self.clock.locked().is_none_or(|at| at <= ts);
+            let is_locked = habit.is_locked() && self.clock.locked().is_none_or(|at| at <= ts);
             is_locked || habit.converged || self.config.learning.is_overdue(&habit.seen(), &habit.times(ts))
         })
     }

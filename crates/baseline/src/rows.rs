@@ -117,7 +117,9 @@ pub fn known_locked(
     for id in habits.ids() {
         if let Some(habit) = habits.get_mut(id) {
             let first = habit.first();
-            habit.locked |= locks.iter().any(|(of, at)| of.map_or(first < *at, |of| of == id));
+            if locks.iter().any(|(of, at)| of.map_or(first < *at, |of| of == id)) {
+                habit.lock();
+            }
         }
     }
     let of = |id: DeviceId| {

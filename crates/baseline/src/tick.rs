@@ -96,7 +96,7 @@ impl Baseline {
         match device {
             Some(id) => {
                 if let Some(habit) = self.habits.get_mut(id) {
-                    habit.locked = true;
+                    habit.lock();
                 }
             }
             None => self.lock_all(at),
@@ -112,7 +112,7 @@ impl Baseline {
         self.clock.locked_last = Some(at.0);
         for id in self.habits.ids() {
             if let Some(habit) = self.habits.get_mut(id).filter(|habit| habit.first() < at) {
-                habit.locked = true;
+                habit.lock();
             }
         }
     }

@@ -73,6 +73,25 @@ struct Changed {
     vendor_class: Option<String>,
 }
 
+impl Changed {
+    fn of(profile: &Profile, said: &Said) -> Self {
+        let text = |said: &Option<(i64, String)>| said.as_ref().map(|(_, value)| value.clone());
+        Self {
+            class: profile.class().as_str().to_owned(),
+            fingerprint: text(&said.fingerprint).unwrap_or_default(),
+            vendor_class: text(&said.vendor_class),
+        }
+    }
+
+    /// Whether another device changed alike. What it is for may be known of one and not of the other.
+    fn is_like(&self, other: &Self) -> bool {
+        let unknown = model::DeviceClass::Unknown.as_str();
+        let same_role = self.class == other.class || self.class == unknown || other.class == unknown;
+        let by_class = self.vendor_class.is_some() && self.vendor_class == other.vendor_class;
+        same_role && (by_class || other.fingerprint == self.fingerprint)
+    }
+}
+
 #[derive(Debug)]
 struct Impersonation {
     /// Devices that have a fingerprint.
@@ -129,7 +148,7 @@ impl Watch for Impersonation {
                 self.card(&profile, since, view, out);
             }
         }
-        let mut later = Vec::new();
+        let (mut later, mut changed) = (Vec::new(), Vec::new());
         let waiting: Vec<_> =
             self.said.rows().into_iter().map(|(id, last, said)| (*id, last, said.clone())).collect();
         for (id, last, said) in waiting {
@@ -138,7 +157,9 @@ impl Watch for Impersonation {
             let is_old = had && view.is_armed(profile.id()) && !view.is_newcomer(&profile);
             if is_old && !said.is_boot() {
                 if let Some(times) = said.change() {
-                    self.changed(&profile, &said, times, view, out);
+                    let own = Changed::of(&profile, &said);
+                    *self.changes.entry(Timestamp(times.1), profile.id().0) = own.clone();
+                    changed.push((profile, said, times, own));
                     continue;
                 }
                 // The other half may follow.
@@ -153,6 +174,10 @@ impl Watch for Impersonation {
         }
         self.said.forget(i64::MAX);
         self.said.fill(later);
+        // Those that changed in the same minute are seen together.
+        for (profile, said, times, own) in changed {
+            self.judge(&profile, &said, times, own, view, out);
+        }
     }
 
     fn save(&self) -> Vec<u8> {
@@ -204,35 +229,25 @@ impl Impersonation {
     }
 
     /// A learned device says it is something else.
-    fn changed(
-        &mut self,
+    fn judge(
+        &self,
         profile: &Profile,
         said: &Said,
         (first, last): (i64, i64),
+        own: Changed,
         view: &View<'_>,
         out: &mut Out<'_>,
     ) {
-        let text = |said: &Option<(i64, String)>| said.as_ref().map(|(_, value)| value.clone());
-        let own = Changed {
-            class: profile.class().as_str().to_owned(),
-            fingerprint: text(&said.fingerprint).unwrap_or_default(),
-            vendor_class: text(&said.vendor_class),
-        };
-        let is_alike = |other: &Changed| {
-            let by_class = own.vendor_class.is_some() && own.vendor_class == other.vendor_class;
-            other.class == own.class && (by_class || other.fingerprint == own.fingerprint)
-        };
-        let mut alike: BTreeSet<u32> =
-            self.changes.iter().filter(|(_, other)| is_alike(other)).map(|(id, _)| *id).collect();
-        alike.insert(profile.id().0);
-        *self.changes.entry(Timestamp(last), profile.id().0) = own.clone();
+        let alike: BTreeSet<u32> =
+            self.changes.iter().filter(|(_, other)| own.is_like(other)).map(|(id, _)| *id).collect();
         let is_wave = alike.len() >= WAVE;
         let class = profile.class();
         let verdict = if is_wave {
-            let title = format!("Update wave over {class}: {} devices changed alike", alike.len());
+            let to = own.vendor_class.as_ref().unwrap_or(&own.fingerprint);
+            let title = format!("Update wave: {} devices changed alike, to {to}", alike.len());
             Verdict::new(&RULE, None, Timestamp(last), title)
                 .severity(Severity::Info)
-                .apart(&format!("update wave over {class}"))
+                .apart(&format!("update wave to {to}"))
                 .peer(Peer::Many(alike.len() as u64))
         } else {
             let title = format!("{} ({class}) asks for its address like another machine", profile.name);
@@ -249,7 +264,7 @@ impl Impersonation {
                 number("wave_threshold", WAVE as u64),
             ])
             .found(word("fingerprint", &own.fingerprint))
-            .found(text(&said.hostname).and_then(|name| word("hostname", &name)))
+            .found(said.hostname.as_ref().and_then(|(_, name)| word("hostname", name)))
             .found(own.vendor_class.and_then(|class| word("vendor_class", &class)))
             .normal([number("changes_while_learned", 0)])
             .normal(word("known_since", &profile.device.first.to_string()));
