@@ -86,7 +86,7 @@ fn kind_of(news: &EdgeNews, view: &View<'_>, ends: &Ends) -> Kind {
         _ => {}
     }
     let is_new = news.armed && matches!(news.state, EdgeState::Fresh | EdgeState::Reported);
-    if !is_new || news.key.peer.is_some_and(is_everybody) || is_lease(news) {
+    if !is_new || news.key.peer.is_some_and(is_everybody) || is_lease(news) || pings_router(news, ends) {
         return Kind::Nothing;
     }
     if let [Some(a), Some(b)] = ends
@@ -111,6 +111,12 @@ fn kind_of(news: &EdgeNews, view: &View<'_>, ends: &Ends) -> Kind {
 fn is_service_for_all(news: &EdgeNews, ends: &Ends) -> bool {
     let serves = ends.get(1).and_then(Option::as_ref).is_some_and(|p| p.zone_kind == Some(ZoneKind::Servers));
     serves && matches!(news.key.port, 53 | 123)
+}
+
+/// Whether a router is there is asked when an address is new; that is not what a device talks to.
+fn pings_router(news: &EdgeNews, ends: &Ends) -> bool {
+    matches!(news.key.transport, IpProto::ICMP | IpProto::ICMPV6)
+        && ends.iter().flatten().any(|profile| profile.device.router)
 }
 
 /// Leases are asked of everybody, and rules of their own look at who answers.
