@@ -1,6 +1,5 @@
 //! A feed of messages: how long its pauses are, and in which hours it speaks at all.
 
-use crate::Calendar;
 use crate::calendar::{SLOTS, hour};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
@@ -11,6 +10,9 @@ const LONGEST: u64 = 14 * 86_400_000;
 
 /// Bytes that a feed takes: counts of four bytes, 16 for each doubling, and what stands beside them.
 pub(crate) const FEED: usize = 2_560;
+
+/// Nanoseconds that are no silence of anybody.
+const SHORT: i64 = 10_000_000_000;
 
 /// Pauses that have to be known before one can be too long.
 const LEAST_PAUSES: u64 = 200;
@@ -31,22 +33,24 @@ impl Feed {
         Some(Self { last: Timestamp(i64::MIN), pauses, spoke: [0; SLOTS as usize], last_hour: i32::MIN })
     }
 
-    /// A message was seen. `learn` is false while its silence is reported: that pause is not normal. Pauses that leave out
-    /// whole hours are told by the hours in which it speaks, and would hide what is too long by day.
-    pub(crate) fn message(&mut self, ts: Timestamp, calendar: &Calendar, learn: bool) {
+    /// A message was seen, in an hour that is like those of a slot. While silence is reported, the pause is not normal.
+    /// Pauses that leave out whole hours are told by the hours in which it speaks, and would hide what is too long by day.
+    pub(crate) fn message(&mut self, ts: Timestamp, slot: u8, is_armed: bool) {
         if ts <= self.last {
             return;
         }
-        let is_close = i64::from(hour(ts)) - i64::from(self.last_hour) <= 1;
-        if self.last.0 != i64::MIN && learn && is_close {
-            let pause = ts.since(self.last).unsigned_abs() / 1_000_000;
-            self.pauses.saturating_record(pause.clamp(1, LONGEST));
+        let hour = hour(ts);
+        let pause = ts.since(self.last);
+        let is_close = i64::from(hour) - i64::from(self.last_hour) <= 1;
+        // To look up what is too long costs more than a message; what is short need not be held against it.
+        let is_silence = is_armed && pause > SHORT && self.too_long().is_some_and(|limit| pause > limit);
+        if self.last.0 != i64::MIN && is_close && !is_silence {
+            self.pauses.saturating_record((pause.unsigned_abs() / 1_000_000).clamp(1, LONGEST));
         }
         self.last = ts;
-        let hour = hour(ts);
         if hour > self.last_hour {
             self.last_hour = hour;
-            if let Some(count) = self.spoke.get_mut(usize::from(calendar.slot(hour))) {
+            if let Some(count) = self.spoke.get_mut(usize::from(slot)) {
                 *count = count.saturating_add(1);
             }
         }
@@ -116,18 +120,18 @@ mod tests {
 
     #[test]
     fn pauses_are_learned_and_read_back() {
-        let (calendar, mut feed) = (Calendar::default(), Feed::new().unwrap());
+        let mut feed = Feed::new().unwrap();
         assert_eq!(feed.too_long(), None);
         let second = 1_000_000_000;
         for n in 0..=200 {
             assert_eq!(feed.too_long().is_some(), n > 200);
-            feed.message(Timestamp(n * 10 * second), &calendar, true);
+            feed.message(Timestamp(n * 10 * second), 0, true);
         }
         let limit = feed.too_long().unwrap();
         // One significant digit: 10 s is told from 9 and 11, and three medians are more than one and a half of the most.
         assert!((29 * second..33 * second).contains(&limit), "{limit}");
         assert_eq!((feed.spoke_in(0), feed.spoke_in(1)), (1, 0), "1970 began on a Thursday");
-        feed.message(Timestamp(9_000 * second), &calendar, false);
+        feed.message(Timestamp(3_000 * second), 0, true);
         assert_eq!(feed.too_long(), Some(limit), "a pause that is reported is not learned");
         let back = Feed::from_bytes(&feed.to_bytes()).unwrap();
         assert_eq!((back.normal(), back.last, back.spoke), (feed.normal(), feed.last, feed.spoke));

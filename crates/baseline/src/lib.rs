@@ -82,6 +82,8 @@ pub struct Baseline {
     /// Edges that wait to be judged, in the order in which they came.
     waiting: Vec<Key>,
     clock: Clock,
+    /// The hour that was looked up last, and which hours it is like.
+    slot: (i32, u8),
     watchers: Watchers,
     book: Book,
 }
@@ -90,6 +92,8 @@ pub struct Baseline {
 #[derive(Debug)]
 struct Watchers {
     all: Vec<(&'static Rule, Box<dyn Watch>)>,
+    /// What each of them saved last, in short.
+    written: Vec<u64>,
     /// Places of those that want to see conversations, requests, and signs.
     flows: Vec<usize>,
     exchanges: Vec<usize>,
@@ -104,7 +108,8 @@ impl Watchers {
         };
         let (flows, exchanges, signs) =
             (those(|r| r.wants.flows), those(|r| r.wants.exchanges), those(|r| r.wants.signs));
-        Self { all, flows, exchanges, signs }
+        let written = vec![rows::digest(&[]); all.len()];
+        Self { all, written, flows, exchanges, signs }
     }
 }
 
@@ -131,6 +136,7 @@ impl Baseline {
             habits: Habits::new(config.max_habit_bytes),
             waiting: Vec::new(),
             clock: Clock::default(),
+            slot: (i32::MIN, 0),
             watchers: Watchers::new(),
             book: Book::default(),
             config,
@@ -196,8 +202,7 @@ impl Baseline {
                     self.habits.active(id, *ts, hour);
                 }
                 if let Some(at) = key {
-                    let (calendar, is_armed) =
-                        (self.config.site.calendar.clone(), self.is_armed(at.0.client, *ts));
+                    let (slot, is_armed) = (self.slot(*ts), self.is_armed(at.0.client, *ts));
                     let is_message = *application == "hl7";
                     self.update(at, *ts, |state, max_kinds| {
                         if is_message {
@@ -205,9 +210,7 @@ impl Baseline {
                                 state.feed = Feed::new().map(Box::new);
                             }
                             if let Some(feed) = &mut state.feed {
-                                let is_silence =
-                                    feed.too_long().is_some_and(|limit| ts.since(feed.last) > limit);
-                                feed.message(*ts, &calendar, !(is_armed && is_silence));
+                                feed.message(*ts, slot, is_armed);
                             }
                         }
                         u64::from(!state.exchange(*ts, kind, outcome, *latency, max_kinds))
@@ -288,6 +291,15 @@ impl Baseline {
                 }
             }
         }
+    }
+
+    /// Which hours the hour of a moment is like.
+    fn slot(&mut self, ts: Timestamp) -> u8 {
+        let hour = hour(ts);
+        if self.slot.0 != hour {
+            self.slot = (hour, self.config.site.calendar.slot(hour));
+        }
+        self.slot.1
     }
 
     /// Whether a device was learned at a time.

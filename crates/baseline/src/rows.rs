@@ -2,24 +2,32 @@
 
 use crate::edge::State;
 use crate::habits::{Habit, Habits};
-use crate::{Baseline, Config, Learning, Seen};
+use crate::{Baseline, Config, Learning, Seen, Watchers};
 use model::{Change, DeviceClass, DeviceId, Edge, LearningState, Timestamp};
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 impl Baseline {
     /// Continues from rows as they were written; other rows than those of the baseline are passed over. Rows may be the
     /// final ones or the whole history, in order.
     pub fn restore(config: Config, rows: impl IntoIterator<Item = Change>) -> Self {
-        let (mut edges, mut others) = (BTreeMap::new(), Vec::new());
+        let (mut edges, mut habits) = (BTreeMap::new(), BTreeMap::new());
+        let (mut site, mut findings) = (BTreeMap::new(), BTreeMap::new());
         for row in rows {
             match row {
                 Change::Edges(client, of_client) => drop(edges.insert(client, of_client)),
-                row => others.push(row),
+                Change::Habit(id, bytes) => drop(habits.insert(id, bytes)),
+                Change::HabitGone(id) => drop(habits.remove(&id)),
+                Change::Site(name, bytes) => drop(site.insert(name, bytes)),
+                Change::Finding(finding) => drop(findings.insert(finding.id, finding)),
+                _ => {}
             }
         }
         let mut baseline = Self::new(config);
         edges.into_values().for_each(|edges| baseline.restore_edges(edges));
-        others.into_iter().for_each(|row| baseline.restore_row(row));
+        habits.into_iter().for_each(|(id, bytes)| baseline.habits.restore(id, &bytes));
+        site.into_iter().for_each(|(name, bytes)| baseline.restore_site(&name, &bytes));
+        findings.into_values().for_each(|finding| baseline.book.restore(*finding));
         baseline
     }
 
@@ -47,9 +55,12 @@ impl Baseline {
             return self.clock.restore(bytes);
         }
         let rule = name.strip_prefix(RULE);
-        let watcher = self.watchers.all.iter_mut().find(|(known, _)| Some(known.name) == rule);
-        if let Some((_, watch)) = watcher {
-            watch.restore(bytes);
+        let Watchers { all, written, .. } = &mut self.watchers;
+        for ((known, watch), written) in all.iter_mut().zip(written) {
+            if Some(known.name) == rule {
+                watch.restore(bytes);
+                *written = digest(bytes);
+            }
         }
     }
 
@@ -63,15 +74,24 @@ impl Baseline {
         rows.into_iter().try_for_each(|(id, bytes)| each(Change::Habit(id, bytes)))?;
         if std::mem::take(&mut self.clock.dirty) {
             each(Change::Site(CLOCK.into(), self.clock.save()))?;
-            for (rule, watch) in &self.watchers.all {
+            let Watchers { all, written, .. } = &mut self.watchers;
+            for ((rule, watch), written) in all.iter().zip(written) {
                 let saved = watch.save();
-                if !saved.is_empty() {
+                // Most rules learn nothing new in most runs, and what some know is much.
+                if std::mem::replace(written, digest(&saved)) != *written {
                     each(Change::Site(format!("{RULE}{}", rule.name).into(), saved))?;
                 }
             }
         }
         self.book.changes().into_iter().try_for_each(each)
     }
+}
+
+/// Tells saved bytes from others; the same for the same bytes, within a run.
+pub(crate) fn digest(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Under which names the site's rows stand.

@@ -341,3 +341,49 @@ fn a_lost_row_is_noticed() {
     assert_eq!(whole(&config, &events), interrupted(&config, &events, 2, |_| true));
     assert_ne!(whole(&config, &events), interrupted(&config, &events, 2, |_| false));
 }
+
+#[test]
+fn leases_are_one_habit_and_errors_are_none() {
+    let of = |app, proto, packets| {
+        let Resolved::Flow(mut flow) = flow(0, Some(1), None, 67, app) else { unreachable!() };
+        flow.record.key.proto = proto;
+        flow.record.packets = packets;
+        learn(&Config::default(), &[Resolved::Flow(flow)]).edges().map(|edge| edge.key).collect::<Vec<_>>()
+    };
+    let lease = of(Some("dhcp"), IpProto::UDP, [1, 1]);
+    assert_eq!((lease.len(), lease[0].server, lease[0].peer, lease[0].port), (1, None, None, 67));
+    assert_eq!(of(None, IpProto::ICMP, [3, 0]), [], "nobody answered");
+    assert_eq!(of(None, IpProto::ICMP, [3, 3]).len(), 1);
+    assert_eq!(of(None, IpProto::UDP, [3, 0]).len(), 1, "the control");
+}
+
+#[test]
+fn a_second_end_of_learning_takes_in_who_came_in_between() {
+    use model::LearningState::{Locked, Observing};
+    let mut baseline = learn(&Config::default(), &[flow(0, Some(1), Some(2), 80, None)]);
+    let nobody = |_| None;
+    baseline.judge(at(100), &nobody);
+    baseline.lock(None, at(100));
+    baseline.resolved(&[flow(200, Some(3), Some(2), 80, None)]);
+    baseline.judge(at(300), &nobody);
+    let state =
+        |baseline: &Baseline, id: u32| baseline.habits.state(DeviceId(id), &Learning::default(), at(400));
+    assert_eq!((state(&baseline, 1), state(&baseline, 3)), (Locked, Observing));
+    baseline.lock(None, at(100));
+    assert_eq!(state(&baseline, 3), Observing, "the same again changes nothing");
+    baseline.lock(None, at(300));
+    assert_eq!((state(&baseline, 1), state(&baseline, 3)), (Locked, Locked));
+    let edge = |baseline: &Baseline, client: u32| {
+        baseline.edges().find(|edge| edge.key.client.0 == client).map(|edge| edge.state)
+    };
+    assert_eq!(edge(&baseline, 1), Some(EdgeState::Learned));
+    baseline.resolved(&[flow(400, Some(3), Some(9), 80, None)]);
+    assert!(baseline.edges().any(|edge| edge.state == EdgeState::Fresh), "from then on it is not learned");
+}
+
+#[test]
+fn what_is_asked_before_the_conversation_ends_counts() {
+    let baseline = learn(&Config::default(), &[exchange(1, 1, 2, "AA", 10)]);
+    let seen = |id| baseline.habits.get(DeviceId(id)).map(|habit| (habit.seen().hours, habit.seen().edges));
+    assert_eq!((seen(1), seen(2)), (Some((1, 1)), Some((1, 1))));
+}

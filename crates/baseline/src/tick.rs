@@ -250,8 +250,12 @@ impl Baseline {
         }
     }
 
-    /// Looks up what those at the ends of some edges are for.
+    /// Looks up what those at the ends of some edges are for, where it matters how new an edge is. Of others it is looked up
+    /// when an hour is over.
     fn classify(&mut self, keys: &[Key], now: Timestamp, who: Who<'_>) -> Profiles {
+        let is_fresh =
+            |key: &&Key| self.edges.get(key).is_some_and(|state| state.standing == EdgeState::Fresh);
+        let keys: Vec<&Key> = keys.iter().filter(is_fresh).collect();
         let ends: BTreeSet<DeviceId> =
             keys.iter().flat_map(|key| [Some(key.client), key.server]).flatten().collect();
         let view =

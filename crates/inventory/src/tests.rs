@@ -8,6 +8,7 @@ use model::{
 
 mod floods;
 mod restore;
+mod signs;
 mod stories;
 
 /// 2 March 2026, 08:00 UTC, and then so many seconds.
@@ -62,7 +63,7 @@ fn event(no: u64, line: &str) -> Event {
             Fact::Lease(Lease {
                 message: LeaseMessage::parse(word(3)).unwrap(),
                 vlan,
-                ip: words.get(4).map(|word| ip(word)),
+                ip: words.get(4).filter(|word| **word != "vlan").map(|word| ip(word)),
                 server: None,
                 relay: None,
                 seconds: words.get(5).and_then(|word| word.parse().ok()),

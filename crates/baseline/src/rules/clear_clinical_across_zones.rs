@@ -28,6 +28,9 @@ struct ClearClinical;
 impl Watch for ClearClinical {
     fn edge(&mut self, news: &EdgeNews, view: &View<'_>, out: &mut Out<'_>) {
         let Some(app) = news.key.application.as_deref().filter(|app| matches!(*app, "hl7" | "dicom")) else { return };
+        if view.site.zones.is_empty() {
+            return;
+        }
         let zone = |end: usize| {
             let profile = news.ends().get(end).copied().flatten().and_then(|id| view.profile(id));
             match (profile, news.key.peer) {

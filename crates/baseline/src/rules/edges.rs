@@ -70,6 +70,11 @@ pub(crate) type Ends = [Option<Rc<Profile>>; 2];
 
 /// Looks up the ends of an edge, and what it is to be told for.
 pub(crate) fn kind(news: &EdgeNews, view: &View<'_>) -> (Kind, Ends) {
+    // To look up a device costs more than all the rest; of most edges that are learned nothing has to be known.
+    let outside = news.key.peer.is_some_and(|ip| view.site.is_outside(ip));
+    if !news.armed && !outside && remote(news.key.transport, news.key.port).is_none() {
+        return (Kind::Nothing, [None, None]);
+    }
     let ends = news.ends().map(|id| id.and_then(|id| view.profile(id)));
     (kind_of(news, view, &ends), ends)
 }

@@ -55,6 +55,9 @@ impl Watch for NewDevice {
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
         let mut later = BTreeMap::new();
         for (id, (since, leased)) in std::mem::take(&mut self.waiting) {
+            if !view.is_site_armed(since) {
+                continue;
+            }
             let Some(profile) = view.profile(id).filter(|profile| view.is_newcomer(profile)) else { continue };
             let device = &profile.device;
             // Whoever only asks for an address, or was only spoken of, is nobody yet.

@@ -420,3 +420,32 @@ fn an_address_passes_on_in_every_scope_it_is_seen_crossing() {
     );
     assert_eq!(flows, ["d2 > d3", "d4 > d3", "d5 > d3"], "the last one comes after the second lease");
 }
+
+#[test]
+fn who_speaks_from_outside_is_not_the_router_that_asks_for_it() {
+    let mut inventory = inventory();
+    let story = "0 00:00:0c:00:00:01 claims 10.0.0.1
+         1 00:00:0c:00:00:01 forwards
+         2 00:00:0c:00:00:01 claims 203.0.113.7
+         2 00:00:0c:00:00:01 claims 10.9.0.1
+         3 00:1b:21:00:00:05 claims 10.0.0.5
+         4 203.0.113.7 flow 10.0.0.5:104
+         5 10.9.0.1 flow 10.0.0.5:104";
+    assert_eq!(tell(&mut inventory, story), ["- > d2", "d1 > d2"], "its own address inside is its own");
+}
+
+#[test]
+fn a_renewal_that_is_heard_on_its_way_back_is_no_second_home() {
+    let lease = "0 00:1b:21:00:00:01 dhcp discover vlan 20
+         1 00:1b:21:00:00:01 dhcp ack 10.0.0.5 3600 vlan 20";
+    let devices = |story: &str| {
+        let mut inventory = inventory();
+        tell(&mut inventory, story);
+        inventory.devices().map(|device| device.addresses.len()).collect::<Vec<_>>()
+    };
+    assert_eq!(devices(&format!("{lease}\n900 00:1b:21:00:00:01 dhcp ack 10.0.0.5 3600 vlan 30")), [1]);
+    // The control: a new lease in another VLAN is another home.
+    let moved =
+        "900 00:1b:21:00:00:01 dhcp discover vlan 30\n901 00:1b:21:00:00:01 dhcp ack 10.0.0.5 3600 vlan 30";
+    assert_eq!(devices(&format!("{lease}\n{moved}")), [2]);
+}

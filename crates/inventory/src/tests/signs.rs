@@ -1,0 +1,72 @@
+//! What those who watch behaviour are told.
+
+use super::*;
+use crate::Sign;
+
+/// The signs of a story, each in a few words.
+fn signs(story: &str) -> Vec<String> {
+    let (mut inventory, mut out) = (inventory(), Vec::new());
+    for (n, line) in story.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
+        inventory.event(event(n as u64 + 1, line), &mut out);
+    }
+    let told = |resolved: &Resolved| match resolved {
+        Resolved::Sign { device, sign, .. } => Some(match sign {
+            Sign::Appeared => format!("{device} appeared"),
+            Sign::New { attribute, value } => format!("{device} {attribute} {value}"),
+            Sign::Serves { port, .. } => format!("{device} serves {port}"),
+            Sign::Lease(lease) => format!("{device} {}", lease.message.as_str()),
+            Sign::Credential(kind) => format!("{device} {kind}"),
+            Sign::Claims { ip, holder, .. } => format!("{device} claims {ip} of {holder}"),
+        }),
+        _ => None,
+    };
+    out.iter().filter_map(told).collect()
+}
+
+#[test]
+fn newcomers_new_values_and_services_are_told_once() {
+    let told = signs(
+        "0 00:1b:21:00:00:01 claims 10.0.0.5
+         1 10.0.0.5 is dicom.ae_title CT3 by dicom 90
+         2 10.0.0.5 is dicom.ae_title CT3 by dicom 90
+         3 10.0.0.5 is dicom.ae_title CT4 by dicom 90
+         4 10.0.0.5 is model Aquilion by dicom 90
+         5 10.0.0.9 flow 10.0.0.5:104
+         6 10.0.0.9 flow 10.0.0.5:104",
+    );
+    assert_eq!(told[0], "d1 appeared");
+    assert_eq!(told.iter().filter(|sign| sign.ends_with("serves 104")).count(), 1, "{told:?}");
+    assert_eq!(told.iter().filter(|sign| sign.ends_with("CT3")).count(), 1, "{told:?}");
+    assert!(
+        !told.iter().any(|sign| sign.contains("Aquilion")),
+        "what no rule asks for is not told: {told:?}"
+    );
+}
+
+#[test]
+fn an_address_that_is_taken_is_told_and_one_that_is_given_is_not() {
+    let claims =
+        |story: &str| signs(story).into_iter().filter(|sign| sign.contains("claims")).collect::<Vec<_>>();
+    assert_eq!(
+        claims(
+            "0 00:1b:21:00:00:01 claims 10.0.0.5
+             9 00:1b:21:00:00:02 claims 10.0.0.5
+             12 00:1b:21:00:00:02 claims 10.0.0.5",
+        ),
+        ["d2 claims 10.0.0.5 of d1", "d2 claims 10.0.0.5 of d1"],
+        "again and again while the other may still be there"
+    );
+    assert_eq!(
+        claims(
+            "0 00:1b:21:00:00:01 dhcp discover
+             0 00:1b:21:00:00:01 dhcp ack 10.0.0.5 3600
+             1 00:1b:21:00:00:01 claims 10.0.0.5
+             9 00:1b:21:00:00:01 dhcp release 10.0.0.5
+             10 00:1b:21:00:00:02 dhcp discover
+             11 00:1b:21:00:00:02 dhcp ack 10.0.0.5 3600
+             12 00:1b:21:00:00:02 claims 10.0.0.5",
+        ),
+        [""; 0],
+        "it was given back, and leased"
+    );
+}
