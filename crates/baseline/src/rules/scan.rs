@@ -148,6 +148,19 @@ impl Watch for Scan {
     }
 }
 
+/// The most hosts on one port, and the most ports on one host.
+fn width(knocks: &[Knock]) -> (usize, usize) {
+    // (transport, port, host), and then by host.
+    let mut by_port: Vec<(u8, u16, IpAddr)> = knocks.iter().map(|k| (k.proto, k.port, k.ip)).collect();
+    by_port.sort_unstable();
+    by_port.dedup();
+    let mut by_host: Vec<(u8, IpAddr, u16)> = by_port.iter().map(|(proto, port, ip)| (*proto, *ip, *port)).collect();
+    by_host.sort_unstable();
+    let hosts = by_port.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).map(<[_]>::len).max();
+    let ports = by_host.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).map(<[_]>::len).max();
+    (hosts.unwrap_or_default(), ports.unwrap_or_default())
+}
+
 /// A scan in numbers.
 struct Found {
     first: i64,
@@ -168,6 +181,11 @@ impl Asker {
             return None;
         }
         let mut all: Vec<Knock> = self.knocks.iter().copied().collect();
+        // What is not wide enough in all is not within a minute.
+        let (hosts, ports) = width(&all);
+        if hosts.max(ports) < MANY {
+            return None;
+        }
         all.sort_unstable();
         let told = self.told;
         let (mut from, mut best) = (0, None::<Found>);
@@ -180,15 +198,7 @@ impl Asker {
                 continue;
             }
             let window = &all[from..=to];
-            let widest = |by: fn(&Knock) -> (u8, u16, Option<IpAddr>), of: fn(&Knock) -> (IpAddr, u16)| {
-                let mut groups = BTreeMap::<_, BTreeSet<_>>::new();
-                for knock in window {
-                    groups.entry(by(knock)).or_default().insert(of(knock));
-                }
-                groups.into_values().map(|group| group.len()).max().unwrap_or_default()
-            };
-            let hosts = widest(|k| (k.proto, k.port, None), |k| (k.ip, 0));
-            let ports = widest(|k| (k.proto, 0, Some(k.ip)), |k| (k.ip, k.port));
+            let (hosts, ports) = width(window);
             let fails = window.iter().filter(|knock| knock.fails).count();
             let new = window.iter().filter(|knock| knock.at > told).count() as u64;
             let is_scan = hosts.max(ports) >= MANY && fails * 100 >= window.len() * FAIL && new > 0;
