@@ -151,8 +151,10 @@ mod tests {
             story.device(n, DeviceClass::PatientMonitor, 26);
         }
         let desk = story.device(98, DeviceClass::Workstation, 40);
+        let server = story.device(97, DeviceClass::Server, 30);
         for slice in 0..(2 * DAY + 3 * HOUR) / SLICE {
             story.at(slice * SLICE);
+            story.talk(server, server, 80, None);
             for n in 1..=monitors {
                 if slice * SLICE < 2 * DAY || n < quiet {
                     story.talk(DeviceId(n.into()), gateway, 4_001, None);

@@ -13,8 +13,9 @@ pub(super) static RULE: Rule = Rule {
     posture: false,
     attack: &["T0815", "T1562.006"],
     finds: "Within 10 minutes or 40 TCP conversations at least 10 were heard, more than 30 % of them from one side only \
-        although data was sent, and at least 3 times the share that is usual; or nothing at all was heard for longer than a \
-        minute and three times the longest pause while learning. Meanwhile, and for 30 minutes after, silence of feeds and \
+        although data was sent, and at least 3 times the share that is usual; or no TCP conversation was heard from both sides for \
+        longer than 10 minutes and one and a half times the longest while learning; or nothing at all for longer than a \
+        minute and three times the longest pause. Meanwhile, and for 30 minutes after, silence of feeds and \
         devices is not told.",
     matters: "A sensor that is blind reports nothing, which looks like peace.",
     innocent: "A mirror port that was changed, a link that is down, a capture that was stopped.",
@@ -34,6 +35,8 @@ const LEAST: u32 = 10;
 /// Share from one side only, in per cent, and times the usual one.
 const SHARE: u32 = 30;
 const TIMES: f64 = 3.0;
+/// The least time without a conversation that is heard from both sides.
+const LEAST_WITHOUT: i64 = 10 * MINUTE;
 /// How long after a loss silence is not told: feeds and devices need a while to be heard again.
 const GRACE: i64 = 30 * MINUTE;
 /// Packets of one side that show that the other was there.
@@ -51,6 +54,9 @@ struct VisibilityLoss {
     /// When anything was judged last, and the longest pause while learning.
     last: i64,
     longest: i64,
+    /// When the last TCP conversation began that was heard from both sides, and the longest there was none while learning.
+    both: i64,
+    longest_both: i64,
 }
 
 impl Watch for VisibilityLoss {
@@ -61,6 +67,9 @@ impl Watch for VisibilityLoss {
         }
         let [asked, answered] = record.packets;
         let both = asked > 0 && answered > 0;
+        if both {
+            self.both = self.both.max(record.first.0);
+        }
         if both || asked.max(answered) >= PACKETS {
             if self.all == 0 {
                 self.from = record.first.0;
@@ -72,6 +81,7 @@ impl Watch for VisibilityLoss {
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
         self.pause(view, out);
+        self.one_side(view, out);
         let is_over = view.now.0.saturating_sub(self.from) >= WINDOW || self.all >= FULL;
         if self.all == 0 || !is_over {
             return;
@@ -114,6 +124,36 @@ fn blind(view: &View<'_>) {
 }
 
 impl VisibilityLoss {
+    /// No TCP conversation was heard from both sides for long. One that is heard from one side only is known to be over late,
+    /// so this tells it first.
+    fn one_side(&mut self, view: &View<'_>, out: &mut Out<'_>) {
+        let without = view.now.0.saturating_sub(self.both);
+        if self.both == 0 {
+            return;
+        }
+        if !view.is_site_armed(view.now) {
+            self.longest_both = self.longest_both.max(without);
+            return;
+        }
+        let limit = LEAST_WITHOUT.max(self.longest_both.saturating_mul(3) / 2);
+        if without <= limit {
+            return;
+        }
+        let title = format!("no TCP conversation was heard from both sides for {} min", without / MINUTE);
+        let from = Timestamp(self.both.saturating_add(limit));
+        let verdict = Verdict::new(&RULE, None, from, title)
+            .apart("one side only")
+            .between(from, view.now)
+            .times(0)
+            .found([
+                number("without_seconds", without.unsigned_abs() / 1_000_000_000),
+                number("limit_seconds", limit.unsigned_abs() / 1_000_000_000),
+            ])
+            .normal([number("longest_without_seconds", self.longest_both.unsigned_abs() / 1_000_000_000)]);
+        out.raise(view, verdict);
+        blind(view);
+    }
+
     /// Nothing was heard since the last minute that was judged.
     fn pause(&mut self, view: &View<'_>, out: &mut Out<'_>) {
         let before = std::mem::replace(&mut self.last, view.now.0);
@@ -168,7 +208,7 @@ mod tests {
         story.device(1, DeviceClass::Ct, 20);
         story.device(2, DeviceClass::Pacs, 30);
         (0..24).for_each(|hour| ten(story.at(hour * HOUR), usual));
-        story.at(DAY + HOUR);
+        story.at(DAY);
         story
     }
 
@@ -188,9 +228,24 @@ mod tests {
     #[test]
     fn nothing_for_longer_than_ever_is_told() {
         let mut story = story(0);
-        story.wait(2 * HOUR);
+        ten(&mut story, 0);
+        story.wait(60 * 60 * SECOND);
         assert_eq!(story.found("visibility-loss").len(), 0, "pauses of most of an hour are usual there");
         story.restart().wait(4 * HOUR);
-        assert_eq!(story.found("visibility-loss").len(), 1);
+        let found = story.found("visibility-loss");
+        assert!(found.iter().any(|f| f.title.as_str().starts_with("nothing was heard")), "{found:#?}");
+    }
+
+    #[test]
+    fn both_sides_missing_for_longer_than_ever_is_told_before_it_is_over() {
+        let mut story = story(0);
+        ten(&mut story, 0);
+        // What is heard from one side only goes on, and is not over yet.
+        for minute in 12..95 {
+            story.wait(60 * SECOND);
+            let told = story.baseline.findings().iter().any(|f| f.key.rule == "visibility-loss");
+            assert_eq!(told, minute > 90, "minute {minute}");
+        }
+        assert_eq!(story.restart().found("visibility-loss").len(), 1);
     }
 }
