@@ -231,6 +231,8 @@ pub(crate) struct View<'a> {
     pub(crate) armed_from: Option<Timestamp>,
     /// Until when the sensor does not see enough to tell that something is silent.
     pub(crate) blind_until: Cell<Timestamp>,
+    /// Until when it is known that the sensor sees: what is silent is not known to be silent later.
+    pub(crate) sees_until: Cell<Timestamp>,
     pub(crate) who: Who<'a>,
     pub(crate) profiles: Profiles,
 }

@@ -292,6 +292,7 @@ impl<'a> View<'a> {
             habits,
             armed_from,
             blind_until: Cell::new(Timestamp(clock.blind_until)),
+            sees_until: Cell::new(now),
             who,
             profiles,
         }

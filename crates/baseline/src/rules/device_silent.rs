@@ -60,7 +60,8 @@ impl Watch for DeviceSilent {
             let is_always_there = was_there >= LEAST_HOURS && habit.hours as usize * 5 >= was_there * 4;
             let limit = LEAST.max(i64::from(habit.pause) * 3 * 1_000_000_000);
             let seen_from = view.blind_until.get().min(view.now);
-            if !is_always_there || view.now.since(habit.last().max(seen_from)) <= limit {
+            let sees_until = view.sees_until.get();
+            if !is_always_there || sees_until.since(habit.last().max(seen_from)) <= limit {
                 if view.now.since(habit.last()) <= limit {
                     self.silent.remove(&id.0);
                 }
@@ -72,7 +73,7 @@ impl Watch for DeviceSilent {
             let Some(profile) = view.profile(id) else { continue };
             *in_zone.entry(zone(&profile)).or_default() += 1;
             // It may have been heard in other ways than by a conversation.
-            if view.now.since(profile.device.last.max(seen_from)) > limit {
+            if sees_until.since(profile.device.last.max(seen_from)) > limit {
                 silent.push((id, profile, limit));
             }
         }

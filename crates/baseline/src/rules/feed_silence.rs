@@ -77,7 +77,7 @@ impl Watch for FeedSilence {
                     continue;
                 }
                 let was_told = self.silent.contains_key(&place);
-                if !was_told && (is_blind || !is_expected || view.now.since(since) <= limit) {
+                if !was_told && (is_blind || !is_expected || view.sees_until.get().since(since) <= limit) {
                     continue;
                 }
                 let Some(device) = view.profile(DeviceId(id)) else { continue };

@@ -131,6 +131,7 @@ impl VisibilityLoss {
         if self.both == 0 {
             return;
         }
+        view.sees_until.set(view.now.min(Timestamp(self.both)));
         if !view.is_site_armed(view.now) {
             self.longest_both = self.longest_both.max(without);
             return;
