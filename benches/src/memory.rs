@@ -66,7 +66,7 @@ fn open(flow: u64, packets: &mut [(i64, Vec<u8>)]) {
 }
 
 /// Most memory that this process has had at once, in bytes.
-fn peak() -> u64 {
+pub fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it tells the peak");
     let kilobytes = line.trim().trim_end_matches(" kB").parse::<u64>().expect("it is a number");
