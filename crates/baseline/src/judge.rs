@@ -8,7 +8,7 @@ use crate::rates::{Counts, Metric, Score};
 use crate::rules::Rule;
 use crate::site::{Site, Zone, ZoneKind};
 use crate::table::Table;
-use crate::tick::Profiles;
+use crate::tick::{Observed, Profiles};
 use inventory::Sign;
 use model::{
     Attribute, Device, DeviceClass, DeviceId, EdgeKey, EdgeState, Figure, Finding, FindingId, FindingKey,
@@ -16,7 +16,6 @@ use model::{
 };
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -222,7 +221,7 @@ fn nameless() -> Text {
 pub(crate) struct View<'a> {
     pub(crate) now: Timestamp,
     /// Hours in which anything was seen.
-    pub(crate) hours: &'a BTreeSet<i32>,
+    pub(crate) hours: &'a Observed,
     pub(crate) site: &'a Site,
     pub(crate) learning: &'a Learning,
     pub(crate) edges: &'a Table,
@@ -292,17 +291,13 @@ impl View<'_> {
 
     /// Hours of a kind in which anything was seen, since a time and before now.
     pub(crate) fn hours_like(&self, slot: u8, since: Timestamp) -> u16 {
-        let range = hour(since)..hour(self.now);
-        let like = range.start < range.end;
-        let hours = like.then(|| self.hours.range(range)).into_iter().flatten();
-        let alike = hours.filter(|hour| self.site.calendar.slot(**hour) == slot).count();
-        u16::try_from(alike).unwrap_or(u16::MAX)
+        let count = self.hours.count(Some(slot), hour(since), hour(self.now));
+        u16::try_from(count).unwrap_or(u16::MAX)
     }
 
     /// Hours in which anything was seen, since a time and before now.
     pub(crate) fn hours_since(&self, since: Timestamp) -> usize {
-        let range = hour(since)..hour(self.now);
-        if range.start < range.end { self.hours.range(range).count() } else { 0 }
+        self.hours.count(None, hour(since), hour(self.now))
     }
 
     /// The class of a device as far as it was looked up; cheap.

@@ -39,6 +39,9 @@ const SHRINK: f64 = 8.0;
 /// The least standard deviation of `ln(1 + x)`: a quarter, so that what is always the same need not be the same for ever.
 const LEAST_DEVIATION: f64 = 0.25;
 
+/// Places by which the list grows.
+const MORE: usize = 8;
+
 /// Mean and spread of `ln(1 + x)`, and the most there was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Stat {
@@ -99,6 +102,8 @@ impl Rates {
     fn stat(&mut self, metric: Metric, slot: u8) -> Option<&mut Stat> {
         let place = place(metric, slot);
         let at = self.0.binary_search_by_key(&place, |(place, _)| *place).unwrap_or_else(|at| {
+            // There are many devices, and none has much more than it has now.
+            self.0.reserve_exact(usize::from(self.0.len() == self.0.capacity()) * MORE);
             self.0.insert(at, (place, Stat::default()));
             at
         });

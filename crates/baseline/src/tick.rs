@@ -1,6 +1,6 @@
 //! What happens once a minute and once an hour of the frames' time.
 
-use crate::calendar::hour;
+use crate::calendar::{Calendar, SLOTS, hour};
 use crate::habits::{Habit, Habits};
 use crate::judge::{EdgeNews, HourSeen, Novelty, Out, Profile, View, Who};
 use crate::ladder::novelty;
@@ -41,6 +41,9 @@ pub(crate) struct Clock {
     locked_last: Option<i64>,
     /// Until when too little was seen to tell that something is silent.
     blind_until: i64,
+    /// The same hours, to be counted.
+    #[serde(skip)]
+    observed: Observed,
     #[serde(skip)]
     loud: Vec<DeviceId>,
     /// Something was judged since it was written.
@@ -48,7 +51,49 @@ pub(crate) struct Clock {
     pub(crate) dirty: bool,
 }
 
+/// The hours in which anything was seen, in order: all, and those of each slot.
+#[derive(Debug, Default)]
+pub(crate) struct Observed {
+    all: Vec<i32>,
+    alike: Vec<Vec<i32>>,
+}
+
+impl Observed {
+    fn new(hours: &BTreeSet<i32>, calendar: &Calendar) -> Self {
+        let mut observed = Self { all: Vec::new(), alike: vec![Vec::new(); SLOTS.into()] };
+        for hour in hours {
+            observed.all.push(*hour);
+            if let Some(alike) = observed.alike.get_mut(usize::from(calendar.slot(*hour))) {
+                alike.push(*hour);
+            }
+        }
+        observed
+    }
+
+    /// How many there are from one hour until before another: of all, or of those like a slot.
+    pub(crate) fn count(&self, slot: Option<u8>, from: i32, until: i32) -> usize {
+        let hours = match slot {
+            None => Some(&self.all),
+            Some(slot) => self.alike.get(usize::from(slot)),
+        };
+        let before = |end: i32| hours.map_or(0, |hours| hours.partition_point(|hour| *hour < end));
+        before(until).saturating_sub(before(from))
+    }
+}
+
 impl Clock {
+    /// Something was seen in the hour that is being counted.
+    fn observe(&mut self, calendar: &Calendar) {
+        let is_new = self.hours.insert(self.hour());
+        while self.hours.len() > MOST_HOURS {
+            self.hours.pop_first();
+        }
+        // Once an hour, and after a restart.
+        if is_new || self.observed.all.is_empty() {
+            self.observed = Observed::new(&self.hours, calendar);
+        }
+    }
+
     /// The hour that is being counted.
     pub(crate) const fn hour(&self) -> i32 {
         hour(Timestamp(self.now))
@@ -137,10 +182,7 @@ impl Baseline {
         let now = now.max(Timestamp(self.clock.now));
         let ended = self.config.learning.until.filter(|until| *until <= now);
         let before = self.clock.hour();
-        self.clock.hours.insert(before);
-        while self.clock.hours.len() > MOST_HOURS {
-            self.clock.hours.pop_first();
-        }
+        self.clock.observe(&self.config.site.calendar);
         if hour(now) > before {
             self.close_hour(before, now, who);
         }
@@ -285,7 +327,7 @@ impl<'a> View<'a> {
         let armed_from = clock.locked.map(Timestamp).into_iter().chain((warm <= now).then_some(warm)).min();
         Self {
             now,
-            hours: &clock.hours,
+            hours: &clock.observed,
             site: &config.site,
             learning: &config.learning,
             edges,

@@ -51,7 +51,10 @@ impl Watch for NewService {
         for ((id, transport, port), (ts, application)) in std::mem::take(&mut self.seen) {
             // Who answers for leases is looked at by a rule of its own.
             let is_lease = transport == IpProto::UDP.0 && matches!(port, 67 | 547);
-            let Some(device) = view.profile(id).filter(|_| view.is_armed(id) && !is_lease) else { continue };
+            if is_lease || !view.is_armed(id) {
+                continue;
+            }
+            let Some(device) = view.profile(id) else { continue };
             let is_door = transport == IpProto::TCP.0 && DOORS.contains(&port);
             let app = application.map(|app| format!(" ({app})")).unwrap_or_default();
             let title =
