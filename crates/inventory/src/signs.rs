@@ -12,7 +12,7 @@ pub enum Sign {
     Appeared,
     /// Something is said of it that was not said before.
     New {
-        /// Which attribute: one of those that [`is_told`] names.
+        /// Which attribute: one of those that rules ask for.
         attribute: Attribute,
         /// Its value.
         value: Text,
