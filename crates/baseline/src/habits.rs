@@ -160,6 +160,15 @@ impl Habit {
         self.dirty = true;
     }
 
+    /// Its edges were seen in so many hours each.
+    pub(crate) fn recount(&mut self, hours: &[u32]) {
+        let of = |n: u32| hours.iter().filter(|hours| **hours == n).count() as u32;
+        let before = (self.edges, self.once, self.twice, self.pairs);
+        (self.edges, self.once, self.twice) = (hours.len() as u32, of(1), of(2));
+        self.pairs = hours.iter().map(|hours| u64::from(*hours)).sum();
+        self.dirty |= before != (self.edges, self.once, self.twice, self.pairs);
+    }
+
     fn absorb(&mut self, other: Self) {
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);

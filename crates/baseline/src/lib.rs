@@ -468,10 +468,13 @@ impl Baseline {
         let mut changed: Vec<(EdgeKey, Key)> =
             self.edges.of_device(from).into_iter().map(|key| (self.edges.edge_key(&key), key)).collect();
         changed.sort_unstable();
+        let mut merged = BTreeSet::from([into]);
         for (_, old) in changed {
             let new = old.renamed(from, into);
             let Some(mut moved) = self.remove(&old) else { continue };
             if let Some(mut known) = self.remove(&new) {
+                // Two edges of another device have become one.
+                merged.extend([Some(new.client), new.server].into_iter().flatten());
                 self.counters.kinds_refused += known.absorb(moved, self.config.max_kinds_per_edge);
                 moved = known;
             }
@@ -479,7 +482,7 @@ impl Baseline {
             moved.waits = false;
             self.insert(new, moved);
         }
-        self.count_edges(into);
+        merged.into_iter().for_each(|id| self.count_edges(id));
     }
 
     /// Counts a device's edges anew.
@@ -487,9 +490,8 @@ impl Baseline {
         let hours = |key: &Key| self.edges.get(key).map_or(0, |state| state.hours);
         let counts: Vec<u32> =
             self.edges.of_device(id).iter().map(hours).filter(|hours| *hours > 0).collect();
-        let Some(habit) = self.habits.get_mut(id) else { return };
-        let of = |n: u32| counts.iter().filter(|hours| **hours == n).count() as u32;
-        (habit.edges, habit.once, habit.twice) = (counts.len() as u32, of(1), of(2));
-        habit.pairs = counts.iter().map(|hours| u64::from(*hours)).sum();
+        if let Some(habit) = self.habits.get_mut(id) {
+            habit.recount(&counts);
+        }
     }
 }

@@ -3,8 +3,8 @@
 use super::claims::{Claims, Dispute, is_important};
 use super::window::MINUTE;
 use super::{Rule, Wants, Watch};
-use crate::findings::{number, word};
-use crate::judge::{Out, Peer, SignSeen, Verdict, View};
+use crate::findings::number;
+use crate::judge::{Out, SignSeen, View};
 use model::Severity;
 
 pub(super) static RULE: Rule = Rule {
@@ -56,22 +56,7 @@ fn raise(dispute: &Dispute, view: &View<'_>, out: &mut Out<'_>) {
     let Dispute { ip, claimant, holder, .. } = dispute;
     let (name, class, of) = (&claimant.name, claimant.class(), &holder.name);
     let title = format!("{name} ({class}) and {of} ({}) both use {ip}", holder.class());
-    let verdict = Verdict::new(&RULE, Some(claimant.id()), dispute.last, title)
-        .peer(Peer::Device(holder.id()))
-        .between(dispute.first, dispute.last)
-        .times(dispute.claims)
-        .found(word("address", &ip.to_string()))
-        .found(dispute.vlan.inner().map(|vlan| number("vlan", vlan.into())))
-        .found([
-            number("claims", dispute.within),
-            number("threshold", 2),
-            number("within_seconds", (MINUTE / 1_000_000_000).unsigned_abs()),
-            number("claimed_back", dispute.defended),
-            number("threshold_claimed_back", 1),
-        ])
-        .normal(word("holder", of.as_str()))
-        .normal(holder.device.macs.first().and_then(|mac| word("holder_mac", &mac.to_string())));
-    out.raise(view, verdict);
+    out.raise(view, dispute.verdict(&RULE, title, 2, MINUTE).found([number("threshold_claimed_back", 1)]));
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 
 use super::claims::{Claims, Dispute, SPAN, is_important};
 use super::{Rule, Wants, Watch};
-use crate::findings::{number, word};
-use crate::judge::{Out, Peer, SignSeen, Verdict, View};
+use crate::judge::{Out, SignSeen, View};
 use model::Severity;
 
 pub(super) static RULE: Rule = Rule {
@@ -58,21 +57,7 @@ fn raise(dispute: &Dispute, view: &View<'_>, out: &mut Out<'_>) {
     let Dispute { ip, claimant, holder, .. } = dispute;
     let (name, class, of) = (&claimant.name, claimant.class(), &holder.name);
     let title = format!("{name} ({class}) claims {ip}, the address of {of} ({})", holder.class());
-    let verdict = Verdict::new(&RULE, Some(claimant.id()), dispute.last, title)
-        .peer(Peer::Device(holder.id()))
-        .between(dispute.first, dispute.last)
-        .times(dispute.claims)
-        .found(word("address", &ip.to_string()))
-        .found(dispute.vlan.inner().map(|vlan| number("vlan", vlan.into())))
-        .found([
-            number("claims", dispute.within),
-            number("threshold", LEAST as u64),
-            number("within_seconds", (SPAN / 1_000_000_000).unsigned_abs()),
-            number("claimed_back", dispute.defended),
-        ])
-        .normal(word("holder", of.as_str()))
-        .normal(holder.device.macs.first().and_then(|mac| word("holder_mac", &mac.to_string())));
-    out.raise(view, verdict);
+    out.raise(view, dispute.verdict(&RULE, title, LEAST as u64, SPAN));
 }
 
 #[cfg(test)]

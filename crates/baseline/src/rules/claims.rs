@@ -1,7 +1,9 @@
 //! Addresses that two devices say they hold: who says so, and who held it before.
 
+use super::Rule;
 use super::window::{Burst, MINUTE, Recent, Rows, pack, unpack};
-use crate::judge::{Profile, SignSeen, View};
+use crate::findings::{number, word};
+use crate::judge::{Peer, Profile, SignSeen, Verdict, View};
 use inventory::Sign;
 use model::{DeviceId, LeaseMessage, Timestamp, Vlan};
 use serde::{Deserialize, Serialize};
@@ -64,6 +66,27 @@ pub(super) struct Dispute {
     pub(super) defended: u64,
     /// Whether the holder is one that others depend on.
     pub(super) is_important: bool,
+}
+
+impl Dispute {
+    /// What both rules tell of it: who, whose, how often, and the limits that were crossed.
+    pub(super) fn verdict(&self, rule: &'static Rule, title: String, least: u64, within: i64) -> Verdict {
+        let Self { ip, claimant, holder, .. } = self;
+        Verdict::new(rule, Some(claimant.id()), self.last, title)
+            .peer(Peer::Device(holder.id()))
+            .between(self.first, self.last)
+            .times(self.claims)
+            .found(word("address", &ip.to_string()))
+            .found(self.vlan.inner().map(|vlan| number("vlan", vlan.into())))
+            .found([
+                number("claims", self.within),
+                number("threshold", least),
+                number("within_seconds", (within / 1_000_000_000).unsigned_abs()),
+                number("claimed_back", self.defended),
+            ])
+            .normal(word("holder", holder.name.as_str()))
+            .normal(holder.device.macs.first().and_then(|mac| word("holder_mac", &mac.to_string())))
+    }
 }
 
 impl Claims {
