@@ -387,3 +387,17 @@ fn what_is_asked_before_the_conversation_ends_counts() {
     let seen = |id| baseline.habits.get(DeviceId(id)).map(|habit| (habit.seen().hours, habit.seen().edges));
     assert_eq!((seen(1), seen(2)), (Some((1, 1)), Some((1, 1))));
 }
+
+#[test]
+fn a_frame_from_the_future_does_not_end_all_judging() {
+    let mut baseline = Baseline::new(Config::default());
+    let nobody = |_| None;
+    baseline.judge(at(0), &nobody);
+    assert!(baseline.is_due(Timestamp(i64::MAX)));
+    baseline.judge(Timestamp(i64::MAX), &nobody);
+    assert!(baseline.is_due(at(60)), "the clock goes back");
+    baseline.judge(at(60), &nobody);
+    assert!(!baseline.is_due(at(61)) && baseline.is_due(at(120)), "and on from there");
+    assert!(!baseline.is_due(at(-3_600)), "what is only late turns nothing back");
+    assert!(baseline.is_due(Timestamp(i64::MIN)) && baseline.is_due(at(-90_000)));
+}

@@ -16,6 +16,9 @@ use std::rc::Rc;
 const SECOND: i64 = 1_000_000_000;
 const HOUR: i64 = 3_600 * SECOND;
 
+/// A step back by more than this sets the clock back.
+const TURNED_BACK: i64 = 24 * HOUR;
+
 /// Without an operator, the site counts as learned after a week.
 const WARM_UP: i64 = 7 * 24 * HOUR;
 
@@ -109,6 +112,12 @@ impl Clock {
         self.locked.map(Timestamp)
     }
 
+    /// Whether a time is so far back that not the frames are out of order, but the time before it was wrong: one frame from
+    /// far in the future must not end all judging.
+    const fn is_turned_back(&self, ts: Timestamp) -> bool {
+        self.runs && self.now.saturating_sub(ts.0) > TURNED_BACK
+    }
+
     /// Remembers a device that does much.
     pub(crate) fn note_loud(&mut self, id: DeviceId, habit: &Habit) {
         let [sent, ..] = habit.open;
@@ -170,7 +179,7 @@ impl Baseline {
 
     /// Whether [`Baseline::judge`] has to be called before an event of this time is taken in.
     pub fn is_due(&self, ts: Timestamp) -> bool {
-        !self.clock.runs || minute(ts) > minute(Timestamp(self.clock.now))
+        !self.clock.runs || minute(ts) > minute(Timestamp(self.clock.now)) || self.clock.is_turned_back(ts)
     }
 
     /// The frames' time goes on to `now`: rules judge what was seen until then.
@@ -178,6 +187,9 @@ impl Baseline {
         if !self.clock.runs {
             (self.clock.runs, self.clock.first, self.clock.now) = (true, now.0, now.0);
             self.clock.blind_until = i64::MIN;
+        }
+        if self.clock.is_turned_back(now) {
+            self.clock.now = now.0;
         }
         let now = now.max(Timestamp(self.clock.now));
         let ended = self.config.learning.until.filter(|until| *until <= now);
