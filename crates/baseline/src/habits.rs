@@ -116,6 +116,18 @@ impl Habit {
         }
     }
 
+    /// How far learning has come.
+    pub(crate) fn state(&self, rules: &Learning, now: Timestamp) -> LearningState {
+        rules.state(&self.seen(), &self.times(now))
+    }
+
+    fn classify(&mut self, class: DeviceClass) {
+        let place = DeviceClass::ALL.iter().position(|known| *known == class);
+        let place = place.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX);
+        self.dirty |= self.class != place;
+        self.class = place;
+    }
+
     /// An operator ended its learning.
     pub(crate) const fn lock(&mut self) {
         self.dirty |= !self.locked;
@@ -189,8 +201,13 @@ impl Habit {
     }
 }
 
-/// What a device's habits take, with their places in the maps.
-const HABIT: usize = size_of::<Habit>() + 96;
+/// What a device's habits take, with the room the list has left over, and their places in the maps.
+const HABIT: usize = size_of::<Entry>() + size_of::<Entry>() / MORE + 72;
+
+type Entry = Option<(DeviceId, Habit)>;
+
+/// The list grows by one part in so many.
+const MORE: usize = 8;
 
 const fn week(ts: Timestamp) -> i32 {
     (ts.seconds().div_euclid(7 * 86_400)) as i32
@@ -199,7 +216,10 @@ const fn week(ts: Timestamp) -> i32 {
 /// Everybody's habits.
 #[derive(Debug)]
 pub(crate) struct Habits {
-    all: HashMap<DeviceId, Box<Habit>>,
+    /// Where each device's are. They stand in a list, so that going through all of them is going through memory in order.
+    places: HashMap<DeviceId, u32>,
+    all: Vec<Entry>,
+    free: Vec<u32>,
     bytes: usize,
     max_bytes: usize,
     /// Devices with a single active hour: they give way first.
@@ -217,7 +237,9 @@ const AT_STAKE: usize = 8;
 impl Habits {
     pub(crate) fn new(max_bytes: usize) -> Self {
         Self {
-            all: HashMap::new(),
+            places: HashMap::new(),
+            all: Vec::new(),
+            free: Vec::new(),
             bytes: 0,
             max_bytes,
             newcomers: Newcomers::one_in(AT_STAKE),
@@ -229,36 +251,75 @@ impl Habits {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.all.len()
+        self.places.len()
     }
 
     pub(crate) fn get(&self, id: DeviceId) -> Option<&Habit> {
-        self.all.get(&id).map(Box::as_ref)
+        let place = *self.places.get(&id)? as usize;
+        self.all.get(place)?.as_ref().map(|(_, habit)| habit)
     }
 
     pub(crate) fn get_mut(&mut self, id: DeviceId) -> Option<&mut Habit> {
-        self.all.get_mut(&id).map(Box::as_mut)
+        let place = *self.places.get(&id)? as usize;
+        self.all.get_mut(place)?.as_mut().map(|(_, habit)| habit)
+    }
+
+    /// Has a device's habits brought from memory, which are asked for soon.
+    pub(crate) fn fetch(&self, id: DeviceId) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(habit) = self.get(id) {
+            safe_arch::prefetch_t0(&habit.last);
+            safe_arch::prefetch_t0(&habit.open);
+            safe_arch::prefetch_t0(&habit.unusual);
+        }
+    }
+
+    /// Everybody, in no order to rely on.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (DeviceId, &Habit)> {
+        self.all.iter().flatten().map(|(id, habit)| (*id, habit))
     }
 
     /// Everybody, by number.
     pub(crate) fn ids(&self) -> Vec<DeviceId> {
-        let mut ids: Vec<_> = self.all.keys().copied().collect();
+        let mut ids: Vec<_> = self.each().map(|(id, _)| id).collect();
         ids.sort_unstable();
         ids
     }
 
+    fn insert(&mut self, id: DeviceId, habit: Habit) {
+        let place = self.free.pop().unwrap_or_else(|| {
+            if self.all.len() == self.all.capacity() {
+                self.all.reserve_exact(self.all.len() / MORE + MORE);
+            }
+            self.all.push(None);
+            // There are no more devices than numbers of devices.
+            (self.all.len() - 1) as u32
+        });
+        if let Some(entry) = self.all.get_mut(place as usize) {
+            *entry = Some((id, habit));
+            self.places.insert(id, place);
+        }
+    }
+
+    fn take(&mut self, id: DeviceId) -> Option<Habit> {
+        let place = self.places.remove(&id)?;
+        self.free.push(place);
+        self.all.get_mut(place as usize)?.take().map(|(_, habit)| habit)
+    }
+
     /// The device did something: its habits, new if need be and if there is room. `hour` is the one being counted.
     pub(crate) fn active(&mut self, id: DeviceId, ts: Timestamp, hour: i32) -> Option<&mut Habit> {
-        if !self.all.contains_key(&id) {
+        if !self.places.contains_key(&id) {
             if self.bytes + HABIT > self.max_bytes && !self.evict() {
                 self.refused += 1;
                 return None;
             }
             self.bytes += HABIT;
             self.newcomers.insert((ts, id));
-            self.all.insert(id, Box::new(Habit::new(ts)));
+            self.insert(id, Habit::new(ts));
         }
-        let habit = self.all.get_mut(&id)?;
+        let place = *self.places.get(&id)? as usize;
+        let (_, habit) = self.all.get_mut(place)?.as_mut()?;
         habit.dirty = true;
         if !habit.locked && !habit.converged {
             let pause = ts.since(habit.last()) / 1_000_000_000;
@@ -287,14 +348,20 @@ impl Habits {
         Some(habit)
     }
 
+    /// An operator ended the learning of everybody who was known before a time.
+    pub(crate) fn lock(&mut self, before: Timestamp) {
+        let habits = self.all.iter_mut().flatten().map(|(_, habit)| habit);
+        habits.filter(|habit| habit.first() < before).for_each(Habit::lock);
+    }
+
     fn evict(&mut self) -> bool {
         let Some((_, id)) = self.newcomers.first().copied() else { return false };
         self.evicted += 1;
         self.remove(id).is_some()
     }
 
-    pub(crate) fn remove(&mut self, id: DeviceId) -> Option<Box<Habit>> {
-        let habit = self.all.remove(&id)?;
+    pub(crate) fn remove(&mut self, id: DeviceId) -> Option<Habit> {
+        let habit = self.take(id)?;
         self.bytes = self.bytes.saturating_sub(habit.weight());
         self.newcomers.remove(&(habit.first(), id));
         // Of a device that came and went in between, there is nothing to take back.
@@ -312,9 +379,17 @@ impl Habits {
         ids
     }
 
-    /// Ends an hour of a device: its counts count for what is normal, unless it was unusual.
-    pub(crate) fn fold(&mut self, id: DeviceId, slot: u8, is_unusual: bool) {
-        let Some(habit) = self.all.get_mut(&id) else { return };
+    /// Ends an hour of a device: its counts count for what is normal, unless it was unusual. `class` is what the device is
+    /// for, where that was looked up.
+    pub(crate) fn fold(
+        &mut self,
+        id: DeviceId,
+        (slot, is_unusual): (u8, bool),
+        class: Option<DeviceClass>,
+        rules: &Learning,
+        now: Timestamp,
+    ) {
+        let Some(habit) = self.get_mut(id) else { return };
         let before = habit.rates.heap();
         if is_unusual {
             habit.unusual = habit.unusual.saturating_add(1);
@@ -326,28 +401,30 @@ impl Habits {
         habit.hour = i32::MIN;
         habit.open = Counts::default();
         habit.dirty = true;
-        self.bytes = self.bytes + habit.rates.heap() - before;
+        if let Some(class) = class {
+            habit.classify(class);
+        }
+        habit.converged |= habit.state(rules, now) == LearningState::Converged;
+        let grown = habit.rates.heap();
+        self.bytes = self.bytes + grown - before;
     }
 
     pub(crate) fn classify(&mut self, id: DeviceId, class: DeviceClass) {
-        if let Some(habit) = self.all.get_mut(&id) {
-            let place = DeviceClass::ALL.iter().position(|known| *known == class);
-            let place = place.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX);
-            habit.dirty |= habit.class != place;
-            habit.class = place;
+        if let Some(habit) = self.get_mut(id) {
+            habit.classify(class);
         }
     }
 
     /// Two devices are one.
     pub(crate) fn rename(&mut self, from: DeviceId, into: DeviceId) {
         let Some(old) = self.remove(from) else { return };
-        match self.all.get_mut(&into) {
+        match self.get_mut(into) {
             Some(habit) => {
-                let (before, first) = (habit.rates.heap(), habit.first());
-                habit.absorb(*old);
-                self.bytes = self.bytes + habit.rates.heap() - before;
-                if self.newcomers.remove(&(first, into)) && habit.hours <= 1 {
-                    let first = habit.first();
+                let (before, was) = (habit.rates.heap(), habit.first());
+                habit.absorb(old);
+                let (grown, first, is_new) = (habit.rates.heap(), habit.first(), habit.hours <= 1);
+                self.bytes = self.bytes + grown - before;
+                if self.newcomers.remove(&(was, into)) && is_new {
                     self.newcomers.insert((first, into));
                 }
             }
@@ -361,7 +438,7 @@ impl Habits {
                 if habit.hour != i32::MIN {
                     self.active.push(into);
                 }
-                self.all.insert(into, habit);
+                self.insert(into, habit);
             }
         }
     }
@@ -369,15 +446,15 @@ impl Habits {
     /// Rows of those that changed, by number, and of those that went.
     pub(crate) fn changes(&mut self) -> (Vec<DeviceId>, Vec<(DeviceId, Vec<u8>)>) {
         let mut gone = std::mem::take(&mut self.gone);
-        gone.retain(|id| !self.all.contains_key(id));
+        gone.retain(|id| !self.places.contains_key(id));
         gone.sort_unstable();
         gone.dedup();
         let mut rows = Vec::new();
         for id in self.ids() {
-            let Some(habit) = self.all.get_mut(&id).filter(|habit| habit.dirty) else { continue };
+            let Some(habit) = self.get_mut(id).filter(|habit| habit.dirty) else { continue };
             (habit.dirty, habit.written) = (false, true);
             // Plain data: writing it to memory cannot fail.
-            if let Ok(bytes) = postcard::to_allocvec(&**habit) {
+            if let Ok(bytes) = postcard::to_allocvec(habit) {
                 rows.push((id, bytes));
             }
         }
@@ -395,7 +472,7 @@ impl Habits {
         if habit.hour != i32::MIN {
             self.active.push(id);
         }
-        self.all.insert(id, Box::new(habit));
+        self.insert(id, habit);
     }
 
     /// Counts something in the hour.
@@ -407,6 +484,6 @@ impl Habits {
 
     /// The state of a device.
     pub(crate) fn state(&self, id: DeviceId, rules: &Learning, now: Timestamp) -> LearningState {
-        self.get(id).map_or(LearningState::Observing, |habit| rules.state(&habit.seen(), &habit.times(now)))
+        self.get(id).map_or(LearningState::Observing, |habit| habit.state(rules, now))
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::calendar::hour;
 use crate::findings::Book;
-use crate::habits::Habits;
+use crate::habits::{Habit, Habits};
 use crate::learning::Learning;
-use crate::rates::{Counts, Metric, Score};
+use crate::rates::{Metric, Score};
 use crate::rules::Rule;
 use crate::site::{Site, Zone, ZoneKind};
 use crate::table::Table;
@@ -115,21 +115,40 @@ impl EdgeNews {
 }
 
 /// A device's hour.
-#[derive(Clone, Debug)]
-pub(crate) struct HourSeen {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HourSeen<'a> {
     pub(crate) device: DeviceId,
-    /// When the device did something first in the hour.
-    pub(crate) from: Timestamp,
+    pub(crate) habit: &'a Habit,
     pub(crate) slot: u8,
-    pub(crate) counts: Counts,
-    pub(crate) scores: [Option<Score>; Metric::ALL.len()],
-    /// Hours like it in which the device did anything, and in which it could have.
-    pub(crate) active_before: u16,
-    pub(crate) hours_before: u16,
-    /// Hours in a row before it that were unusual.
-    pub(crate) unusual_before: u8,
     /// Whether the hour is over.
     pub(crate) is_over: bool,
+}
+
+impl HourSeen<'_> {
+    /// When the device did something first in the hour.
+    pub(crate) const fn from(&self) -> Timestamp {
+        self.habit.began()
+    }
+
+    /// How much there was of something.
+    pub(crate) fn count(&self, metric: Metric) -> u64 {
+        self.habit.open.get(metric as usize).copied().unwrap_or_default()
+    }
+
+    /// How far that departs from what is normal.
+    pub(crate) fn score(&self, metric: Metric) -> Option<Score> {
+        self.habit.rates.score(metric, self.slot, self.count(metric))
+    }
+
+    /// Hours like it in which the device did anything.
+    pub(crate) fn active_before(&self) -> u16 {
+        self.habit.rates.active_hours(Metric::Flows, self.slot)
+    }
+
+    /// Hours like it in which the device could have.
+    pub(crate) fn hours_before(&self, view: &View<'_>) -> u16 {
+        view.hours_like(self.slot, self.habit.first())
+    }
 }
 
 /// A device as rules look at it.
@@ -302,7 +321,7 @@ impl View<'_> {
 
     /// The class of a device as far as it was looked up; cheap.
     pub(crate) fn class(&self, id: DeviceId) -> DeviceClass {
-        self.habits.get(id).map_or(DeviceClass::Unknown, crate::habits::Habit::class)
+        self.habits.get(id).map_or(DeviceClass::Unknown, Habit::class)
     }
 }
 

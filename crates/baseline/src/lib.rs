@@ -122,6 +122,15 @@ const BATCH: usize = 32;
 /// Edges that wait to be judged in one minute, at most. Others are judged when they are used again.
 const MOST_WAITING: usize = 4_096;
 
+/// The devices at both ends of a conversation or a request.
+const fn ends(resolved: &Resolved) -> [Option<DeviceId>; 2] {
+    match resolved {
+        Resolved::Flow(flow) => flow.devices,
+        Resolved::Exchange { client, server, .. } => [Some(*client), *server],
+        Resolved::Sign { .. } | Resolved::Renamed { .. } => [None; 2],
+    }
+}
+
 impl Baseline {
     /// An empty baseline.
     pub fn new(config: Config) -> Self {
@@ -176,14 +185,17 @@ impl Baseline {
         all.into_iter()
     }
 
-    /// Takes in what the inventory made of some events, in order. Edges are many, and most of them are not at hand when
-    /// their turn comes; so those of a few events are looked up first.
+    /// Takes in what the inventory made of some events, in order. Edges and habits are many, and most of them are not
+    /// at hand when their turn comes; so those of a few events are looked up first.
     pub fn resolved(&mut self, resolved: &[Resolved]) {
         for batch in resolved.chunks(BATCH) {
             let mut keys = [None; BATCH];
             for (place, resolved) in keys.iter_mut().zip(batch) {
                 *place = edge::key(resolved, &mut self.edges, &self.config.site)
                     .map(|key| (key, self.edges.fetch(&key)));
+                for id in ends(resolved).into_iter().flatten() {
+                    self.habits.fetch(id);
+                }
             }
             for (key, resolved) in keys.into_iter().zip(batch) {
                 self.one(resolved, key);
@@ -196,10 +208,18 @@ impl Baseline {
         match resolved {
             Resolved::Flow(flow) => self.flow(flow, key),
             Resolved::Exchange { ts, client, server, peer, port, application, kind, outcome, latency } => {
+                let metric = match (*application, kind.as_str()) {
+                    ("hl7", _) => Some(Metric::Messages),
+                    ("dicom", "C-STORE") => Some(Metric::Objects),
+                    _ => None,
+                };
                 // A request is seen before the conversation it is part of has ended.
                 let hour = self.clock.hour();
-                for id in [Some(*client), server.filter(|server| server != client)].into_iter().flatten() {
-                    self.habits.active(id, *ts, hour);
+                if let (Some(habit), Some(metric)) = (self.habits.active(*client, *ts, hour), metric) {
+                    Habits::count(habit, metric, 1);
+                }
+                if let Some(server) = server.filter(|server| server != client) {
+                    self.habits.active(server, *ts, hour);
                 }
                 if let Some(at) = key {
                     let (slot, is_armed) = (self.slot(*ts), self.is_armed(at.0.client, *ts));
@@ -215,16 +235,6 @@ impl Baseline {
                         }
                         u64::from(!state.exchange(*ts, kind, outcome, *latency, max_kinds))
                     });
-                }
-                let metric = match (*application, kind.as_str()) {
-                    ("hl7", _) => Some(Metric::Messages),
-                    ("dicom", "C-STORE") => Some(Metric::Objects),
-                    _ => None,
-                };
-                if let (Some(metric), Some(habit)) =
-                    (metric, self.habits.active(*client, *ts, self.clock.hour()))
-                {
-                    Habits::count(habit, metric, 1);
                 }
                 let seen = ExchangeSeen {
                     ts: *ts,

@@ -4,10 +4,9 @@ use crate::calendar::{Calendar, SLOTS, hour};
 use crate::habits::{Habit, Habits};
 use crate::judge::{EdgeNews, HourSeen, Novelty, Out, Profile, View, Who};
 use crate::ladder::novelty;
-use crate::rates::{Counts, Metric};
 use crate::table::{Key, Table};
 use crate::{Baseline, Config};
-use model::{DeviceClass, DeviceId, EdgeState, LearningState, Severity, Timestamp};
+use model::{DeviceClass, DeviceId, EdgeState, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -164,11 +163,7 @@ impl Baseline {
             return;
         }
         self.clock.locked_last = Some(at.0);
-        for id in self.habits.ids() {
-            if let Some(habit) = self.habits.get_mut(id).filter(|habit| habit.first() < at) {
-                habit.lock();
-            }
-        }
+        self.habits.lock(at);
     }
 
     /// The sensor does not see enough until then.
@@ -227,16 +222,12 @@ impl Baseline {
             let watchers = watchers.all.iter_mut();
             let unusual =
                 watchers.fold(false, |unusual, (_, watch)| watch.hour(&hour, &view, &mut out) || unusual);
-            let class = view.profile(id).map_or(DeviceClass::Unknown, |profile| profile.class());
+            let class = is_class_due(id, &hour, ended, &view)
+                .then(|| view.profile(id).map_or(DeviceClass::Unknown, |profile| profile.class()));
             done.push((id, unusual, class));
         }
         for (id, unusual, class) in done {
-            habits.fold(id, slot, unusual);
-            habits.classify(id, class);
-            let is_learned = habits.state(id, &config.learning, now) == LearningState::Converged;
-            if let Some(habit) = habits.get_mut(id).filter(|_| is_learned) {
-                habit.converged = true;
-            }
+            habits.fold(id, (slot, unusual), class, &config.learning, now);
         }
     }
 
@@ -322,6 +313,14 @@ impl Baseline {
     }
 }
 
+/// Whether it is time to look up what a device is for: that costs all of what is known of it, and hardly ever changes once
+/// a device is learned. Of those it is looked up once a day, not of all in the same hour.
+fn is_class_due(id: DeviceId, hour: &HourSeen<'_>, ended: i32, view: &View<'_>) -> bool {
+    let is_turn = (i64::from(id.0) + i64::from(ended)).rem_euclid(24) == 0;
+    let habit = hour.habit;
+    is_turn || habit.class() == DeviceClass::Unknown || !habit.state(view.learning, view.now).is_armed()
+}
+
 /// Devices that were looked up within the minute.
 pub(crate) type Profiles = RefCell<BTreeMap<DeviceId, Option<Rc<Profile>>>>;
 
@@ -353,22 +352,10 @@ impl<'a> View<'a> {
     }
 }
 
-/// What a device did in an hour, and how far that departs.
-fn hour_of(view: &View<'_>, id: DeviceId, hour: i32, slot: u8, is_over: bool) -> Option<HourSeen> {
+/// What a device did in an hour.
+fn hour_of<'a>(view: &View<'a>, id: DeviceId, hour: i32, slot: u8, is_over: bool) -> Option<HourSeen<'a>> {
     let habit = view.habits.get(id).filter(|habit| habit.hour == hour)?;
-    let counts: Counts = habit.open;
-    let score = |metric: Metric| habit.rates.score(metric, slot, counts[metric as usize]);
-    Some(HourSeen {
-        device: id,
-        from: habit.began(),
-        slot,
-        counts,
-        scores: Metric::ALL.map(score),
-        active_before: habit.rates.active_hours(Metric::Flows, slot),
-        hours_before: view.hours_like(slot, habit.first()),
-        unusual_before: habit.unusual,
-        is_over,
-    })
+    Some(HourSeen { device: id, habit, slot, is_over })
 }
 
 /// Bytes that go both ways, and conversations, one of which a new edge needs to be more than a stray packet.
@@ -411,8 +398,9 @@ fn news_of(view: &View<'_>, key: &Key, roles: &mut Option<Roles>) -> Option<Edge
 
 fn roles_of(view: &View<'_>) -> Roles {
     let mut roles = Roles::new();
-    for id in view.habits.ids() {
-        roles.entry(view.class(id)).or_default().push(id);
+    for (id, habit) in view.habits.each() {
+        roles.entry(habit.class()).or_default().push(id);
     }
+    roles.values_mut().for_each(|devices| devices.sort_unstable());
     roles
 }

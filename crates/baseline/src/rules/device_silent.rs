@@ -2,6 +2,7 @@
 
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
+use crate::habits::Habit;
 use crate::judge::{Out, Profile, Verdict, View};
 use model::{DeviceId, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,22 @@ struct DeviceSilent {
     /// Devices that are silent: since when that is known.
     silent: BTreeMap<u32, i64>,
     round: i64,
+    /// Those that were silent in the last round, and zones of which they are most devices.
+    quiet: Vec<u32>,
+    zones: BTreeSet<String>,
+}
+
+/// For how long a device may be silent.
+fn limit(habit: &Habit) -> i64 {
+    LEAST.max(i64::from(habit.pause) * 3 * 1_000_000_000)
+}
+
+/// Whether a device is learned, and always there.
+fn is_expected(habit: &Habit, view: &View<'_>) -> bool {
+    let observed = view.hours_since(habit.first());
+    let was_there = observed - view.hours_since(habit.last()).min(observed);
+    let is_always_there = was_there >= LEAST_HOURS && habit.hours as usize * 5 >= was_there * 4;
+    is_always_there && habit.state(view.learning, view.now).is_armed()
 }
 
 impl Watch for DeviceSilent {
@@ -51,54 +68,51 @@ impl Watch for DeviceSilent {
             return;
         }
         self.round = round;
-        let mut silent = Vec::new();
-        let mut in_zone = BTreeMap::<String, usize>::new();
-        for id in view.habits.ids().into_iter().take(MOST) {
-            let Some(habit) = view.habits.get(id).filter(|_| view.is_armed(id)) else { continue };
-            let observed = view.hours_since(habit.first());
-            let was_there = view.hours_since(habit.first()) - view.hours_since(habit.last()).min(observed);
-            let is_always_there = was_there >= LEAST_HOURS && habit.hours as usize * 5 >= was_there * 4;
-            let limit = LEAST.max(i64::from(habit.pause) * 3 * 1_000_000_000);
-            let seen_from = view.blind_until.get().min(view.now);
-            let sees_until = view.sees_until.get();
-            if !is_always_there || sees_until.since(habit.last().max(seen_from)) <= limit {
-                if view.now.since(habit.last()) <= limit {
-                    self.silent.remove(&id.0);
-                }
-                if is_always_there && let Some(profile) = view.profile(id) {
-                    *in_zone.entry(zone(&profile)).or_default() += 1;
-                }
-                continue;
-            }
-            let Some(profile) = view.profile(id) else { continue };
-            *in_zone.entry(zone(&profile)).or_default() += 1;
-            // It may have been heard in other ways than by a conversation.
-            if sees_until.since(profile.device.last.max(seen_from)) > limit {
-                silent.push((id, profile, limit));
-            }
-        }
-        let mut silent_in = BTreeMap::<String, usize>::new();
-        silent.iter().for_each(|(_, profile, _)| *silent_in.entry(zone(profile)).or_default() += 1);
-        let is_all = |name: &String| {
-            let (quiet, all) = (silent_in.get(name).copied().unwrap_or_default(), in_zone.get(name).copied());
-            quiet >= TOGETHER && quiet * 5 >= all.unwrap_or_default() * 4
+        let (seen_from, sees_until) = (view.blind_until.get().min(view.now), view.sees_until.get());
+        let is_silent = |last: Timestamp, limit: i64| sees_until.since(last.max(seen_from)) > limit;
+        // Nearly all were heard just now, and nothing else has to be known of them.
+        let overdue = |(_, habit): &(DeviceId, &Habit)| {
+            let last = habit.last();
+            is_silent(last, LEAST) && is_silent(last, limit(habit)) && is_expected(habit, view)
         };
-        let zones: BTreeSet<String> = silent_in.keys().filter(|name| is_all(name)).cloned().collect();
-        for (id, profile, limit) in silent {
-            let is_told = self.silent.contains_key(&id.0);
-            let since = *self.silent.entry(id.0).or_insert(view.now.0);
-            if !is_told && !zones.contains(&zone(&profile)) {
-                tell(id, &profile, limit, Timestamp(since), view, out);
+        let overdue = view.habits.each().filter(overdue);
+        let mut overdue: Vec<_> = overdue.map(|(id, habit)| (id, limit(habit))).collect();
+        overdue.sort_unstable();
+        // It may have been heard in other ways than by a conversation.
+        let profiled = |(id, limit)| Some((id, view.profile(id)?, limit));
+        let silent: Vec<_> = (overdue.into_iter().take(MOST).filter_map(profiled))
+            .filter(|(_, profile, limit)| is_silent(profile.device.last, *limit))
+            .collect();
+        // Who was heard again may be told again.
+        self.silent.retain(|id, _| {
+            let habit = view.habits.get(DeviceId(*id));
+            habit.is_some_and(|habit| view.now.since(habit.last()) > limit(habit))
+        });
+        let mut untold = Vec::new();
+        for (id, profile, limit) in &silent {
+            self.silent.entry(id.0).or_insert_with(|| {
+                untold.push((*id, profile, *limit));
+                view.now.0
+            });
+        }
+        let quiet: Vec<u32> = silent.iter().map(|(id, ..)| id.0).collect();
+        if quiet != self.quiet {
+            self.zones = zones(silent.iter().map(|(_, profile, _)| zone(profile)), view);
+            self.quiet = quiet;
+        }
+        for (id, profile, limit) in untold {
+            if !self.zones.contains(&zone(profile)) {
+                tell(id, profile, limit, view.now, view, out);
             }
         }
-        for name in zones {
-            let count = silent_in.get(&name).copied().unwrap_or_default() as u64;
+        for name in &self.zones {
+            let count = silent.iter().filter(|(_, profile, _)| zone(profile) == *name).count() as u64;
             let title = format!("{count} devices in {name} fell silent together");
             let verdict = Verdict::new(&RULE, None, view.now, title)
-                .apart(&name)
+                .apart(name)
                 .severity(Severity::High)
                 .found([number("silent_devices", count)])
-                .found(word("zone", &name));
+                .found(word("zone", name));
             out.raise(view, verdict);
         }
     }
@@ -110,6 +124,22 @@ impl Watch for DeviceSilent {
     fn restore(&mut self, saved: &[u8]) {
         *self = postcard::from_bytes(saved).unwrap_or_default();
     }
+}
+
+/// Of the zones that silent devices are in, those of which most are silent.
+fn zones(silent: impl Iterator<Item = String>, view: &View<'_>) -> BTreeSet<String> {
+    let mut counts = BTreeMap::<String, [usize; 2]>::new();
+    silent.for_each(|name| counts.entry(name).or_default()[0] += 1);
+    counts.retain(|_, [quiet, _]| *quiet >= TOGETHER);
+    if counts.is_empty() {
+        return BTreeSet::new();
+    }
+    for (id, _) in view.habits.each().filter(|(_, habit)| is_expected(habit, view)).take(MOST) {
+        if let Some([_, all]) = view.profile(id).and_then(|profile| counts.get_mut(&zone(&profile))) {
+            *all += 1;
+        }
+    }
+    counts.into_iter().filter(|(_, [quiet, all])| quiet * 5 >= all * 4).map(|(name, _)| name).collect()
 }
 
 fn zone(profile: &Rc<Profile>) -> String {

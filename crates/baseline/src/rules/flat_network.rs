@@ -1,11 +1,13 @@
 //! One network for devices at the patient and for desks or guests.
 
-use super::window::{DAY, HOUR};
+use super::window::{DAY, HOUR, pack, unpack};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
+use crate::habits::Habit;
 use crate::judge::{Out, Peer, Profile, Verdict, View};
 use crate::site::{ZoneKind, network};
-use model::{DeviceId, DeviceClass, Severity, Timestamp};
+use model::{DeviceClass, DeviceId, Severity, Timestamp};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) static RULE: Rule = Rule {
@@ -29,14 +31,18 @@ pub(super) static RULE: Rule = Rule {
 /// Devices of each sort, and how long each is known.
 const LEAST: usize = 3;
 const LIVES: i64 = DAY;
+/// Hours after which the same devices are looked at again.
+const AGAIN: i64 = 24;
 /// Devices that are looked at in an hour, and networks that are told apart, at most.
 const MOST_DEVICES: usize = 50_000;
 const MOST_NETWORKS: usize = 4_096;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Flat {
     /// The hour that was looked at last.
     hour: Option<i64>,
+    /// When devices were looked up last, and which.
+    looked: (i64, Vec<u32>),
     /// Networks that were told, and the day.
     told: BTreeMap<String, i32>,
 }
@@ -76,17 +82,21 @@ impl Watch for Flat {
         }
         // The class as last looked up saves to look up all others. What a desk is may be known by its system alone.
         // Of those that nothing is known of, only who stays is looked up.
-        let stays = |id: &DeviceId| {
-            let habit = view.habits.get(*id);
-            habit.is_some_and(|habit| habit.last().since(habit.first()) >= LIVES / 2)
-        };
-        let looked_up = |id: &DeviceId| match view.class(*id) {
-            DeviceClass::Unknown => stays(id),
+        let looked_up = |(_, habit): &(DeviceId, &Habit)| match habit.class() {
+            DeviceClass::Unknown => habit.last().since(habit.first()) >= LIVES / 2,
             class => class.is_clinical_endpoint() || class.is_office(),
         };
+        let mut ids: Vec<u32> = view.habits.each().filter(looked_up).map(|(id, _)| id.0).collect();
+        ids.sort_unstable();
+        ids.truncate(MOST_DEVICES);
+        // Where the same devices live, nothing changes but how long they do.
+        if ids == self.looked.1 && hour - self.looked.0 < AGAIN {
+            return;
+        }
+        self.looked = (hour, ids);
         let mut all: BTreeMap<String, Living> = BTreeMap::new();
-        for id in view.habits.ids().into_iter().filter(looked_up).take(MOST_DEVICES) {
-            let Some(profile) = view.profile(id) else { continue };
+        for id in &self.looked.1 {
+            let Some(profile) = view.profile(DeviceId(*id)) else { continue };
             let (is_clinical, is_office) = (profile.is_endpoint(), is_office(&profile));
             if profile.device.last.since(profile.device.first) < LIVES || !(is_clinical || is_office) {
                 continue;
@@ -114,6 +124,14 @@ impl Watch for Flat {
                 raise(&network, &living, view, out);
             }
         }
+    }
+
+    fn save(&self) -> Vec<u8> {
+        if self.looked.1.is_empty() { Vec::new() } else { pack(self) }
+    }
+
+    fn restore(&mut self, saved: &[u8]) {
+        *self = unpack(saved).unwrap_or_default();
     }
 }
 

@@ -68,7 +68,7 @@ pub(crate) trait Watch: Debug + Send {
     /// An edge was seen for the first time, or is not normal and was used.
     fn edge(&mut self, _news: &EdgeNews, _view: &View<'_>, _out: &mut Out<'_>) {}
     /// A device's hour is over. True when it was so unusual that it must not be learned.
-    fn hour(&mut self, _hour: &HourSeen, _view: &View<'_>, _out: &mut Out<'_>) -> bool {
+    fn hour(&mut self, _hour: &HourSeen<'_>, _view: &View<'_>, _out: &mut Out<'_>) -> bool {
         false
     }
     /// A minute is over.

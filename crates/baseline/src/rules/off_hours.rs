@@ -31,10 +31,13 @@ const LEAST_HOURS: u16 = 4;
 struct OffHours;
 
 impl Watch for OffHours {
-    fn hour(&mut self, hour: &HourSeen, view: &View<'_>, out: &mut Out<'_>) -> bool {
-        let flows = hour.counts.get(Metric::Flows as usize).copied().unwrap_or_default();
-        let is_odd = flows > 0 && hour.active_before == 0 && hour.hours_before >= LEAST_HOURS;
-        if !hour.is_over || !is_odd || !view.is_armed(hour.device) {
+    fn hour(&mut self, hour: &HourSeen<'_>, view: &View<'_>, out: &mut Out<'_>) -> bool {
+        let flows = hour.count(Metric::Flows);
+        if !hour.is_over || flows == 0 || hour.active_before() > 0 {
+            return false;
+        }
+        let hours_before = hour.hours_before(view);
+        if hours_before < LEAST_HOURS || !view.is_armed(hour.device) {
             return false;
         }
         let Some(device) = view.profile(hour.device) else { return false };
@@ -45,10 +48,10 @@ impl Watch for OffHours {
         let day = if hour.slot >= 24 { "weekends" } else { "weekdays" };
         let title =
             format!("{} ({}) works at {clock} o'clock, as it never does on {day}", device.name, device.class());
-        let verdict = Verdict::new(&RULE, Some(hour.device), hour.from, title)
-            .between(hour.from, hour.from.plus(3_600 * 1_000_000_000 - 1))
+        let verdict = Verdict::new(&RULE, Some(hour.device), hour.from(), title)
+            .between(hour.from(), hour.from().plus(3_600 * 1_000_000_000 - 1))
             .found([number("flows", flows), number("hour_of_the_day", clock.into())])
-            .normal([number("hours_like_this", hour.hours_before.into()), number("active_in", 0)]);
+            .normal([number("hours_like_this", hours_before.into()), number("active_in", 0)]);
         out.raise(view, verdict);
         false
     }

@@ -38,21 +38,20 @@ const LEAST_HOURS: u16 = 8;
 struct UnusualVolume;
 
 impl Watch for UnusualVolume {
-    fn hour(&mut self, hour: &HourSeen, view: &View<'_>, out: &mut Out<'_>) -> bool {
-        let at = Metric::BytesOut as usize;
-        let (Some(&sent), Some(Some(score))) = (hour.counts.get(at), hour.scores.get(at)) else { return false };
-        let is_much = sent > LEAST && sent > score.most.saturating_mul(TIMES);
-        if !is_much || score.z <= DEVIATIONS || score.all_hours < LEAST_HOURS || !view.is_armed(hour.device) {
+    fn hour(&mut self, hour: &HourSeen<'_>, view: &View<'_>, out: &mut Out<'_>) -> bool {
+        let sent = hour.count(Metric::BytesOut);
+        let Some(score) = (sent > LEAST).then(|| hour.score(Metric::BytesOut)).flatten() else { return false };
+        if sent <= score.most.saturating_mul(TIMES) || score.z <= DEVIATIONS || score.all_hours < LEAST_HOURS || !view.is_armed(hour.device) {
             return false;
         }
-        if score.z > AT_ONCE || (hour.is_over && hour.unusual_before > 0) {
-            raise(hour, sent, score, view, out);
+        if score.z > AT_ONCE || (hour.is_over && hour.habit.unusual > 0) {
+            raise(hour, sent, &score, view, out);
         }
         true
     }
 }
 
-fn raise(hour: &HourSeen, sent: u64, score: &Score, view: &View<'_>, out: &mut Out<'_>) {
+fn raise(hour: &HourSeen<'_>, sent: u64, score: &Score, view: &View<'_>, out: &mut Out<'_>) {
     let Some(device) = view.profile(hour.device) else { return };
     let megabytes = sent / 1_000_000;
     let title = format!(
@@ -62,14 +61,14 @@ fn raise(hour: &HourSeen, sent: u64, score: &Score, view: &View<'_>, out: &mut O
         sent as f64 / (score.most.max(1)) as f64
     );
     // It began with the hour at the earliest, and is known now.
-    let until = view.now.min(hour.from.plus(3_600 * 1_000_000_000));
-    let verdict = Verdict::new(&RULE, Some(hour.device), hour.from, title)
-        .between(hour.from, until.max(hour.from))
+    let until = view.now.min(hour.from().plus(3_600 * 1_000_000_000));
+    let verdict = Verdict::new(&RULE, Some(hour.device), hour.from(), title)
+        .between(hour.from(), until.max(hour.from()))
         .times(u64::from(hour.is_over))
         .found([
             number("sent_bytes", sent),
             real("deviations", score.z),
-            real("deviations_limit", if hour.is_over && hour.unusual_before > 0 { DEVIATIONS } else { AT_ONCE }),
+            real("deviations_limit", if hour.is_over && hour.habit.unusual > 0 { DEVIATIONS } else { AT_ONCE }),
             number("least_bytes", LEAST),
         ])
         .normal([
