@@ -154,7 +154,9 @@ pub(crate) fn list(args: &cli::Findings) -> Result<(), Error> {
                 line(&rows(&shown))?;
             }
             if let Some(sentence) = hidden.sentence() {
-                line(&text::faint(&format!("{sentence}; --all shows them")))?;
+                let muted = hidden.0.contains_key(&Status::Muted);
+                let more = if muted { ", wardwatch mutes lists what is muted" } else { "" };
+                line(&text::faint(&format!("{sentence}; --all shows them{more}")))?;
             }
             match reader.findings_gone()? {
                 0 => Ok(()),
