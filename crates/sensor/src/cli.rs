@@ -3,7 +3,7 @@
 mod baseline;
 mod findings;
 
-pub use baseline::{Baseline, BaselineCommand, BaselineExport, Diff, Lock, Save, Saved, Show};
+pub use baseline::{Baseline, BaselineCommand, BaselineExport, Delete, Diff, Lock, Save, Saved, Show};
 pub use findings::{Decide, Finding, Findings, Journal, JournalWhat, Mute, Mutes, Signed, Unmute};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
