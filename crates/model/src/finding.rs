@@ -197,6 +197,9 @@ pub struct Finding {
     pub first: Timestamp,
     /// When it was last seen.
     pub last: Timestamp,
+    /// When its rule told it, in the time of the frames: at the end of the minute, or of the hour, that it judged. `None` in
+    /// what was raised before that was kept.
+    pub raised: Option<Timestamp>,
     /// How often.
     pub count: u64,
     /// The numbers that crossed the threshold, and the threshold.

@@ -362,6 +362,7 @@ fn page(f: &Finding, status: Status, journal: &[JournalEntry]) -> Result<(), Err
         ("with", f.peer.as_ref().map(party).unwrap_or_default()),
         ("service", service.join(" ")),
         ("seen", format!("{} – {} UTC", moment(f.first), moment(f.last))),
+        ("raised", f.raised.map(|raised| format!("{} UTC", moment(raised))).unwrap_or_default()),
         ("count", plural(f.count, "time", "times")),
         ("ATT&CK", f.attack.join(", ")),
     ];

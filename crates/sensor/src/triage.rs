@@ -177,6 +177,7 @@ pub(crate) mod tests {
             application: None,
             first: Timestamp(0),
             last: Timestamp(last),
+            raised: None,
             count: 1,
             evidence: vec![("new_peers".into(), Figure::Number(1))],
             baseline: vec![],

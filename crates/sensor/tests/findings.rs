@@ -78,6 +78,7 @@ fn finding(id: u32, rule: &'static str, severity: Severity, last: Timestamp) -> 
         application: Some("tls".into()),
         first: at("2026-03-02T08:00:00Z"),
         last,
+        raised: Some(at("2026-03-02T08:01:00Z")),
         count: 3,
         evidence: vec![
             ("sent_bytes".into(), Figure::Number(31_200_000)),
@@ -150,6 +151,7 @@ fn findings_are_listed_explained_and_exported() {
         "  with        update.example   (external)\n",
         "  service     443/tcp tls\n",
         "  seen        2 Mar 2026 08:00:00 – 2 Mar 2026 08:00:05 UTC\n",
+        "  raised      2 Mar 2026 08:01:00 UTC\n",
         "  count       3 times\n",
         "  ATT&CK      T1071.001\n",
         "What crossed the threshold\n  sent        31 MB\n  threshold   1.0 MB\n",
