@@ -158,6 +158,7 @@ mod tests {
             application: None,
             first: Timestamp(i64::from(day)),
             last: Timestamp(i64::from(day) + 5),
+            raised: Some(Timestamp(i64::from(day) + 9)),
             count: 2,
             evidence: vec![number("hosts", 64)],
             baseline: vec![],
@@ -170,7 +171,8 @@ mod tests {
     fn the_same_thing_on_the_same_day_is_one_finding() {
         let mut book = Book::default();
         book.raise(finding(1, 10, Severity::Medium));
-        book.raise(Finding { last: Timestamp(99), ..finding(1, 10, Severity::High) });
+        let again = (Timestamp(99), Some(Timestamp(120)));
+        book.raise(Finding { last: again.0, raised: again.1, ..finding(1, 10, Severity::High) });
         book.raise(finding(1, 11, Severity::Medium));
         book.raise(finding(2, 10, Severity::Medium));
         let all = book.all();
@@ -179,6 +181,7 @@ mod tests {
             brief,
             [(1, 4, Severity::High, 99), (2, 2, Severity::Medium, 16), (3, 2, Severity::Medium, 15)]
         );
+        assert_eq!(all[0].raised, Some(Timestamp(19)), "when it was told first");
         assert_eq!(book.changes().len(), 3);
         assert_eq!(book.changes().len(), 0, "only what changed");
         let mut next = Book::default();

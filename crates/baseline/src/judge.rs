@@ -239,6 +239,8 @@ fn nameless() -> Text {
 /// Everything a rule may look at when it judges.
 pub(crate) struct View<'a> {
     pub(crate) now: Timestamp,
+    /// When the minute or the hour that is judged was over. Other than `now`, it is the same wherever a run was interrupted.
+    pub(crate) told: Timestamp,
     /// Hours in which anything was seen.
     pub(crate) hours: &'a Observed,
     pub(crate) site: &'a Site,
@@ -512,6 +514,8 @@ impl<'a> Out<'a> {
             application: verdict.application,
             first: verdict.first,
             last: verdict.last,
+            // That nothing comes any more is found out later than the last minute in which something came.
+            raised: Some(view.told.max(verdict.last.min(view.now))),
             count: verdict.count,
             evidence,
             baseline: verdict.normal,

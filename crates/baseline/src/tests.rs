@@ -401,3 +401,48 @@ fn a_frame_from_the_future_does_not_end_all_judging() {
     assert!(!baseline.is_due(at(-3_600)), "what is only late turns nothing back");
     assert!(baseline.is_due(Timestamp(i64::MIN)) && baseline.is_due(at(-90_000)));
 }
+
+/// A finding is told when the minute is over in which it was seen, or the hour where it takes an hour to see it, whether the
+/// frames go on or not: not when it began, and not when the next frame comes.
+#[test]
+fn findings_say_when_they_were_told() {
+    use crate::rules::story::{DAY, HOUR, MONDAY, SECOND, Story};
+    use model::DeviceClass;
+
+    let told = |interrupted: bool| {
+        let mut story = Story::new(7 * DAY);
+        let ct = story.device(1, DeviceClass::Ct, 20);
+        let pacs = story.device(2, DeviceClass::Pacs, 30);
+        for hour in 0..7 * 24 {
+            story.at(hour * HOUR + HOUR / 2);
+            story.talk(pacs, pacs, 80, None);
+            if (8..18).contains(&(hour % 24)) {
+                story.talk(ct, pacs, 104, Some("dicom"));
+            }
+        }
+        story.at(7 * DAY + 3 * HOUR + 70 * SECOND);
+        story.talk(ct, pacs, 8_080, None);
+        if interrupted {
+            let devices = story.devices.clone();
+            story.baseline.end(&|id| devices.get(&id).cloned());
+            story.restart();
+        }
+        story.wait(20 * 60 * SECOND).talk(pacs, pacs, 80, None);
+        story.wait(HOUR);
+        let of = |rule: &str| {
+            let all = story.baseline.findings();
+            let found = all.into_iter().find(|finding| finding.key.rule == rule).unwrap();
+            (found.first, found.raised.unwrap())
+        };
+        [of("new-edge"), of("off-hours")]
+    };
+    let after = |seconds: i64| Timestamp(MONDAY + 7 * DAY + 3 * HOUR + seconds * SECOND);
+    let whole = told(false);
+    assert_eq!(whole[0], (after(70), after(120)), "at the end of the minute");
+    assert_eq!(whole[1].0, after(70));
+    assert!(
+        whole[1].1 >= after(3_600) && whole[1].1 <= after(3_600 + 1_270),
+        "when the hour was over: {whole:?}"
+    );
+    assert_eq!(told(true), whole, "also where the run was interrupted");
+}

@@ -143,6 +143,11 @@ pub(crate) const fn minute(ts: Timestamp) -> i64 {
     ts.seconds().div_euclid(60)
 }
 
+/// When the minute that a moment is in is over.
+const fn minute_over(ts: Timestamp) -> Timestamp {
+    Timestamp(minute(ts).saturating_add(1).saturating_mul(60 * SECOND))
+}
+
 impl Baseline {
     /// Learning ends by hand at a time of the frames, for one device or all.
     pub fn lock(&mut self, device: Option<DeviceId>, at: Timestamp) {
@@ -187,6 +192,7 @@ impl Baseline {
             self.clock.now = now.0;
         }
         let now = now.max(Timestamp(self.clock.now));
+        let told = minute_over(Timestamp(self.clock.now));
         let ended = self.config.learning.until.filter(|until| *until <= now);
         let before = self.clock.hour();
         self.clock.observe(&self.config.site.calendar);
@@ -198,14 +204,15 @@ impl Baseline {
         if let Some(until) = ended {
             self.lock_all(until);
         }
-        self.judge_minute(now, who);
+        self.judge_minute(now, told, who);
     }
 
     /// There are no more frames for now: rules judge what was seen in the last minute. The hour stays open.
     pub fn end(&mut self, who: Who<'_>) {
         if self.clock.runs {
             self.clock.dirty = true;
-            self.judge_minute(Timestamp(self.clock.now), who);
+            let now = Timestamp(self.clock.now);
+            self.judge_minute(now, minute_over(now), who);
         }
     }
 
@@ -214,7 +221,8 @@ impl Baseline {
         let slot = self.config.site.calendar.slot(ended);
         let active = self.habits.close();
         let Self { config, clock, edges, habits, watchers, book, .. } = self;
-        let view = View::new(config, clock, edges, habits, now, who, Profiles::default());
+        let mut view = View::new(config, clock, edges, habits, now, who, Profiles::default());
+        view.told = Timestamp(i64::from(ended).saturating_add(1).saturating_mul(HOUR));
         let mut out = Out::new(book);
         let mut done = Vec::with_capacity(active.len());
         for id in active {
@@ -231,14 +239,16 @@ impl Baseline {
         }
     }
 
-    fn judge_minute(&mut self, now: Timestamp, who: Who<'_>) {
+    /// Judges what was seen in the minute that is over at `told`.
+    fn judge_minute(&mut self, now: Timestamp, told: Timestamp, who: Who<'_>) {
         let waiting = std::mem::take(&mut self.waiting);
         let loud = std::mem::take(&mut self.clock.loud);
         let today = self.config.site.calendar.day(now);
         self.book.day(today);
         let profiles = self.classify(&waiting, now, who);
         let Self { config, clock, edges, habits, watchers, book, .. } = self;
-        let view = View::new(config, clock, edges, habits, now, who, profiles);
+        let mut view = View::new(config, clock, edges, habits, now, who, profiles);
+        view.told = told;
         let mut out = Out::new(book);
         let hour = clock.hour();
         let slot = config.site.calendar.slot(hour);
@@ -338,6 +348,7 @@ impl<'a> View<'a> {
         let armed_from = clock.locked.map(Timestamp).into_iter().chain((warm <= now).then_some(warm)).min();
         Self {
             now,
+            told: now,
             hours: &clock.observed,
             site: &config.site,
             learning: &config.learning,

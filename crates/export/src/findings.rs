@@ -20,6 +20,8 @@ pub struct FindingRecord {
     service: ServiceRecord,
     first_seen: String,
     last_seen: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raised_at: Option<String>,
     count: u64,
     #[serde(skip_serializing_if = "Figures::is_empty")]
     evidence: Figures,
@@ -143,6 +145,7 @@ pub fn finding_record(f: &Finding, status: &str) -> FindingRecord {
         },
         first_seen: f.first.to_string(),
         last_seen: f.last.to_string(),
+        raised_at: f.raised.map(|raised| raised.to_string()),
         count: f.count,
         evidence: Figures::new(&f.evidence),
         baseline: Figures::new(&f.baseline),
@@ -181,6 +184,7 @@ pub const FINDING_CSV_COLUMNS: &[&str] = &[
     "baseline",
     "attack",
     "advice",
+    "raised_at",
 ];
 
 /// The record as one CSV row, in the order of [`FINDING_CSV_COLUMNS`].
@@ -213,6 +217,7 @@ pub fn finding_csv_row(r: &FindingRecord) -> Vec<String> {
         figures(&r.baseline),
         list(&r.attack),
         r.advice.clone(),
+        text(&r.raised_at),
     ]);
     row
 }
@@ -243,6 +248,7 @@ mod tests {
             application: None,
             first: Timestamp(0),
             last: Timestamp(1_000_000_000),
+            raised: None,
             count: 1,
             evidence: vec![],
             baseline: vec![],
@@ -291,6 +297,7 @@ mod tests {
             ],
             baseline: vec![("window_seconds".into(), Figure::Number(60))],
             attack: vec!["T1071.001".into(), "T0885".into()],
+            raised: Some(Timestamp(60_000_000_000)),
             ..bare()
         };
         let record = finding_record(&finding, "muted");
@@ -302,7 +309,7 @@ mod tests {
                 r#""device":{"id":"d7","macs":["00:01:02:03:04:05"],"ips":["10.20.4.17","fe80::1"],"name":"CT-RM3","#,
                 r#""device_class":"CT","zone":"imaging"},"peer":{"kind":"external","name":"update.example"},"#,
                 r#""service":{"transport":"tcp","port":443,"application":"tls"},"#,
-                r#""first_seen":"1970-01-01T00:00:00Z","last_seen":"1970-01-01T00:00:01Z","count":1,"#,
+                r#""first_seen":"1970-01-01T00:00:00Z","last_seen":"1970-01-01T00:00:01Z","raised_at":"1970-01-01T00:01:00Z","count":1,"#,
                 r#""evidence":{"peers":18446744073709551615,"per_hour":-1.5,"at":"night"},"#,
                 r#""baseline":{"window_seconds":60},"attack":["T1071.001","T0885"],"advice":"Look at the mirror port."}"#
             )
@@ -321,6 +328,7 @@ mod tests {
             ("evidence", "peers=18446744073709551615; per_hour=-1.5; at=night"),
             ("attack", "T1071.001; T0885"),
             ("advice", "Look at the mirror port."),
+            ("raised_at", "1970-01-01T00:01:00Z"),
         ] {
             assert_eq!(cell(name), value, "{name}");
         }

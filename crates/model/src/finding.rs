@@ -197,6 +197,9 @@ pub struct Finding {
     pub first: Timestamp,
     /// When it was last seen.
     pub last: Timestamp,
+    /// When its rule told it, in the time of the frames: at the end of the minute, or of the hour, that it judged. `None` in
+    /// what was raised before that was kept.
+    pub raised: Option<Timestamp>,
     /// How often.
     pub count: u64,
     /// The numbers that crossed the threshold, and the threshold.
@@ -209,6 +212,110 @@ pub struct Finding {
     pub advice: Text,
 }
 
+/// What a part of a finding's key has to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which<T> {
+    /// Whatever it is.
+    Any,
+    /// This.
+    Is(T),
+}
+
+impl<T: PartialEq> Which<T> {
+    /// Whether a value is what it has to be.
+    pub fn takes(&self, value: &T) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Is(wanted) => wanted == value,
+        }
+    }
+}
+
+/// Which findings are muted: those whose key is this in every part but the day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    /// The rule.
+    pub rule: String,
+    /// About whom; `None` is a finding about no device, not one about any.
+    pub device: Which<Option<DeviceId>>,
+    /// The class of the peer, or what else tells findings of the rule apart.
+    pub peer_class: Which<Text>,
+    /// Transport and port; `None` is a finding on no service, not one on any.
+    pub service: Which<Option<(IpProto, u16)>>,
+}
+
+impl Pattern {
+    /// What a finding is one of, on whatever day.
+    pub fn of(key: &FindingKey) -> Self {
+        Self {
+            rule: key.rule.clone().into_owned(),
+            device: Which::Is(key.device),
+            peer_class: Which::Is(key.peer_class.clone()),
+            service: Which::Is(key.service),
+        }
+    }
+
+    /// Whether a finding is one of these.
+    pub fn covers(&self, key: &FindingKey) -> bool {
+        self.rule == key.rule
+            && self.device.takes(&key.device)
+            && self.peer_class.takes(&key.peer_class)
+            && self.service.takes(&key.service)
+    }
+}
+
+/// `device d7 service 104/tcp peer patient%20monitor rule new-peer`, with `any` and `none`; without `peer` it is any. The
+/// rule stands last, so that any name reads back.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.device {
+            Which::Any => write!(f, "device any")?,
+            Which::Is(None) => write!(f, "device none")?,
+            Which::Is(Some(id)) => write!(f, "device {id}")?,
+        }
+        match &self.service {
+            Which::Any => write!(f, " service any")?,
+            Which::Is(None) => write!(f, " service none")?,
+            Which::Is(Some((transport, port))) => write!(f, " service {port}/{transport}")?,
+        }
+        if let Which::Is(class) = &self.peer_class {
+            // One word, so that its end is plain.
+            write!(f, " peer {}", class.as_str().replace('%', "%25").replace(' ', "%20"))?;
+        }
+        write!(f, " rule {}", self.rule)
+    }
+}
+
+impl Pattern {
+    /// Reads what is displayed.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (device, rest) = text.strip_prefix("device ")?.split_once(" service ")?;
+        let (service, rule) = rest.split_once(" rule ")?;
+        let (service, peer) = service.split_once(" peer ").map_or((service, None), |(s, p)| (s, Some(p)));
+        Some(Self {
+            rule: rule.to_owned(),
+            device: which(device, DeviceId::parse)?,
+            peer_class: match peer {
+                None => Which::Any,
+                Some(class) => {
+                    let class = class.replace("%20", " ").replace("%25", "%");
+                    Which::Is(Text::from_str_lossy(&class)?)
+                }
+            },
+            service: which(service, parse_service)?,
+        })
+    }
+}
+
+/// Reads `any`, `none`, or one.
+fn which<T>(text: &str, one: impl FnOnce(&str) -> Option<T>) -> Option<Which<Option<T>>> {
+    match text {
+        "any" => Some(Which::Any),
+        "none" => Some(Which::Is(None)),
+        text => one(text).map(|one| Which::Is(Some(one))),
+    }
+}
+
 /// What an operator decided about findings. Kept in a journal that is only ever added to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -216,8 +323,10 @@ pub enum Decision {
     Acknowledge(FindingId),
     /// Done; when it was last seen by then. Seen later than that, it is open again.
     Resolve(FindingId, Timestamp),
-    /// Not to be shown any more when it comes again: the rule, about this device (or any), on this service (or any).
-    Mute(String, Option<DeviceId>, Option<(IpProto, u16)>),
+    /// Not to be shown any more, and not when it comes again.
+    Mute(Pattern),
+    /// To be shown again: the mute of the same pattern is taken back.
+    Unmute(Pattern),
     /// Learning ended by hand at this time of the frames, for one device or all.
     Lock(Option<DeviceId>, Timestamp),
 }
@@ -230,13 +339,8 @@ impl fmt::Display for Decision {
         match self {
             Self::Acknowledge(id) => write!(f, "acknowledge {id}"),
             Self::Resolve(id, last) => write!(f, "resolve {id} last {last}"),
-            // The rule stands last, so that any name reads back.
-            Self::Mute(rule, device, None) => {
-                write!(f, "mute device {} service any rule {rule}", any(device))
-            }
-            Self::Mute(rule, device, Some((transport, port))) => {
-                write!(f, "mute device {} service {port}/{transport} rule {rule}", any(device))
-            }
+            Self::Mute(pattern) => write!(f, "mute {pattern}"),
+            Self::Unmute(pattern) => write!(f, "unmute {pattern}"),
             Self::Lock(device, at) => write!(f, "lock {} at {at}", any(device)),
         }
     }
@@ -256,15 +360,8 @@ impl Decision {
                 let (id, last) = rest.split_once(" last ")?;
                 Some(Self::Resolve(FindingId::parse(id)?, Timestamp::parse(last)?))
             }
-            "mute" => {
-                let (of, rest) = rest.strip_prefix("device ")?.split_once(" service ")?;
-                let (service, rule) = rest.split_once(" rule ")?;
-                let service = match service {
-                    "any" => None,
-                    text => Some(parse_service(text)?),
-                };
-                Some(Self::Mute(rule.to_owned(), device(of)?, service))
-            }
+            "mute" => Pattern::parse(rest).map(Self::Mute),
+            "unmute" => Pattern::parse(rest).map(Self::Unmute),
             "lock" => {
                 let (of, at) = rest.split_once(" at ")?;
                 Some(Self::Lock(device(of)?, Timestamp::parse(at)?))
@@ -322,24 +419,80 @@ mod tests {
         );
     }
 
+    fn pattern(
+        rule: &str,
+        device: Which<Option<DeviceId>>,
+        peer_class: Which<Text>,
+        service: Which<Option<(IpProto, u16)>>,
+    ) -> Pattern {
+        Pattern { rule: rule.into(), device, peer_class, service }
+    }
+
+    #[test]
+    fn a_pattern_covers_what_is_the_same_in_every_part_but_the_day() {
+        let key = FindingKey {
+            rule: "new-peer".into(),
+            device: Some(DeviceId(7)),
+            peer_class: Text::from_str_lossy("external").unwrap(),
+            service: Some((IpProto::TCP, 104)),
+            day: 3,
+        };
+        let other = Text::from_str_lossy("PACS").unwrap();
+        let nobody = FindingKey { device: None, service: None, ..key.clone() };
+        for (key, others) in [
+            (
+                &key,
+                vec![FindingKey { device: None, ..key.clone() }, FindingKey { service: None, ..key.clone() }],
+            ),
+            (&nobody, vec![key.clone(), FindingKey { service: None, ..key.clone() }]),
+        ] {
+            let tight = Pattern::of(key);
+            assert!(tight.covers(key) && tight.covers(&FindingKey { day: 9, ..key.clone() }));
+            let more = [
+                FindingKey { rule: "scan".into(), ..key.clone() },
+                FindingKey { device: Some(DeviceId(8)), ..key.clone() },
+                FindingKey { peer_class: other.clone(), ..key.clone() },
+                FindingKey { service: Some((IpProto::UDP, 104)), ..key.clone() },
+            ];
+            for other in others.iter().chain(&more) {
+                assert!(!tight.covers(other), "{tight} and {other:?}");
+                let wide = pattern(&other.rule, Which::Any, Which::Any, Which::Any);
+                assert!(wide.covers(other));
+            }
+        }
+    }
+
     #[test]
     fn decisions_read_back_and_nothing_else_does() {
         let at = Timestamp(1_772_438_404_123_456_789);
-        let service = Some((IpProto(89), u16::MAX));
+        let class = |text: &str| Which::Is(Text::from_str_lossy(text).unwrap());
         for decision in [
             Decision::Acknowledge(FindingId(1)),
             Decision::Resolve(FindingId(u32::MAX), at),
             Decision::Resolve(FindingId(2), Timestamp(0)),
-            Decision::Mute("new-peer".into(), None, None),
-            Decision::Mute("new peer rule x".into(), Some(DeviceId(7)), Some((IpProto::TCP, 104))),
-            Decision::Mute(String::new(), None, service),
+            Decision::Mute(pattern("new-peer", Which::Any, Which::Any, Which::Any)),
+            Decision::Mute(pattern(
+                "new peer rule x peer y",
+                Which::Is(Some(DeviceId(7))),
+                class("a rule b"),
+                Which::Is(Some((IpProto::TCP, 104))),
+            )),
+            Decision::Mute(pattern("", Which::Is(None), class("100%20"), Which::Is(None))),
+            Decision::Unmute(pattern("x", Which::Any, class("-"), Which::Is(Some((IpProto(89), u16::MAX))))),
             Decision::Lock(None, at),
             Decision::Lock(Some(DeviceId(7)), Timestamp(i64::MAX)),
         ] {
             assert_eq!(Decision::parse(&decision.to_string()), Some(decision));
         }
-        let muted = Decision::Mute("new-peer".into(), Some(DeviceId(7)), Some((IpProto::TCP, 104)));
-        assert_eq!(muted.to_string(), "mute device d7 service 104/tcp rule new-peer");
+        let on = Which::Is(Some((IpProto::TCP, 104)));
+        let muted = pattern("new-peer", Which::Is(Some(DeviceId(7))), class("patient monitor"), on);
+        let text = "device d7 service 104/tcp peer patient%20monitor rule new-peer";
+        assert_eq!(Decision::Mute(muted.clone()).to_string(), format!("mute {text}"));
+        assert_eq!(Decision::Unmute(muted).to_string(), format!("unmute {text}"));
+        // As it was written before there were classes of peers in it.
+        let old = Decision::parse("mute device d7 service any rule new-peer");
+        let same = pattern("new-peer", Which::Is(Some(DeviceId(7))), Which::Any, Which::Any);
+        assert_eq!(old, Some(Decision::Mute(same)));
         for bad in [
             "",
             "acknowledge",
@@ -349,6 +502,8 @@ mod tests {
             "mute device d0 service any rule x",
             "mute device any service 104 rule x",
             "mute device any service 65536/tcp rule x",
+            "mute device any service any peer  rule x",
+            "unmute device any rule x",
             "lock any",
             "forget f1",
         ] {

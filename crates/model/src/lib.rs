@@ -24,7 +24,8 @@ pub use device::{
     Merge, Service, Vote,
 };
 pub use finding::{
-    Decision, EdgeState, Figure, Finding, FindingId, FindingKey, JournalEntry, LearningState, Party, Severity,
+    Decision, EdgeState, Figure, Finding, FindingId, FindingKey, JournalEntry, LearningState, Party, Pattern,
+    Severity, Which,
 };
 pub use flow::{Flow, FlowRecord, FlowState, OriginatorBy};
 pub use frame::{Frame, LinkType};

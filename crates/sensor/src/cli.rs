@@ -3,8 +3,8 @@
 mod baseline;
 mod findings;
 
-pub use baseline::{Baseline, BaselineCommand, BaselineExport, Diff, Lock, Save, Saved, Show};
-pub use findings::{Decide, Finding, Findings, Journal, JournalWhat, Mute, Signed};
+pub use baseline::{Baseline, BaselineCommand, BaselineExport, Delete, Diff, Lock, Save, Saved, Show};
+pub use findings::{Decide, Finding, Findings, Journal, JournalWhat, Mute, Mutes, Signed, Unmute};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::{Severity, Timestamp};
@@ -66,11 +66,19 @@ pub enum Command {
     /// Say that findings are done with; one that is seen again later is open again.
     #[command(after_help = findings::RESOLVE)]
     Resolve(Decide),
-    /// Hide findings of a kind from now on, and those there are: a rule, about one device or any, on one service or any.
+    /// Hide findings like one from now on, and those there are; or a rule, about one device or any, on one service or any.
     ///
     /// They are still found, counted and exported, with the status muted.
     #[command(after_help = findings::MUTE)]
     Mute(Mute),
+    /// Show again what was muted: what there is, and what comes.
+    ///
+    /// Given a finding, every mute that hides it is taken back.
+    #[command(after_help = findings::UNMUTE)]
+    Unmute(Unmute),
+    /// List what is muted, since when, by whom and why, and how many findings that hides.
+    #[command(after_help = findings::MUTES)]
+    Mutes(Mutes),
     /// List the detection rules; or explain one: what it finds, why that matters, and what causes it innocently.
     #[command(after_help = "Examples:
   wardwatch rules

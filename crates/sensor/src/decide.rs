@@ -1,16 +1,16 @@
 //! What operators decide about findings, and the journal of it.
 
+use crate::Error;
 use crate::cli::{self, Format, JournalWhat, Signed};
 use crate::findings::named;
 use crate::text::{self, line, moment, plural, table};
-use crate::triage::{Status, Triage, concerns, words};
-use crate::{Error, find, rules};
-use model::{Decision, Finding, IpProto, JournalEntry, Timestamp};
+use crate::triage::{Status, Triage, words};
+use model::{Decision, Finding, JournalEntry, Timestamp};
 use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
-use store::{Chain, FindingFilter, Store};
+use store::{Chain, Store};
 
 /// Longest reason, in bytes. A journal is read by people.
 const LONGEST: usize = 2_000;
@@ -86,61 +86,6 @@ fn decide(args: &cli::Decide, done: &str, decision: impl Fn(&Finding) -> Decisio
         line(&format!("{done} {}: {}{muted}", finding.id, finding.title))?;
     }
     Ok(())
-}
-
-/// Reads `443/tcp`.
-fn service(text: &str) -> Result<(IpProto, u16), Error> {
-    let parse = || {
-        let (port, transport) = text.split_once('/')?;
-        Some((IpProto::parse(&transport.to_lowercase())?, port.parse().ok()?))
-    };
-    parse().ok_or_else(|| {
-        Error::Usage(format!("--port {text}: expected a port and its transport, such as 443/tcp"))
-    })
-}
-
-pub(crate) fn mute(args: &cli::Mute) -> Result<(), Error> {
-    let usage = |text: &str| Err(Error::Usage(text.into()));
-    let Signature { who, why } = signed(&args.signed)?;
-    let on = args.port.as_deref().map(service).transpose()?;
-    match (&args.id, &args.rule) {
-        (None, None) => return usage("mute: expected the number of a finding, such as f3, or --rule NAME"),
-        (Some(_), Some(_)) => {
-            return usage("mute: expected the number of a finding or --rule NAME, not both");
-        }
-        (Some(_), None) if args.device.is_some() || args.port.is_some() => {
-            return usage("mute: --device and --port go with --rule NAME; a finding has its own");
-        }
-        _ => {}
-    }
-    let mut store = open(&args.db.db)?;
-    let reader = store.reader();
-    let decision = match (&args.id, &args.rule) {
-        (Some(id), _) => {
-            let key = named(&reader, id)?.key;
-            Decision::Mute(key.rule.into_owned(), key.device, key.service)
-        }
-        (None, rule) => {
-            let rule = rules::named(&text::words(rule.as_deref().unwrap_or_default()), "--rule NAME")?;
-            let about = match &args.device {
-                Some(name) => Some(find::device(&reader.inventory()?, name)?.device.id),
-                None => None,
-            };
-            Decision::Mute(rule.name.to_owned(), about, on)
-        }
-    };
-    let entry = store.journal_append(now(), &who, decision, &why)?;
-    let mut matched = 0;
-    store.reader().each_finding(&FindingFilter::default(), |finding| {
-        matched += u64::from(concerns(&entry.decision, &finding));
-        Ok::<_, Error>(())
-    })?;
-    let said = words(&entry.decision);
-    line(&format!(
-        "{}: {} so far",
-        said.replacen("muted", "Muted", 1),
-        plural(matched, "finding", "findings")
-    ))
 }
 
 fn hex(hash: &[u8]) -> String {
@@ -253,14 +198,5 @@ mod tests {
         let long = "ab ".repeat(1_000);
         assert!(of(Some(&long), Some("anna"), &[]).unwrap_err().contains("at most 2000 bytes"));
         assert!(of(Some("x"), Some(&long), &[]).unwrap_err().contains("at most 200 bytes"));
-    }
-
-    #[test]
-    fn a_service_is_a_port_and_its_transport() {
-        assert_eq!(service("443/TCP").unwrap(), (IpProto::TCP, 443));
-        assert_eq!(service("0/icmp").unwrap(), (IpProto::ICMP, 0));
-        for bad in ["443", "tcp", "443/", "70000/tcp", "x/tcp", "443/tcp/udp", ""] {
-            assert!(service(bad).is_err(), "{bad}");
-        }
     }
 }

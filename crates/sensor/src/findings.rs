@@ -154,7 +154,9 @@ pub(crate) fn list(args: &cli::Findings) -> Result<(), Error> {
                 line(&rows(&shown))?;
             }
             if let Some(sentence) = hidden.sentence() {
-                line(&text::faint(&format!("{sentence}; --all shows them")))?;
+                let muted = hidden.0.contains_key(&Status::Muted);
+                let more = if muted { ", wardwatch mutes lists what is muted" } else { "" };
+                line(&text::faint(&format!("{sentence}; --all shows them{more}")))?;
             }
             match reader.findings_gone()? {
                 0 => Ok(()),
@@ -360,6 +362,7 @@ fn page(f: &Finding, status: Status, journal: &[JournalEntry]) -> Result<(), Err
         ("with", f.peer.as_ref().map(party).unwrap_or_default()),
         ("service", service.join(" ")),
         ("seen", format!("{} – {} UTC", moment(f.first), moment(f.last))),
+        ("raised", f.raised.map(|raised| format!("{} UTC", moment(raised))).unwrap_or_default()),
         ("count", plural(f.count, "time", "times")),
         ("ATT&CK", f.attack.join(", ")),
     ];

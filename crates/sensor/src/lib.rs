@@ -10,6 +10,7 @@ mod files;
 mod find;
 mod findings;
 mod memory;
+mod mute;
 mod pipeline;
 mod quality;
 mod replay;
@@ -67,7 +68,9 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Finding(args) => findings::one(&args)?,
         Command::Acknowledge(args) => decide::acknowledge(&args)?,
         Command::Resolve(args) => decide::resolve(&args)?,
-        Command::Mute(args) => decide::mute(&args)?,
+        Command::Mute(args) => mute::mute(&args)?,
+        Command::Unmute(args) => mute::unmute(&args)?,
+        Command::Mutes(args) => mute::list(&args)?,
         Command::Rules(args) => rules::rules(&args)?,
         Command::Baseline(args) => baselines::run(&args)?,
         Command::Journal(args) => return decide::journal(&args),

@@ -1,6 +1,6 @@
 //! What operators decided about a finding: its status, from the journal alone.
 
-use model::{Decision, DeviceId, Finding, FindingId, FindingKey, IpProto, JournalEntry, Timestamp};
+use model::{Decision, Finding, FindingId, JournalEntry, Pattern, Timestamp, Which};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -43,16 +43,13 @@ impl fmt::Display for Status {
     }
 }
 
-/// About which device, on which service; `None` is any.
-type Muted = (Option<DeviceId>, Option<(IpProto, u16)>);
-
 /// The decisions that stand.
 #[derive(Debug, Default)]
 pub(crate) struct Triage {
     /// The last word on each finding: when it had last been seen if it was resolved, `None` if it was acknowledged.
     last: BTreeMap<FindingId, Option<Timestamp>>,
     /// What is muted of each rule.
-    mutes: BTreeMap<String, Vec<Muted>>,
+    mutes: BTreeMap<String, Vec<Pattern>>,
 }
 
 impl Triage {
@@ -62,11 +59,11 @@ impl Triage {
             match &entry.decision {
                 Decision::Acknowledge(id) => drop(triage.last.insert(*id, None)),
                 Decision::Resolve(id, last) => drop(triage.last.insert(*id, Some(*last))),
-                Decision::Mute(rule, device, service) => {
-                    triage.mutes.entry(rule.clone()).or_default().push((*device, *service));
-                }
-                Decision::Lock(..) => {}
+                Decision::Mute(..) | Decision::Unmute(..) | Decision::Lock(..) => {}
             }
+        }
+        for (_, pattern) in mutes(journal) {
+            triage.mutes.entry(pattern.rule.clone()).or_default().push(pattern.clone());
         }
         triage
     }
@@ -74,7 +71,7 @@ impl Triage {
     /// What is to be done about a finding. A mute covers what came before it, too.
     pub(crate) fn status(&self, finding: &Finding) -> Status {
         let mutes = self.mutes.get(finding.key.rule.as_ref());
-        if mutes.is_some_and(|mutes| mutes.iter().any(|muted| covers(*muted, &finding.key))) {
+        if mutes.is_some_and(|mutes| mutes.iter().any(|muted| muted.covers(&finding.key))) {
             return Status::Muted;
         }
         match self.last.get(&finding.id) {
@@ -86,32 +83,62 @@ impl Triage {
     }
 }
 
-fn covers((device, service): Muted, key: &FindingKey) -> bool {
-    (device.is_none() || device == key.device) && (service.is_none() || service == key.service)
+/// The mutes that were not taken back, each with what it mutes, oldest first; of two of the same pattern the later.
+pub(crate) fn mutes(journal: &[JournalEntry]) -> Vec<(&JournalEntry, &Pattern)> {
+    let mut stand: BTreeMap<u64, (&JournalEntry, &Pattern)> = BTreeMap::new();
+    // The entry by which a pattern is muted, so that a journal of thousands of mutes is gone through only once.
+    let mut by = BTreeMap::new();
+    for entry in journal {
+        let (Decision::Mute(pattern) | Decision::Unmute(pattern)) = &entry.decision else { continue };
+        let before = match entry.decision {
+            Decision::Mute(_) => {
+                stand.insert(entry.n, (entry, pattern));
+                by.insert(pattern.to_string(), entry.n)
+            }
+            _ => by.remove(&pattern.to_string()),
+        };
+        before.map(|n| stand.remove(&n));
+    }
+    stand.into_values().collect()
 }
 
 /// Whether a decision is about this finding.
 pub(crate) fn concerns(decision: &Decision, finding: &Finding) -> bool {
     match decision {
         Decision::Acknowledge(id) | Decision::Resolve(id, _) => *id == finding.id,
-        Decision::Mute(rule, device, service) => {
-            finding.key.rule == *rule && covers((*device, *service), &finding.key)
-        }
+        Decision::Mute(pattern) | Decision::Unmute(pattern) => pattern.covers(&finding.key),
         Decision::Lock(..) => false,
     }
 }
 
-/// A decision in plain words: `muted new-peer about d7 on 104/tcp`.
+/// What is muted, in plain words: `new-peer (external) about d7 on 104/tcp`.
+pub(crate) fn pattern_words(pattern: &Pattern) -> String {
+    let rule = &pattern.rule;
+    let apart = match &pattern.peer_class {
+        // A finding of which nothing is to be told apart has a dash.
+        Which::Is(class) if class.as_str() != "-" => format!(" ({class})"),
+        _ => String::new(),
+    };
+    let about = match &pattern.device {
+        Which::Any => "any device".to_owned(),
+        Which::Is(None) => "no device".to_owned(),
+        Which::Is(Some(id)) => id.to_string(),
+    };
+    let on = match &pattern.service {
+        Which::Any => "any service".to_owned(),
+        Which::Is(None) => "no service".to_owned(),
+        Which::Is(Some((transport, port))) => format!("{port}/{transport}"),
+    };
+    format!("{rule}{apart} about {about} on {on}")
+}
+
+/// A decision in plain words: `muted new-peer (external) about d7 on 104/tcp`.
 pub(crate) fn words(decision: &Decision) -> String {
-    let about = |device: &Option<DeviceId>| device.map_or("any device".to_owned(), |id| id.to_string());
     match decision {
         Decision::Acknowledge(id) => format!("acknowledged {id}"),
         Decision::Resolve(id, _) => format!("resolved {id}"),
-        Decision::Mute(rule, device, service) => {
-            let on =
-                service.map_or("any service".to_owned(), |(transport, port)| format!("{port}/{transport}"));
-            format!("muted {rule} about {} on {on}", about(device))
-        }
+        Decision::Mute(pattern) => format!("muted {}", pattern_words(pattern)),
+        Decision::Unmute(pattern) => format!("unmuted {}", pattern_words(pattern)),
         Decision::Lock(device, _) => {
             format!("ended learning of {}", device.map_or("all devices".to_owned(), |id| id.to_string()))
         }
@@ -121,7 +148,7 @@ pub(crate) fn words(decision: &Decision) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use model::{DeviceClass, Figure, Mac, Party, Severity, Text};
+    use model::{DeviceClass, DeviceId, Figure, FindingKey, IpProto, Mac, Party, Severity, Text};
     use std::slice::from_ref;
 
     pub(crate) fn finding(id: u32, rule: &'static str, device: u32, port: u16, last: i64) -> Finding {
@@ -150,6 +177,7 @@ pub(crate) mod tests {
             application: None,
             first: Timestamp(0),
             last: Timestamp(last),
+            raised: None,
             count: 1,
             evidence: vec![("new_peers".into(), Figure::Number(1))],
             baseline: vec![],
@@ -191,37 +219,80 @@ pub(crate) mod tests {
         assert_eq!(status(&[Decision::Lock(None, Timestamp(0))], &f), Status::Open);
     }
 
+    fn wide(rule: &str) -> Pattern {
+        Pattern { rule: rule.into(), device: Which::Any, peer_class: Which::Any, service: Which::Any }
+    }
+
     #[test]
     fn a_mute_covers_its_pattern_and_no_more() {
         let f = finding(1, "new-peer", 7, 104, 50);
-        let mute =
-            |device: Option<u32>, service| Decision::Mute("new-peer".into(), device.map(DeviceId), service);
-        let (here, there) = (Some((IpProto::TCP, 104)), Some((IpProto::UDP, 104)));
-        for (yes, decision) in [
-            (true, mute(None, None)),
-            (true, mute(Some(7), None)),
-            (true, mute(None, here)),
-            (true, mute(Some(7), here)),
-            (false, mute(Some(8), here)),
-            (false, mute(Some(7), there)),
-            (false, Decision::Mute("new-peers".into(), None, None)),
+        let tight = Pattern::of(&f.key);
+        let (here, there) = (tight.service.clone(), Which::Is(Some((IpProto::UDP, 104))));
+        let about = |device| Pattern { device: Which::Is(device), ..wide("new-peer") };
+        for (yes, pattern) in [
+            (true, tight.clone()),
+            (true, wide("new-peer")),
+            (true, about(Some(DeviceId(7)))),
+            (true, Pattern { service: here, ..wide("new-peer") }),
+            (false, about(Some(DeviceId(8)))),
+            (false, about(None)),
+            (false, Pattern { service: there, ..tight.clone() }),
+            (false, wide("new-peers")),
         ] {
+            let decision = Decision::Mute(pattern);
             assert_eq!(status(from_ref(&decision), &f) == Status::Muted, yes, "{decision}");
             assert_eq!(concerns(&decision, &f), yes, "{decision}");
         }
-        let acknowledged = [mute(Some(7), None), Decision::Acknowledge(f.id)];
+        let acknowledged = [Decision::Mute(tight), Decision::Acknowledge(f.id)];
         assert_eq!(status(&acknowledged, &f), Status::Muted, "whatever else was decided");
-        let sensor = Finding { key: FindingKey { device: None, service: None, ..f.key.clone() }, ..f };
-        assert_eq!(status(&[mute(Some(7), None)], &sensor), Status::Open);
-        assert_eq!(status(&[mute(None, None)], &sensor), Status::Muted);
+    }
+
+    #[test]
+    fn a_mute_of_what_is_about_no_device_hides_nothing_about_one() {
+        let f = finding(1, "new-peer", 7, 104, 50);
+        let nobody =
+            Finding { key: FindingKey { device: None, service: None, ..f.key.clone() }, ..f.clone() };
+        let mute = Decision::Mute(Pattern::of(&nobody.key));
+        assert_eq!((status(from_ref(&mute), &nobody), status(&[mute], &f)), (Status::Muted, Status::Open));
+    }
+
+    #[test]
+    fn what_is_unmuted_is_told_again_with_what_was_decided_before() {
+        let f = finding(1, "new-peer", 7, 104, 50);
+        let (tight, wide) = (Pattern::of(&f.key), wide("new-peer"));
+        let [mute, widely] = [&tight, &wide].map(|pattern| Decision::Mute(pattern.clone()));
+        let [unmute, everything] = [&tight, &wide].map(|pattern| Decision::Unmute(pattern.clone()));
+        let ack = Decision::Acknowledge(f.id);
+        let of = |decisions: &[&Decision]| {
+            let all: Vec<_> = decisions.iter().map(|decision| (*decision).clone()).collect();
+            let journal = journal(&all);
+            let stand: Vec<u64> = mutes(&journal).iter().map(|(entry, _)| entry.n).collect();
+            (Triage::new(&journal).status(&f), stand)
+        };
+        assert_eq!(of(&[&mute, &unmute]), (Status::Open, vec![]));
+        assert_eq!(of(&[&ack, &mute, &unmute]), (Status::Acknowledged, vec![]));
+        assert_eq!(of(&[&mute, &unmute, &mute]), (Status::Muted, vec![3]));
+        assert_eq!(of(&[&mute, &widely, &mute]), (Status::Muted, vec![2, 3]), "of two alike the later");
+        assert_eq!(of(&[&mute, &mute, &unmute]), (Status::Open, vec![]), "and both are taken back");
+        assert_eq!(of(&[&mute, &everything]), (Status::Muted, vec![1]), "another pattern");
+        assert_eq!(of(&[&mute, &widely, &unmute]), (Status::Muted, vec![2]), "which covers it too");
+        assert_eq!(of(&[&unmute]), (Status::Open, vec![]));
     }
 
     #[test]
     fn decisions_read_as_sentences() {
-        let mute = Decision::Mute("new-peer".into(), Some(DeviceId(7)), Some((IpProto::TCP, 104)));
-        assert_eq!(words(&mute), "muted new-peer about d7 on 104/tcp");
-        let any = Decision::Mute("new-peer".into(), None, None);
+        let f = finding(3, "new-peer", 7, 104, 50);
+        let tight = Pattern::of(&f.key);
+        assert_eq!(words(&Decision::Mute(tight.clone())), "muted new-peer (external) about d7 on 104/tcp");
+        assert_eq!(words(&Decision::Unmute(tight)), "unmuted new-peer (external) about d7 on 104/tcp");
+        let any = Decision::Mute(wide("new-peer"));
         assert_eq!(words(&any), "muted new-peer about any device on any service");
+        let peer_class = Text::from_str_lossy("-").unwrap();
+        let sensor = FindingKey { device: None, service: None, peer_class, ..f.key };
+        assert_eq!(
+            words(&Decision::Mute(Pattern::of(&sensor))),
+            "muted new-peer about no device on no service"
+        );
         assert_eq!(words(&Decision::Resolve(FindingId(3), Timestamp(0))), "resolved f3");
         assert_eq!(words(&Decision::Lock(None, Timestamp(0))), "ended learning of all devices");
     }

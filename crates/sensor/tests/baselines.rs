@@ -267,7 +267,14 @@ fn baselines_are_kept_compared_and_replaced() {
     for n in 2..64 {
         ward.says(&["baseline", "save", &format!("n{n}")]);
     }
-    ward.fails(&["baseline", "save", "one-more"], &["64 baselines"]);
+    ward.fails(&["baseline", "save", "one-more"], &["64 baselines", "delete one"]);
+    assert_eq!(ward.says(&["baseline", "delete", "n2"]), "Deleted n2\n");
+    ward.fails(&["baseline", "delete", "n2"], &["there is no baseline \"n2\"", "baseline list"]);
+    ward.fails(&["baseline", "delete", "now"], &["stands for the one that is not saved"]);
+    ward.fails(&["baseline", "delete", "a b"], &["cannot be the name of a baseline"]);
+    ward.fails(&["baseline", "diff", "n2", "now"], &["there is no baseline \"n2\""]);
+    ward.says(&["baseline", "save", "one-more"]);
+    assert_eq!(json(&ward.says(&["baseline", "list", "--format", "json"])).len(), 64);
     // What is saved is left alone by what is replayed.
     ward.replay(60 * HOUR);
     let kept = ward.says(&["baseline", "export", "monday"]);

@@ -78,6 +78,7 @@ fn finding(id: u32, rule: &'static str, severity: Severity, last: Timestamp) -> 
         application: Some("tls".into()),
         first: at("2026-03-02T08:00:00Z"),
         last,
+        raised: Some(at("2026-03-02T08:01:00Z")),
         count: 3,
         evidence: vec![
             ("sent_bytes".into(), Figure::Number(31_200_000)),
@@ -150,6 +151,7 @@ fn findings_are_listed_explained_and_exported() {
         "  with        update.example   (external)\n",
         "  service     443/tcp tls\n",
         "  seen        2 Mar 2026 08:00:00 – 2 Mar 2026 08:00:05 UTC\n",
+        "  raised      2 Mar 2026 08:01:00 UTC\n",
         "  count       3 times\n",
         "  ATT&CK      T1071.001\n",
         "What crossed the threshold\n  sent        31 MB\n  threshold   1.0 MB\n",
@@ -207,11 +209,12 @@ fn decisions_change_the_status_and_stand_in_the_journal() {
     assert_eq!(status("f2"), "open", "seen again");
 
     let muted = fine(&["mute", "f3", "--reason", "backup", "--db", db]);
-    assert_eq!(muted, "Muted new-peer about d7 on 443/tcp: 2 findings so far\n");
+    assert_eq!(muted, "Muted new-peer (external) about d7 on 443/tcp: 2 findings so far\n");
     put(db, &[finding(4, "new-peer", Severity::High, at("2026-03-03T08:00:00Z"))]);
     assert_eq!(status("f4"), "muted", "what comes later, too");
     assert_eq!(ids(db, &[]), ["f2"]);
-    assert!(fine(&["findings", "--db", db]).contains("3 hidden: 3 muted"));
+    let told = "3 hidden: 3 muted; --all shows them, wardwatch mutes lists what is muted\n";
+    assert!(fine(&["findings", "--db", db]).ends_with(told));
     assert_eq!(ids(db, &["--where", "status=muted"]), ["f4", "f3", "f1"]);
     assert_eq!(fine(&["export", "findings", "--db", db]).lines().count(), 4, "exports hide nothing");
     let stays = fine(&["acknowledge", "f3", "--reason", "x", "--db", db]);
@@ -219,7 +222,7 @@ fn decisions_change_the_status_and_stand_in_the_journal() {
 
     let page = fine(&["finding", "f1", "--db", db]);
     assert!(page.contains("eve [2J acknowledged f1: ticket 4711\n"), "{page}");
-    assert!(page.contains("anna muted new-peer about d7 on 443/tcp: backup\n"), "{page}");
+    assert!(page.contains("anna muted new-peer (external) about d7 on 443/tcp: backup\n"), "{page}");
     let journal = fine(&["journal", "--db", db]);
     assert!(journal.starts_with("5 entries ") && journal.contains("resolved f2"), "{journal}");
     let entries = json(&fine(&["journal", "--db", db, "--format", "json"]));
@@ -265,6 +268,94 @@ fn a_rule_is_muted_about_a_device_or_any() {
         fails(&[args, &["--db", db]].concat(), &[says]);
     }
     assert!(fine(&["journal", "--db", db]).starts_with("2 entries"), "a mistake leaves no entry");
+}
+
+#[test]
+fn a_mute_is_listed_and_can_be_taken_back() {
+    let (_dir, db) = filled();
+    let db = db.as_str();
+    let with = |args: &[&str]| fine(&[args, &["--db", db]].concat());
+    let nobody = FindingKey {
+        device: None,
+        service: None,
+        ..finding(4, "new-peer", Severity::Low, at("2026-03-02T08:00:07Z")).key
+    };
+    let mut sensor = finding(4, "new-peer", Severity::Low, at("2026-03-02T08:00:07Z"));
+    (sensor.key, sensor.device) = (nobody, None);
+    put(db, &[sensor]);
+    assert!(with(&["mutes"]).starts_with("0 mutes "));
+    let said = with(&["mute", "f4", "--reason", "our own"]);
+    assert_eq!(said, "Muted new-peer (external) about no device on no service: 1 finding so far\n");
+    assert_eq!(ids(db, &[]), ["f2", "f3", "f1"], "what is about a device is still told");
+    with(&["mute", "f3", "--reason", "backup", "--by", "eve\u{1b}[2J"]);
+    with(&["mute", "--rule", "scan", "--reason", "pentest"]);
+    assert_eq!(ids(db, &[]), ["f2"]);
+
+    let list = with(&["mutes"]);
+    let lines: Vec<Vec<&str>> = list
+        .lines()
+        .skip(1)
+        .map(|line| line.split("  ").filter(|cell| !cell.is_empty()).map(str::trim).collect())
+        .collect();
+    assert_eq!(lines[0], ["ID", "SINCE", "WHO", "WHAT", "FINDINGS", "REASON"]);
+    assert_eq!(
+        (lines[1][0], lines[1][3], lines[1][4]),
+        ("m1", "new-peer (external) about no device on no service", "1")
+    );
+    assert_eq!((lines[2][0], lines[2][2], lines[2][5]), ("m2", "eve [2J", "backup"));
+    assert_eq!((lines[3][0], lines[3][3], lines[3][4]), ("m3", "scan about any device on any service", "0"));
+    let mutes = json(&with(&["mutes", "--format", "json"]));
+    let parts = |n: usize| {
+        ["id", "rule", "device", "peer_class", "service"].map(|name| mutes[n][name].as_str().unwrap())
+    };
+    assert_eq!(parts(0), ["m1", "new-peer", "none", "external", "none"]);
+    assert_eq!(parts(1), ["m2", "new-peer", "d7", "external", "443/tcp"]);
+    assert_eq!(parts(2), ["m3", "scan", "any", "any", "any"]);
+    assert_eq!((&mutes[1]["findings"], &mutes[1]["reason"]), (&2.into(), &"backup".into()));
+    let csv = with(&["mutes", "--format", "csv"]);
+    assert!(csv.starts_with("id,at,who,rule,device,peer_class,service,findings,reason\nm1,"), "{csv}");
+
+    let said = with(&["unmute", "f1", "--reason", "moved"]);
+    assert_eq!(said, "Unmuted new-peer (external) about d7 on 443/tcp: 2 findings so far\n");
+    assert_eq!(ids(db, &[]), ["f2", "f3", "f1"]);
+    put(db, &[finding(5, "new-peer", Severity::High, at("2026-03-03T08:00:00Z"))]);
+    assert_eq!(ids(db, &[]), ["f2", "f5", "f3", "f1"], "what comes later is told, too");
+    let counts = json(&fine(&["findings", "--db", db, "--format", "json"]));
+    assert!(counts.iter().all(|f| f["count"] == 3), "what was counted while it was muted stays");
+    let page = with(&["finding", "f1"]);
+    assert!(page.contains("anna unmuted new-peer (external) about d7 on 443/tcp: moved\n"), "{page}");
+    with(&["unmute", "M3", "--reason", "over"]);
+    assert_eq!(json(&with(&["mutes", "--format", "json"])).len(), 1);
+
+    // What two mutes hide is told when both are taken back.
+    with(&["mute", "f3", "--reason", "backup"]);
+    with(&["mute", "--rule", "new-edge", "--reason", "x"]);
+    put(db, &[finding(6, "new-edge", Severity::High, at("2026-03-03T08:00:00Z"))]);
+    with(&["mute", "f6", "--reason", "y"]);
+    let wide = with(&["mutes"]).lines().find(|line| line.contains("about any")).unwrap()[..2].to_owned();
+    let said = with(&["unmute", &wide, "--reason", "x"]);
+    assert_eq!(
+        said,
+        "Unmuted new-edge about any device on any service: 1 finding so far, of which another mute hides 1\n"
+    );
+    with(&["mute", "--rule", "new-edge", "--reason", "x"]);
+    assert_eq!(with(&["unmute", "f6", "--reason", "x"]).lines().count(), 2);
+    assert!(ids(db, &[]).contains(&"f6".to_owned()));
+
+    let entries = json(&with(&["journal", "--format", "json"]));
+    assert_eq!(entries[3]["decision"], "unmute device d7 service 443/tcp peer external rule new-peer");
+    for (args, says) in [
+        (&["unmute", "f2", "--reason", "x"][..], "f2 is not muted; `wardwatch mutes` lists what is muted"),
+        (&["unmute", "f99", "--reason", "x"], "there is no finding f99"),
+        (&["unmute", "m3", "--reason", "x"], "there is no mute m3; `wardwatch mutes` lists"),
+        (&["unmute", "monday", "--reason", "x"], "\"monday\" is neither a finding's number nor a mute's"),
+        (&["unmute", "f4"], "--reason TEXT: say why"),
+    ] {
+        fails(&[args, &["--db", db]].concat(), &[says]);
+    }
+    let after = json(&with(&["journal", "--format", "json"]));
+    assert_eq!(after.len(), entries.len(), "a mistake leaves no entry");
+    assert!(with(&["journal", "verify"]).contains("chain whole"));
 }
 
 #[test]

@@ -80,7 +80,7 @@ pub enum StoreError {
         name: String,
     },
     /// There is no room for another named baseline.
-    #[error("{}: there are {most} baselines already, which is as many as are kept; save under one of their names with --replace", path.display())]
+    #[error("{}: there are {most} baselines already, which is as many as are kept; delete one, or save under one of their names with --replace", path.display())]
     TooManyNamed {
         /// The database.
         path: PathBuf,

@@ -96,7 +96,7 @@ fn rank(severity: Severity) -> i64 {
 /// Adds a finding, or puts it in place of what was known of it.
 pub(crate) fn put_finding(tx: &Transaction<'_>, f: &Finding) -> rusqlite::Result<()> {
     let mut insert = tx.prepare_cached(
-        "INSERT OR REPLACE INTO finding VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "INSERT OR REPLACE INTO finding VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
     let key = &f.key;
     insert
@@ -111,7 +111,8 @@ pub(crate) fn put_finding(tx: &Transaction<'_>, f: &Finding) -> rusqlite::Result
             f.first.0,
             f.last.0,
             int(f.count),
-            pack(f)
+            pack(f),
+            f.raised.map(|raised| raised.0)
         ])
         .map(drop)
 }
@@ -166,6 +167,7 @@ fn finding_row(row: &Row<'_>) -> Result<Finding, Bad> {
         severity: *need(Severity::ALL.get(at), "severity")?,
         first: time(row, "first")?,
         last: time(row, "last")?,
+        raised: row.get::<_, Option<i64>>("raised")?.map(Timestamp),
         count: count(row, "count")?,
     };
     need(unpack(head, row.get_ref("data")?.as_blob().unwrap_or_default()), "data")
@@ -181,6 +183,7 @@ struct Head {
     severity: Severity,
     first: Timestamp,
     last: Timestamp,
+    raised: Option<Timestamp>,
     count: u64,
 }
 
@@ -264,7 +267,7 @@ fn put_party(out: &mut Vec<u8>, party: Option<&Party>) {
 /// Reads what was packed; `None` when it is damaged.
 fn unpack(head: Head, bytes: &[u8]) -> Option<Finding> {
     let mut from = Packed(bytes);
-    let Head { id, rule, about, service, day, severity, first, last, count } = head;
+    let Head { id, rule, about, service, day, severity, first, last, raised, count } = head;
     let key = FindingKey { rule, device: about, peer_class: text(&mut from)?, service, day };
     let (title, advice) = (text(&mut from)?, text(&mut from)?);
     let application = match maybe(&mut from)? {
@@ -285,6 +288,7 @@ fn unpack(head: Head, bytes: &[u8]) -> Option<Finding> {
         application,
         first,
         last,
+        raised,
         count,
         evidence,
         baseline,
@@ -366,7 +370,7 @@ fn figures(from: &mut Packed<'_>) -> Option<Vec<(Cow<'static, str>, Figure)>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::Store;
 
@@ -387,7 +391,7 @@ mod tests {
     }
 
     /// One that has everything.
-    fn finding(id: u32, last: i64) -> Finding {
+    pub(crate) fn finding(id: u32, last: i64) -> Finding {
         Finding {
             id: FindingId(id),
             key: FindingKey {
@@ -408,6 +412,7 @@ mod tests {
             application: Some("tls".into()),
             first: Timestamp(-5),
             last: Timestamp(last),
+            raised: Some(Timestamp(60)),
             count: 3,
             evidence: vec![
                 ("new_peers".into(), Figure::Number(u64::MAX)),
@@ -428,6 +433,7 @@ mod tests {
             device: None,
             peer: Some(Party::default()),
             application: None,
+            raised: None,
             count: 0,
             evidence: vec![],
             baseline: vec![],
@@ -499,9 +505,9 @@ mod tests {
     }
 
     fn head() -> Head {
-        let Finding { id, key, severity, first, last, count, .. } = finding(1, 9);
+        let Finding { id, key, severity, first, last, raised, count, .. } = finding(1, 9);
         let FindingKey { rule, device: about, service, day, .. } = key;
-        Head { id, rule, about, service, day, severity, first, last, count }
+        Head { id, rule, about, service, day, severity, first, last, raised, count }
     }
 
     #[test]

@@ -159,20 +159,23 @@ fn hash(before: &Hash, n: u64, at: Timestamp, who: &str, decision: &str, reason:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{DeviceId, FindingId, IpProto};
+    use model::{DeviceId, FindingId, IpProto, Pattern, Which};
+
+    fn pattern() -> Pattern {
+        Pattern {
+            rule: "new-peer".into(),
+            device: Which::Is(Some(DeviceId(7))),
+            peer_class: Which::Any,
+            service: Which::Is(Some((IpProto::TCP, 104))),
+        }
+    }
 
     fn filled() -> Store {
         let mut store = Store::in_memory().unwrap();
-        let service = Some((IpProto::TCP, 104));
         for (at, who, decision, reason) in [
             (10, "anna", Decision::Acknowledge(FindingId(1)), "looking into it"),
             (20, "anna", Decision::Resolve(FindingId(1), Timestamp(7)), "vendor's update, ticket 4711"),
-            (
-                15,
-                "böb",
-                Decision::Mute("new-peer".into(), Some(DeviceId(7)), service),
-                "known; \"quoted\"\u{1b}[2J",
-            ),
+            (15, "böb", Decision::Mute(pattern()), "known; \"quoted\"\u{1b}[2J"),
             (40, "anna", Decision::Lock(None, Timestamp(9)), "as learned"),
         ] {
             store.journal_append(Timestamp(at), who, decision, reason).unwrap();

@@ -44,6 +44,7 @@ static MIGRATIONS: LazyLock<Vec<M<'_>>> = LazyLock::new(|| {
         M::up_with_hook(include_str!("edge-rows.sql"), migrate::pack_edges),
         M::up(include_str!("flow-kinds.sql")),
         M::up(include_str!("baseline.sql")),
+        M::up(include_str!("raised.sql")),
     ]
 });
 

@@ -140,8 +140,9 @@ fn edge(row: &Row<'_>) -> Result<Edge, Bad> {
 mod tests {
     use crate::tests::{edge, flow};
     use crate::{FlowFilter, Store};
-    use model::Edge;
+    use model::{Change, Edge, Finding, Timestamp};
     use rusqlite::Connection;
+    use rusqlite_migration::Migrations;
 
     fn first_schema(path: &std::path::Path) -> Connection {
         let conn = Connection::open(path).unwrap();
@@ -201,6 +202,32 @@ mod tests {
         drop(conn);
         assert_eq!(Store::open(&path).unwrap().reader().edges().unwrap(), wanted);
         assert_eq!(Store::open(&path).unwrap().reader().edges().unwrap(), wanted, "and only once");
+    }
+
+    #[test]
+    fn findings_of_the_fifth_schema_do_not_say_when_they_were_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("old.db");
+        let mut store = Store::in_memory().unwrap();
+        let wanted = Finding { raised: None, ..crate::findings::tests::finding(1, 9) };
+        store.write(&[Change::Finding(Box::new(wanted.clone()))]).unwrap();
+        let columns = "id, rule, severity, device, transport, port, day, first, last, count, data";
+        let mut conn = Connection::open(&path).unwrap();
+        Migrations::from_slice(&crate::MIGRATIONS[..5]).to_latest(&mut conn).unwrap();
+        conn.pragma_update(None, "application_id", crate::APPLICATION_ID).unwrap();
+        drop(conn);
+        let copy = format!("INSERT INTO old.finding SELECT {columns} FROM finding");
+        store.conn.execute("ATTACH ?1 AS old", [path.to_str().unwrap()]).unwrap();
+        store.conn.execute_batch(&copy).unwrap();
+        drop(store);
+        let older = Store::open_read_only(&path).unwrap_err().to_string();
+        assert!(older.contains("old.db"), "{older}");
+        let mut store = Store::open(&path).unwrap();
+        assert_eq!(store.reader().finding(wanted.id).unwrap().as_ref(), Some(&wanted));
+        // One that is raised anew says it.
+        let told = Finding { raised: Some(Timestamp(7)), ..wanted };
+        store.write(&[Change::Finding(Box::new(told.clone()))]).unwrap();
+        assert_eq!(store.reader().finding(told.id).unwrap(), Some(told));
     }
 
     #[test]

@@ -84,6 +84,27 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Lets the baseline of a name go. False when there is none.
+    pub fn delete_baseline(&mut self, name: &str) -> Result<bool, StoreError> {
+        let path = self.name.as_path();
+        let fail = |error| StoreError::from_sqlite(path, error);
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
+        let was_there = delete(&tx, name).map_err(fail)?;
+        tx.commit().map_err(fail)?;
+        Ok(was_there)
+    }
+}
+
+/// Takes out what stands under the name, and says whether anything did.
+fn delete(tx: &Transaction<'_>, name: &str) -> rusqlite::Result<bool> {
+    for table in ["named_device", "named_edges", "named_habit"] {
+        let sql = format!("DELETE FROM {table} WHERE named = (SELECT id FROM named WHERE name = ?1)");
+        tx.execute(&sql, [name])?;
+    }
+    Ok(tx.execute("DELETE FROM named WHERE name = ?1", [name])? > 0)
+}
+
 /// Copies what there is, in place of what stood under the name.
 fn copy(
     tx: &Transaction<'_>,
@@ -91,11 +112,7 @@ fn copy(
     (made, last, edges): (Timestamp, Timestamp, u64),
     devices: &[NamedDevice],
 ) -> rusqlite::Result<()> {
-    for table in ["named_device", "named_edges", "named_habit"] {
-        let sql = format!("DELETE FROM {table} WHERE named = (SELECT id FROM named WHERE name = ?1)");
-        tx.execute(&sql, [name])?;
-    }
-    tx.execute("DELETE FROM named WHERE name = ?1", [name])?;
+    delete(tx, name)?;
     let sql = "INSERT INTO named (name, made, last, edges) VALUES (?1, ?2, ?3, ?4)";
     tx.execute(sql, params![name, made.0, last.0, int(edges)])?;
     let of = tx.last_insert_rowid();
@@ -223,6 +240,28 @@ mod tests {
         save(&mut store, "n0", &[device(1), device(2)], true).unwrap();
         assert_eq!(store.reader().baseline("n0").unwrap().unwrap().devices.len(), 2);
         assert_eq!(store.reader().baselines().unwrap().len() as u64, MAX_NAMED);
+    }
+
+    #[test]
+    fn what_is_deleted_is_gone_with_all_its_rows_and_no_other() {
+        let mut store = Store::in_memory().unwrap();
+        store
+            .write(&[Change::Edges(DeviceId(1), vec![edge(1)]), Change::Habit(DeviceId(1), vec![1])])
+            .unwrap();
+        for name in ["a", "b"] {
+            save(&mut store, name, &[device(1)], false).unwrap();
+        }
+        let kept = store.reader().baseline("b").unwrap();
+        assert!(store.delete_baseline("a").unwrap() && !store.delete_baseline("a").unwrap());
+        assert_eq!(store.reader().baseline("a").unwrap(), None);
+        assert_eq!(store.reader().baseline("b").unwrap(), kept);
+        for table in ["named", "named_device", "named_edges", "named_habit"] {
+            let sql = format!("SELECT count(*) FROM {table}");
+            let rows: i64 = store.conn.query_row(&sql, [], |row| row.get(0)).unwrap();
+            assert_eq!(rows, 1, "{table}");
+        }
+        save(&mut store, "a", &[], false).unwrap();
+        assert_eq!(store.reader().edges().unwrap().len(), 1, "what is not saved stays, too");
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub(crate) fn run(args: &cli::Baseline) -> Result<(), Error> {
         BaselineCommand::Show(args) => show::show(args),
         BaselineCommand::Save(args) => save(args),
         BaselineCommand::List(args) => list(args),
+        BaselineCommand::Delete(args) => delete(args),
         BaselineCommand::Diff(args) => told::diff(args),
         BaselineCommand::Lock(args) => lock(args),
         BaselineCommand::Export(args) => {
@@ -57,9 +58,7 @@ fn checked(name: &str) -> Result<&str, Error> {
 fn save(args: &cli::Save) -> Result<(), Error> {
     let name = checked(&args.name)?;
     if name == NOW {
-        return Err(Error::Usage(
-            "\"now\" cannot be the name of a baseline; it stands for the one that is not saved".into(),
-        ));
+        return Err(not_saved());
     }
     let site = configured(args.config.as_deref())?.baseline().site;
     let mut store = open(&args.db.db)?;
@@ -73,6 +72,28 @@ fn save(args: &cli::Save) -> Result<(), Error> {
         plural(saved.edges, "edge", "edges"),
         moment(saved.last)
     ))
+}
+
+fn not_saved() -> Error {
+    Error::Usage("\"now\" cannot be the name of a baseline; it stands for the one that is not saved".into())
+}
+
+/// There is no baseline of this name; `or` says what else could have been named.
+fn no_such(name: &str, or: &str) -> Error {
+    Error::Usage(format!(
+        "there is no baseline {name:?}; `wardwatch baseline list` lists those there are{or}"
+    ))
+}
+
+fn delete(args: &cli::Delete) -> Result<(), Error> {
+    let name = checked(&args.name)?;
+    if name == NOW {
+        return Err(not_saved());
+    }
+    if !open(&args.db.db)?.delete_baseline(name)? {
+        return Err(no_such(name, ""));
+    }
+    line(&format!("Deleted {name}"))
 }
 
 /// There is nothing yet to make a baseline of.

@@ -101,11 +101,9 @@ impl Snapshot {
     }
 
     fn saved(reader: &Reader<'_>, name: &str, config: &Config) -> Result<Self, Error> {
-        let saved = reader.baseline(super::checked(name)?)?.ok_or_else(|| {
-            Error::Usage(format!(
-                "there is no baseline {name:?}; `wardwatch baseline list` lists those there are, and now is the present one"
-            ))
-        })?;
+        let saved = reader
+            .baseline(super::checked(name)?)?
+            .ok_or_else(|| super::no_such(name, ", and now is the present one"))?;
         let into = merged(&reader.merges()?);
         let last = saved.about.last;
         let rules: Learning = config.baseline().learning;

@@ -24,6 +24,9 @@ const LIST: &str = "Examples:
   wardwatch baseline list --db ward.db
   wardwatch baseline list --db ward.db --format json | jq .name";
 
+const DELETE: &str = "Examples:
+  wardwatch baseline delete before-upgrade --db ward.db";
+
 const DIFF: &str = "New: in B and not in A. Gone: in A and not in B. Changed: conversations, or bytes, per active hour at least 4 times
 more or less, with at least 10 conversations on both sides. Silent: normal in A and not used since, for longer than 3
 times its usual pause, while its device was active.
@@ -60,6 +63,9 @@ pub enum BaselineCommand {
     /// List the baselines that were saved.
     #[command(after_help = LIST)]
     List(Saved),
+    /// Let a baseline that was saved go. What is learned now is not touched.
+    #[command(after_help = DELETE)]
+    Delete(Delete),
     /// Say what changed from one baseline to another: new, gone, much more or less, and expected but silent.
     #[command(after_help = DIFF)]
     Diff(Diff),
@@ -120,6 +126,17 @@ pub struct Saved {
     /// Table for people; or JSON, one object a baseline.
     #[arg(long, value_enum, default_value_t)]
     pub format: TableOrJson,
+}
+
+/// `wardwatch baseline delete`.
+#[derive(Args, Debug)]
+pub struct Delete {
+    /// The name under which it was saved.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub db: Db,
 }
 
 /// `wardwatch baseline diff`.

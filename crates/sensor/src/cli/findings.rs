@@ -33,6 +33,14 @@ pub(super) const MUTE: &str = "Examples:
   wardwatch mute --rule new-edge --device CT-RM3 --port 443/tcp --db ward.db --reason vendor-updates
   wardwatch mute --rule new-edge --db ward.db --reason being-rebuilt --by anna";
 
+pub(super) const UNMUTE: &str = "Examples:
+  wardwatch unmute f3 --db ward.db --reason backup-has-moved
+  wardwatch unmute m4 --db ward.db --reason backup-has-moved --by anna";
+
+pub(super) const MUTES: &str = "Examples:
+  wardwatch mutes --db ward.db
+  wardwatch mutes --db ward.db --format json | jq .rule";
+
 pub(super) const JOURNAL: &str = "Examples:
   wardwatch journal --db ward.db
   wardwatch journal verify --db ward.db";
@@ -102,7 +110,8 @@ pub struct Decide {
 /// `wardwatch mute`.
 #[derive(Args, Debug)]
 pub struct Mute {
-    /// The number of a finding, such as f3: its rule is muted about its device, on its service.
+    /// The number of a finding, such as f3: its rule is muted about its device (or about none, if it has none), with its
+    /// class of peer, on its service.
     #[arg(value_name = "ID")]
     pub id: Option<String>,
     /// Instead of a finding, the rule to mute.
@@ -120,6 +129,31 @@ pub struct Mute {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub db: Db,
+}
+
+/// `wardwatch unmute`.
+#[derive(Args, Debug)]
+pub struct Unmute {
+    /// The number of a finding, such as f3, or of a mute, such as m4.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub signed: Signed,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub db: Db,
+}
+
+/// `wardwatch mutes`.
+#[derive(Args, Debug)]
+pub struct Mutes {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub db: Db,
+    /// Table for people, JSON lines or CSV for machines.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 }
 
 /// `wardwatch journal`.

@@ -1,0 +1,2 @@
+-- When a finding was told; unknown of those there are.
+ALTER TABLE finding ADD COLUMN raised INTEGER;
