@@ -134,6 +134,15 @@ impl State {
         }
     }
 
+    /// Has all of it brought from memory.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn lines(&self) {
+        safe_arch::prefetch_t0(&self.first);
+        safe_arch::prefetch_t0(&self.bytes);
+        safe_arch::prefetch_t0(&self.exchanges);
+        safe_arch::prefetch_t0(&self.dirty);
+    }
+
     /// Bytes that the edge takes.
     pub(crate) fn weight(&self) -> usize {
         let kinds = match self.exchanges.len() {

@@ -189,14 +189,14 @@ impl Baseline {
     /// at hand when their turn comes; so those of a few events are looked up first.
     pub fn resolved(&mut self, resolved: &[Resolved]) {
         for batch in resolved.chunks(BATCH) {
+            // What is looked up in one go waits for memory in one go.
             let mut keys = [None; BATCH];
             for (place, resolved) in keys.iter_mut().zip(batch) {
                 *place = edge::key(resolved, &mut self.edges, &self.config.site)
-                    .map(|key| (key, self.edges.fetch(&key)));
-                for id in ends(resolved).into_iter().flatten() {
-                    self.habits.fetch(id);
-                }
+                    .map(|key| (key, self.edges.hash(&key)));
             }
+            let keys = keys.map(|key| key.map(|(key, hash)| (key, self.edges.fetch(hash))));
+            batch.iter().flat_map(ends).flatten().for_each(|id| self.habits.fetch(id));
             for (key, resolved) in keys.into_iter().zip(batch) {
                 self.one(resolved, key);
             }

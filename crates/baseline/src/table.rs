@@ -124,14 +124,19 @@ impl Table {
         self.index.find(hash, is).map(|(_, slot)| *slot)
     }
 
-    /// Where a key most likely is, which is fetched; the place is the key's only if [`Table::is`] says so.
-    pub(crate) fn fetch(&self, key: &Key) -> u32 {
-        let hash = key.hash(&self.hasher);
+    /// The hash of a key, for [`Table::fetch`].
+    pub(crate) fn hash(&self, key: &Key) -> u64 {
+        key.hash(&self.hasher)
+    }
+
+    /// Where a key of this hash most likely is, which is fetched; the place is the key's only if [`Table::is`] says so.
+    pub(crate) fn fetch(&self, hash: u64) -> u32 {
         let found = self.index.find(hash, |(half, _)| *half == half_of(hash));
         let slot = found.map_or(u32::MAX, |(_, slot)| *slot);
         #[cfg(target_arch = "x86_64")]
-        if let Some(entry) = self.entries.get(slot as usize) {
-            safe_arch::prefetch_t0(entry);
+        if let Some(Some((key, state))) = self.entries.get(slot as usize) {
+            safe_arch::prefetch_t0(key);
+            state.lines();
         }
         slot
     }

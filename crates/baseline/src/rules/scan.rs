@@ -74,31 +74,23 @@ impl Watch for Scan {
         let record = &seen.flow.record;
         let [_, (ip, port)] = record.ends();
         let fails = matches!(record.state, FlowState::Attempt | FlowState::Rejected);
-        // Of those that never fail nothing has to be known.
-        if !inventory::is_host(ip) || (!fails && !self.askers.contains_key(&device.0)) {
+        if !inventory::is_host(ip) {
             return;
         }
-        if !self.askers.contains_key(&device.0) && self.askers.len() >= MOST_ASKERS {
-            let oldest = self.askers.iter().min_by_key(|(id, asker)| (asker.last, **id)).map(|(id, _)| *id);
-            oldest.and_then(|id| self.askers.remove(&id));
+        let knock = Knock { at: record.first.0, ip, proto: record.key.proto.0, port, fails };
+        match self.askers.get_mut(&device.0) {
+            Some(asker) => asker.note(knock),
+            // Of those that never fail nothing has to be known.
+            None if fails => {
+                if self.askers.len() >= MOST_ASKERS {
+                    let oldest = self.askers.iter().min_by_key(|(id, asker)| (asker.last, **id));
+                    let oldest = oldest.map(|(id, _)| *id);
+                    oldest.and_then(|id| self.askers.remove(&id));
+                }
+                self.askers.entry(device.0).or_default().note(knock);
+            }
+            None => {}
         }
-        let asker = self.askers.entry(device.0).or_default();
-        let at = record.first.0;
-        if at.saturating_sub(asker.day) >= SLOW {
-            (asker.day, asker.answered) = (at, 0);
-            asker.hosts.clear();
-        }
-        asker.last = asker.last.max(at);
-        asker.changed = true;
-        if fails && asker.hosts.len() < 4 * MANY_SLOW {
-            asker.hosts.insert(ip);
-        } else if !fails {
-            asker.answered = asker.answered.saturating_add(1);
-        }
-        if asker.knocks.len() >= MOST_KNOCKS {
-            asker.knocks.pop_front();
-        }
-        asker.knocks.push_back(Knock { at, ip, proto: record.key.proto.0, port, fails });
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
@@ -148,17 +140,60 @@ impl Watch for Scan {
     }
 }
 
-/// The most hosts on one port, and the most ports on one host.
-fn width(knocks: &[Knock]) -> (usize, usize) {
-    // (transport, port, host), and then by host.
-    let mut by_port: Vec<(u8, u16, IpAddr)> = knocks.iter().map(|k| (k.proto, k.port, k.ip)).collect();
-    by_port.sort_unstable();
-    by_port.dedup();
-    let mut by_host: Vec<(u8, IpAddr, u16)> = by_port.iter().map(|(proto, port, ip)| (*proto, *ip, *port)).collect();
-    by_host.sort_unstable();
-    let hosts = by_port.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).map(<[_]>::len).max();
-    let ports = by_host.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).map(<[_]>::len).max();
-    (hosts.unwrap_or_default(), ports.unwrap_or_default())
+/// Numbers for keys, from 0, and how many there are.
+fn numbered<K: Ord + Copy>(keys: impl Iterator<Item = K> + Clone) -> (Vec<usize>, usize) {
+    let mut known: Vec<K> = keys.clone().collect();
+    known.sort_unstable();
+    known.dedup();
+    (keys.map(|key| known.partition_point(|known| *known < key)).collect(), known.len())
+}
+
+/// A span of knocks that moves on through all of them: how many hosts on each port, how many ports on each host.
+struct Span {
+    /// Of each knock: which door, on which port, at which host.
+    doors: Vec<[usize; 3]>,
+    knocks: Vec<u16>,
+    hosts: Vec<u16>,
+    ports: Vec<u16>,
+}
+
+impl Span {
+    fn new(all: &[Knock]) -> Self {
+        let (doors, n) = numbered(all.iter().map(|k| (k.proto, k.port, k.ip)));
+        let (ports, of_port) = numbered(all.iter().map(|k| (k.proto, k.port)));
+        let (hosts, of_host) = numbered(all.iter().map(|k| (k.proto, k.ip)));
+        let doors = doors.into_iter().zip(ports).zip(hosts).map(|((door, port), host)| [door, port, host]);
+        Self {
+            doors: doors.collect(),
+            knocks: vec![0; n],
+            hosts: vec![0; of_port],
+            ports: vec![0; of_host],
+        }
+    }
+
+    fn add(&mut self, at: usize) {
+        let [door, port, host] = self.doors[at];
+        self.knocks[door] += 1;
+        if self.knocks[door] == 1 {
+            self.hosts[port] += 1;
+            self.ports[host] += 1;
+        }
+    }
+
+    fn take(&mut self, at: usize) {
+        let [door, port, host] = self.doors[at];
+        self.knocks[door] -= 1;
+        if self.knocks[door] == 0 {
+            self.hosts[port] -= 1;
+            self.ports[host] -= 1;
+        }
+    }
+
+    /// The most hosts on one port, and the most ports on one host.
+    fn width(&self) -> (usize, usize) {
+        let most = |counts: &[u16]| counts.iter().copied().max().unwrap_or_default().into();
+        (most(&self.hosts), most(&self.ports))
+    }
 }
 
 /// A scan in numbers.
@@ -174,43 +209,79 @@ struct Found {
 }
 
 impl Asker {
+    fn note(&mut self, knock: Knock) {
+        let Knock { at, ip, fails, .. } = knock;
+        if at.saturating_sub(self.day) >= SLOW {
+            (self.day, self.answered) = (at, 0);
+            self.hosts.clear();
+        }
+        self.last = self.last.max(at);
+        self.changed = true;
+        if fails && self.hosts.len() < 4 * MANY_SLOW {
+            self.hosts.insert(ip);
+        } else if !fails {
+            self.answered = self.answered.saturating_add(1);
+        }
+        if self.knocks.len() >= MOST_KNOCKS {
+            self.knocks.pop_front();
+        }
+        self.knocks.push_back(knock);
+    }
+
+    /// Whether enough fails within a minute for a scan, whomever it asked. Most only fail now and then.
+    fn fails_often(&self) -> bool {
+        const LEAST: usize = MANY * FAIL / 100;
+        let mut fails: Vec<i64> = self.knocks.iter().filter(|knock| knock.fails).map(|knock| knock.at).collect();
+        fails.sort_unstable();
+        fails.iter().zip(fails.iter().skip(LEAST - 1)).any(|(from, to)| to.saturating_sub(*from) <= FAST)
+    }
+
     /// The widest minute of many hosts on a port, or many ports on a host, that mostly fail.
     fn fast(&mut self) -> Option<Found> {
-        // Most only fail now and then.
-        if self.knocks.iter().filter(|knock| knock.fails).count() * 100 < MANY * FAIL {
+        if !self.fails_often() {
             return None;
         }
         let mut all: Vec<Knock> = self.knocks.iter().copied().collect();
+        all.sort_unstable();
+        let mut span = Span::new(&all);
         // What is not wide enough in all is not within a minute.
-        let (hosts, ports) = width(&all);
-        if hosts.max(ports) < MANY {
+        let is_wide = |(hosts, ports): (usize, usize)| hosts.max(ports) >= MANY;
+        (0..all.len()).for_each(|at| span.add(at));
+        if !is_wide(span.width()) {
             return None;
         }
-        all.sort_unstable();
+        (0..all.len()).for_each(|at| span.take(at));
         let told = self.told;
-        let (mut from, mut best) = (0, None::<Found>);
+        let (mut from, mut fails, mut new, mut best) = (0, 0, 0, None::<Found>);
         for to in 0..all.len() {
-            while all[to].at - all[from].at > FAST {
+            span.add(to);
+            fails += usize::from(all[to].fails);
+            new += u64::from(all[to].at > told);
+            while all[to].at.saturating_sub(all[from].at) > FAST {
+                span.take(from);
+                fails -= usize::from(all[from].fails);
+                new -= u64::from(all[from].at > told);
                 from += 1;
             }
             // A window that is judged has to have something new in it.
-            if to + 1 < all.len() && all[to + 1].at - all[from].at <= FAST {
+            if to + 1 < all.len() && all[to + 1].at.saturating_sub(all[from].at) <= FAST {
                 continue;
             }
-            let window = &all[from..=to];
-            let (hosts, ports) = width(window);
-            let fails = window.iter().filter(|knock| knock.fails).count();
-            let new = window.iter().filter(|knock| knock.at > told).count() as u64;
-            let is_scan = hosts.max(ports) >= MANY && fails * 100 >= window.len() * FAIL && new > 0;
-            if is_scan && best.as_ref().is_none_or(|best| hosts.max(ports) > best.hosts.max(best.ports)) {
+            let knocks = to + 1 - from;
+            if new == 0 || fails * 100 < knocks * FAIL {
+                continue;
+            }
+            let (hosts, ports) = span.width();
+            let is_wider = |best: &Found| hosts.max(ports) > best.hosts.max(best.ports);
+            if is_wide((hosts, ports)) && best.as_ref().is_none_or(is_wider) {
                 best = Some(Found {
                     first: all[from].at,
                     last: all[to].at,
                     hosts,
                     ports,
-                    knocks: window.len(),
+                    knocks,
                     new,
-                    share: fails as f64 / window.len() as f64,
+                    share: fails as f64 / knocks as f64,
                     is_slow: false,
                 });
             }
