@@ -7,7 +7,8 @@
 //!
 //! How it is made:
 //! - `edge`, `table`: what is counted of an edge, and where; `feed`: the pauses of a feed of messages;
-//! - `habits`: a device's active hours; `learning`: when they suffice; `rates`: what it does in an hour;
+//! - `habits`: a device's active hours; `learning`: when they suffice; `rates`: what it does in an hour, and
+//!   `quantile`: what all but a few hours stay under;
 //! - `calendar`, `site`: local time, zones, and what else an operator said about the site;
 //! - `ladder`: how much of an edge is new; `judge`: what rules see, and how a verdict becomes a finding;
 //! - `findings`: the same thing again is the same finding; `rules`: one file each;
@@ -23,6 +24,7 @@ mod habits;
 mod judge;
 mod ladder;
 mod learning;
+mod quantile;
 mod rates;
 mod rows;
 mod rules;
