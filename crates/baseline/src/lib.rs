@@ -197,7 +197,18 @@ impl Baseline {
     fn one(&mut self, resolved: &Resolved, key: Option<(Key, u32)>) {
         match resolved {
             Resolved::Flow(flow) => self.flow(flow, key),
-            Resolved::Exchange { ts, client, server, peer, port, application, kind, outcome, latency } => {
+            Resolved::Exchange {
+                ts,
+                client,
+                server,
+                peer,
+                port,
+                application,
+                kind,
+                outcome,
+                latency,
+                retrieved,
+            } => {
                 // A request is seen before the conversation it is part of has ended.
                 let hour = self.clock.hour();
                 for id in [Some(*client), server.filter(|server| server != client)].into_iter().flatten() {
@@ -237,6 +248,7 @@ impl Baseline {
                     application,
                     kind: kind.as_str(),
                     outcome: outcome.as_ref().map(|outcome| outcome.as_str()),
+                    retrieved: *retrieved,
                 };
                 let Watchers { all, exchanges, .. } = &mut self.watchers;
                 for at in exchanges.iter() {

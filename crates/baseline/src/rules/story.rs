@@ -4,7 +4,7 @@ use crate::{Baseline, Config, Site, Zone, ZoneKind};
 use inventory::{Resolved, Sign};
 use model::{
     Attribute, Change, Device, DeviceClass, DeviceId, Finding, Flow, FlowKey, FlowRecord, FlowState, IpProto,
-    Mac, OriginatorBy, Side, Text, Timestamp, Vlan,
+    Mac, OriginatorBy, Side, SubOperations, Text, Timestamp, Vlan,
 };
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -179,6 +179,19 @@ impl Story {
         kind: &str,
         outcome: Option<&str>,
     ) {
+        self.retrieve(from, to, (port, application), kind, outcome, None);
+    }
+
+    /// The same, with what has become of the instances that were asked for.
+    pub(crate) fn retrieve(
+        &mut self,
+        from: DeviceId,
+        to: DeviceId,
+        (port, application): (u16, &'static str),
+        kind: &str,
+        outcome: Option<&str>,
+        retrieved: Option<SubOperations>,
+    ) {
         let (ts, peer) = (self.now, self.ip(to));
         let outcome = outcome.map(text);
         let latency = outcome.as_ref().map(|_| 1_000_000);
@@ -194,6 +207,7 @@ impl Story {
             kind,
             outcome,
             latency,
+            retrieved,
         });
     }
 

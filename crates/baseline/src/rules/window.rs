@@ -17,15 +17,25 @@ const LAYOUT: u8 = 1;
 
 /// What a rule saves.
 pub(super) fn pack(what: &impl Serialize) -> Vec<u8> {
+    pack_as(LAYOUT, what)
+}
+
+/// The same, of a rule that has changed the layout of what it saves.
+pub(super) fn pack_as(layout: u8, what: &impl Serialize) -> Vec<u8> {
     // Plain data: writing it to memory cannot fail.
-    postcard::to_allocvec(&(LAYOUT, what)).unwrap_or_default()
+    postcard::to_allocvec(&(layout, what)).unwrap_or_default()
 }
 
 /// What a rule saved, if it can be read.
 pub(super) fn unpack<T: DeserializeOwned>(saved: &[u8]) -> Option<T> {
+    unpack_as(LAYOUT, saved)
+}
+
+/// The same, of a rule that has changed the layout of what it saves.
+pub(super) fn unpack_as<T: DeserializeOwned>(expected: u8, saved: &[u8]) -> Option<T> {
     let (layout, _) = postcard::take_from_bytes::<u8>(saved).ok()?;
     let read = || postcard::from_bytes::<(u8, T)>(saved).ok();
-    (layout == LAYOUT).then(read)?.map(|(_, what)| what)
+    (layout == expected).then(read)?.map(|(_, what)| what)
 }
 
 /// Something by key, so many at most: of too many, what was heard of longest ago gives way.
