@@ -479,6 +479,8 @@ impl Baseline {
             return;
         }
         self.habits.rename(from, into);
+        self.watchers.all.iter_mut().for_each(|(_, watch)| watch.renamed(from, into));
+        self.book.rename(from, into);
         let mut changed: Vec<(EdgeKey, Key)> =
             self.edges.of_device(from).into_iter().map(|key| (self.edges.edge_key(&key), key)).collect();
         changed.sort_unstable();

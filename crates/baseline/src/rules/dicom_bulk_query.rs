@@ -120,6 +120,20 @@ impl Watch for BulkQuery {
         }
     }
 
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        self.0.rename(&from.0, into.0, |own, other| {
+            own.minutes.absorb(other.minutes);
+            own.images.absorb(other.images);
+            for ((most, told), (other, other_told)) in
+                own.most.iter_mut().zip(&mut own.told).zip(other.most.into_iter().zip(other.told))
+            {
+                (*most, *told) = (other.max(*most), other_told.max(*told));
+            }
+            (own.began, own.last) = (own.began.min(other.began), own.last.max(other.last));
+            own.server = own.server.or(other.server);
+        });
+    }
+
     fn save(&self) -> Vec<u8> {
         if self.0.is_empty() { Vec::new() } else { pack_as(LAYOUT, &self.0.rows()) }
     }

@@ -109,6 +109,14 @@ impl Story {
         id
     }
 
+    /// A device turns out to be another one.
+    pub(crate) fn merge(&mut self, from: DeviceId, into: DeviceId) {
+        if let Some(known) = self.devices.get(&into).cloned() {
+            self.devices.insert(from, known);
+        }
+        self.tell(Resolved::Renamed { from, into });
+    }
+
     pub(crate) fn ip(&self, id: DeviceId) -> IpAddr {
         self.devices[&id].addresses[0].1
     }
