@@ -97,9 +97,11 @@ mod claims;
 mod edges;
 #[cfg(test)]
 mod merged;
+mod said;
 #[cfg(test)]
 pub(crate) mod story;
 mod titles;
+mod versions;
 mod window;
 
 registry! {
