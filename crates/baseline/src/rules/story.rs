@@ -21,6 +21,8 @@ pub(crate) struct Story {
     pub(crate) baseline: Baseline,
     pub(crate) devices: BTreeMap<DeviceId, Device>,
     pub(crate) now: Timestamp,
+    /// Holes of the conversations to come.
+    pub(crate) gaps: u32,
     port: u16,
     /// Everything that was written, in order.
     rows: Vec<Change>,
@@ -61,6 +63,7 @@ impl Story {
             baseline: Baseline::new(config),
             devices: BTreeMap::new(),
             now: Timestamp(MONDAY),
+            gaps: 0,
             port: 40_000,
             rows: Vec::new(),
         };
@@ -171,7 +174,7 @@ impl Story {
             app,
             app_by_content: app.is_some(),
             state,
-            gaps: 0,
+            gaps: self.gaps,
             tunnel: None,
         });
         self.tell(Resolved::Flow(Flow { record, devices: [from, to] }));
