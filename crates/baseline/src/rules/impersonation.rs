@@ -1,6 +1,6 @@
 //! A known device that suddenly is another machine.
 
-use super::said::{ATTRIBUTES, FINGERPRINT, FIRMWARE, Known, SPAN, Said, VENDOR_CLASS};
+use super::said::{ATTRIBUTES, FINGERPRINT, FIRMWARE, Known, MODEL, SPAN, Said, VENDOR_CLASS};
 use super::window::{DAY, Recent, Rows, pack_as, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
@@ -53,6 +53,7 @@ struct Changed {
     class: String,
     fingerprint: Option<String>,
     vendor_class: Option<String>,
+    model: Option<String>,
     /// Nothing but versions changed: the class that it is told under.
     update: Option<String>,
 }
@@ -64,6 +65,7 @@ impl Changed {
             class: profile.class().as_str().to_owned(),
             fingerprint: text(FINGERPRINT),
             vendor_class: text(VENDOR_CLASS),
+            model: text(MODEL),
             update: None,
         }
     }
@@ -73,7 +75,9 @@ impl Changed {
         let unknown = model::DeviceClass::Unknown.as_str();
         let same_role = self.class == other.class || self.class == unknown || other.class == unknown;
         let same = |one: &Option<String>, other: &Option<String>| one.is_some() && one == other;
-        let to_same = same(&self.vendor_class, &other.vendor_class) || same(&self.fingerprint, &other.fingerprint);
+        let to_same = same(&self.vendor_class, &other.vendor_class)
+            || same(&self.fingerprint, &other.fingerprint)
+            || same(&self.model, &other.model);
         same_role && to_same
     }
 }
@@ -261,7 +265,7 @@ impl Impersonation {
             self.changes.iter().filter(|(_, other)| own.is_like(other)).map(|(id, _)| *id).collect();
         let is_wave = alike.len() >= WAVE;
         let class = profile.class();
-        let to = own.vendor_class.as_ref().or(own.fingerprint.as_ref());
+        let to = own.vendor_class.as_ref().or(own.model.as_ref()).or(own.fingerprint.as_ref());
         let verdict = if let Some(to) = to.filter(|_| is_wave) {
             let title = format!("Update wave: {} devices changed alike, to {to}", alike.len());
             Verdict::new(&RULE, None, Timestamp(last), title)
@@ -423,6 +427,22 @@ mod tests {
         let found = story.found(RULE);
         let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity)).collect();
         assert_eq!(brief[1..3], [(Some(ids[1]), Severity::High), (None, Severity::Info)]);
+    }
+
+    #[test]
+    fn three_that_call_themselves_alike_are_a_wave() {
+        let (mut story, ids) = pumps(4);
+        for (n, id) in (1..).zip(&ids) {
+            // The last is not like the others.
+            let model = if n < 4 { "One (2026)" } else { "Other" };
+            says(&mut story, *id, Attribute::MANUFACTURER, "Infus Inc.");
+            says(&mut story, *id, Attribute::MODEL, model);
+            story.wait(HOUR);
+        }
+        let found = story.found(RULE);
+        let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity)).collect();
+        let high = |id: DeviceId| (Some(id), Severity::High);
+        assert_eq!(brief, [high(ids[0]), high(ids[1]), (None, Severity::Info), high(ids[3])]);
     }
 
     /// So many learned pumps that say what they are, by DHCP and otherwise.
