@@ -2,7 +2,7 @@
 
 use super::association::uid;
 use crate::wire::Reader;
-use model::Text;
+use model::{SubOperations, Text};
 
 /// The elements that are used. Comments, instance UIDs and everything else are stepped over.
 #[derive(Debug, Default)]
@@ -19,12 +19,16 @@ pub(super) struct Command {
     pub(super) move_destination: Option<Text>,
     /// (0000,0900).
     pub(super) status: u16,
+    /// (0000,1020) to (0000,1023); `None` when it has none of them.
+    pub(super) retrieved: Option<SubOperations>,
 }
 
 /// The bit that makes a command a response.
 pub(super) const RESPONSE: u16 = 0x8000;
 
 pub(super) const C_STORE: u16 = 0x0001;
+const C_GET: u16 = 0x0010;
+const C_MOVE: u16 = 0x0021;
 pub(super) const N_EVENT_REPORT: u16 = 0x0100;
 const C_CANCEL: u16 = 0x0fff;
 
@@ -46,6 +50,15 @@ pub(super) fn read(bytes: &[u8]) -> Option<Command> {
             (0, 0x0120) => command.responded_to = number,
             (0, 0x0600) => command.move_destination = Text::new(value),
             (0, 0x0900) => command.status = number,
+            (0, 0x1020..=0x1023) => {
+                let counts = command.retrieved.get_or_insert_default();
+                match element {
+                    0x1020 => counts.remaining = number,
+                    0x1021 => counts.completed = number,
+                    0x1022 => counts.failed = number,
+                    _ => counts.warning = number,
+                }
+            }
             _ => {}
         }
     }
@@ -56,9 +69,9 @@ pub(super) fn read(bytes: &[u8]) -> Option<Command> {
 pub(super) fn name(field: u16) -> Option<&'static str> {
     Some(match field {
         C_STORE => "C-STORE",
-        0x0010 => "C-GET",
+        C_GET => "C-GET",
         0x0020 => "C-FIND",
-        0x0021 => "C-MOVE",
+        C_MOVE => "C-MOVE",
         0x0030 => "C-ECHO",
         N_EVENT_REPORT => "N-EVENT-REPORT",
         0x0110 => "N-GET",
@@ -69,6 +82,11 @@ pub(super) fn name(field: u16) -> Option<&'static str> {
         C_CANCEL => return None,
         _ => return None,
     })
+}
+
+/// Whether a request has other instances sent, of which its answers give an account.
+pub(super) const fn retrieves(field: u16) -> bool {
+    matches!(field, C_GET | C_MOVE)
 }
 
 /// More answers follow (PS3.7 §C.4).

@@ -1,11 +1,11 @@
 //! DICOM over the Upper Layer for TCP/IP (PS3.8), DIMSE commands (PS3.7), and the equipment module of data sets (PS3.3
 //! §C.7.5.1) in any transfer syntax (PS3.5).
 //!
-//! Learned: application entities and their roles per SOP class, implementations, what was asked and how it was answered,
-//! refusals, credentials in clear (that there is one, never what it is), and of the first instance per association, SOP
-//! class and hour the maker, model, serial number, software, station and modality. Stepped over by length, unread: every
-//! other element — the patient's group stands between those that are kept — and everything from group 0019 on; pixel data
-//! costs one addition a fragment and is never buffered.
+//! Learned: application entities and their roles per SOP class, implementations, what was asked and how it was answered (of
+//! retrievals with the numbers of instances, PS3.7 §9.3.3 and §9.3.4), refusals, credentials in clear (that there is one,
+//! never what it is), and of the first instance per association, SOP class and hour the maker, model, serial number,
+//! software, station and modality. Stepped over by length, unread: every other element — the patient's group stands between
+//! those that are kept — and everything from group 0019 on; pixel data costs one addition a fragment and is never buffered.
 //!
 //! Half of a conversation is enough: commands are read without their association (their encoding is fixed), data sets when
 //! the transfer syntax was accepted or was the only one offered. After a hole the next PDU head is looked for that chance

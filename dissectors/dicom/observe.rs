@@ -6,7 +6,7 @@ use super::dataset::{Encoding, Module};
 use crate::{Pdu, Sink};
 use model::{
     Attribute, Confidence, DeviceClass, DicomRole, DicomStage, Equipment, EquipmentAttribute, Fact, Relation,
-    Side, Subject, Text, Timestamp,
+    Side, SubOperations, Subject, Text, Timestamp,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -36,6 +36,8 @@ struct Request {
     kind: &'static str,
     /// When its last byte was sent, as far as was seen.
     sent: Timestamp,
+    /// What has become of the instances it asked for, as was said last.
+    retrieved: Option<SubOperations>,
 }
 
 /// One association.
@@ -241,25 +243,30 @@ impl Association {
         if waiting.len() == MAX_WAITING
             && let Some(oldest) = waiting.pop_front()
         {
-            exchange(asked(pdu), "(0000,0100)", oldest.kind, None, None, sink);
+            unanswered(oldest, pdu, sink);
         }
-        waiting.push_back(Request { id: command.message, kind, sent: pdu.ts });
+        waiting.push_back(Request { id: command.message, kind, sent: pdu.ts, retrieved: None });
         (command.field == C_STORE).then_some(sop_class)
     }
 
     fn response(&mut self, kind: &'static str, command: &Command, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
-        if command::is_pending(command.status) {
-            return;
-        }
+        let counts = command.retrieved.filter(|_| command::retrieves(command.field & !RESPONSE));
         let waiting = of(&mut self.waiting, pdu.side.other());
         let place =
             waiting.iter().position(|request| request.id == command.responded_to && request.kind == kind);
+        if command::is_pending(command.status) {
+            if let Some(request) = place.and_then(|at| waiting.get_mut(at)) {
+                request.retrieved = counts.or(request.retrieved);
+            }
+            return;
+        }
         // Without its request (it went another way past the mirror) the answer still says what was asked.
-        let latency = place
-            .and_then(|at| waiting.remove(at))
-            .and_then(|request| u64::try_from(pdu.ts.since(request.sent)).ok());
+        let request = place.and_then(|at| waiting.remove(at));
+        let latency = request.as_ref().and_then(|request| u64::try_from(pdu.ts.since(request.sent)).ok());
+        // The last answer need not repeat the counts (PS3.7 table 9.3-8).
+        let counts = counts.or_else(|| request.and_then(|request| request.retrieved));
         let outcome = format!("{:04X}H", command.status);
-        exchange(answered(pdu), "(0000,0900)", kind, Some(&outcome), latency, sink);
+        exchange(answered(pdu), "(0000,0900)", kind, Some(&outcome), latency, counts, sink);
     }
 
     /// The last fragment of a data set: with it the request it belongs to is all there.
@@ -319,16 +326,16 @@ impl Association {
     pub(super) fn closed(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
         if self.requestor == Some(pdu.side) && self.asked.take().is_some() {
             self.tell_called(pdu.receiver(), Confidence::HEARSAY, sink);
-            exchange(asked(pdu), "A-ASSOCIATE", "A-ASSOCIATE", None, None, sink);
+            exchange(asked(pdu), "A-ASSOCIATE", "A-ASSOCIATE", None, None, None, sink);
         }
         for request in std::mem::take(of(&mut self.waiting, pdu.side)) {
-            exchange(asked(pdu), "(0000,0100)", request.kind, None, None, sink);
+            unanswered(request, pdu, sink);
         }
     }
 
     fn association_answered(&mut self, outcome: &str, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
         let latency = self.asked.take().and_then(|asked| u64::try_from(pdu.ts.since(asked)).ok());
-        exchange(answered(pdu), "A-ASSOCIATE", "A-ASSOCIATE", Some(outcome), latency, sink);
+        exchange(answered(pdu), "A-ASSOCIATE", "A-ASSOCIATE", Some(outcome), latency, None, sink);
     }
 
     /// Says whose the called title is, once that is known.
@@ -374,17 +381,23 @@ const fn answered(pdu: &Pdu<'_>) -> (Subject, (IpAddr, u16)) {
     (pdu.receiver(), (pdu.src, pdu.src_port))
 }
 
+/// A request of the sender's that was not answered to the end.
+fn unanswered(request: Request, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
+    exchange(asked(pdu), "(0000,0100)", request.kind, None, None, request.retrieved, sink);
+}
+
 fn exchange(
     (asker, peer): (Subject, (IpAddr, u16)),
     field: &'static str,
     kind: &str,
     outcome: Option<&str>,
     latency: Option<u64>,
+    retrieved: Option<SubOperations>,
     sink: &mut Sink<'_>,
 ) {
     let Some(kind) = Text::from_str_lossy(kind) else { return };
     let outcome = outcome.and_then(Text::from_str_lossy);
-    let fact = Fact::Exchange { peer, application: "dicom", kind, outcome, latency };
+    let fact = Fact::Exchange { peer, application: "dicom", kind, outcome, latency, retrieved };
     sink.learn(asker, field, Confidence::STATED, fact);
 }
 

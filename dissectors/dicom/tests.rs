@@ -251,6 +251,43 @@ fn queries_moves_reports_and_roles() {
 }
 
 #[test]
+fn what_became_of_instances_is_counted() {
+    let (mov, get) = ("1.2.840.10008.5.1.4.1.2.2.2", "1.2.840.10008.5.1.4.1.2.2.3");
+    let counts = |all: &[(u16, u16)]| -> Vec<u8> {
+        all.iter().flat_map(|(number, n)| element(0, *number, &n.to_le_bytes())).collect()
+    };
+    let answer = |context: u8, field: u16, code: u16, all: &[(u16, u16)]| {
+        command(context, field, mov, &[status(code), counts(all)].concat())
+    };
+    let asked = |what: &str| format!("{CT} [(0000,0900)] asked 10.20.2.9:104 dicom {what}");
+    let facts = seen(&[
+        (Client, request(&[(1, mov, IMPLICIT), (3, get, IMPLICIT)], &[])),
+        (Server, accept(&[(1, 0, IMPLICIT), (3, 0, IMPLICIT)])),
+        (Client, command(1, 0x0021, mov, &[])),
+        (Server, answer(1, 0x8021, 0xff00, &[(0x1020, 611), (0x1021, 1)])),
+        (Server, answer(1, 0x8021, 0xb000, &[(0x1021, 600), (0x1022, 7), (0x1023, 5)])),
+        (Client, command(3, 0x0010, get, &[])),
+        (Server, answer(3, 0x8010, 0xff00, &[(0x1020, 2), (0x1021, 40)])),
+        // The last answer says nothing of them.
+        (Server, answer(3, 0x8010, 0, &[])),
+        // What is not a retrieval retrieves nothing, and a count cut short is none.
+        (Client, command(1, 0x0030, VERIFICATION, &counts(&[(0x1021, 9)]))),
+        (Server, command(1, 0x8030, VERIFICATION, &[status(0), counts(&[(0x1021, 9)])].concat())),
+        (Client, command(1, 0x0021, mov, &[])),
+        (Server, command(1, 0x8021, mov, &[status(0xa702), element(0, 0x1021, b"")].concat())),
+        // One that goes on when the connection ends.
+        (Client, command(1, 0x0021, mov, &[])),
+        (Server, answer(1, 0x8021, 0xff00, &[(0x1020, 900), (0x1021, 100)])),
+    ]);
+    has(&facts, &asked("C-MOVE answered B000H with 600 completed, 5 warnings, 7 failed, 0 remaining"));
+    has(&facts, &asked("C-GET answered 0000H with 40 completed, 0 warnings, 0 failed, 2 remaining"));
+    has(&facts, &asked("C-ECHO answered 0000H"));
+    has(&facts, &asked("C-MOVE answered A702H with 0 completed, 0 warnings, 0 failed, 0 remaining"));
+    let ended = "C-MOVE with 100 completed, 0 warnings, 0 failed, 900 remaining (90%)";
+    has(&facts, &format!("{CT} [(0000,0100)] asked 10.20.2.9:104 dicom {ended}"));
+}
+
+#[test]
 fn every_context_of_a_long_request_is_read() {
     let uids: Vec<_> = (0..123).map(|n| format!("1.2.840.10008.5.1.4.1.1.{n}")).collect();
     let contexts: Vec<_> =

@@ -578,7 +578,8 @@ impl Conversation {
 fn unanswered(request: &Waiting, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
     if !request.committed && !request.in_batch {
         let (peer, kind) = ((pdu.dst, pdu.dst_port), request.kind.clone());
-        let fact = Fact::Exchange { peer, application: "hl7", kind, outcome: None, latency: None };
+        let fact =
+            Fact::Exchange { peer, application: "hl7", kind, outcome: None, latency: None, retrieved: None };
         sink.learn(pdu.sender(), "MSH-10", Confidence::STATED, fact);
     }
 }
@@ -587,6 +588,7 @@ fn unanswered(request: &Waiting, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
 fn exchange(pdu: &Pdu<'_>, sink: &mut Sink<'_>, kind: Text, code: Text, nanos: i64) {
     let latency = u64::try_from(nanos).ok();
     let peer = (pdu.src, pdu.src_port);
-    let fact = Fact::Exchange { peer, application: "hl7", kind, outcome: Some(code), latency };
+    let fact =
+        Fact::Exchange { peer, application: "hl7", kind, outcome: Some(code), latency, retrieved: None };
     sink.learn(pdu.receiver(), "MSA-1", Confidence::STATED, fact);
 }

@@ -1,6 +1,6 @@
 //! The book of findings: the same thing seen again is the same finding.
 
-use model::{Change, Figure, Finding, FindingId, FindingKey, Text};
+use model::{Change, DeviceId, Figure, Finding, FindingId, FindingKey, Text};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +22,8 @@ pub(crate) struct Book {
     /// Findings of a rule on a day.
     told: BTreeMap<(i32, Cow<'static, str>), u32>,
     dirty: BTreeSet<FindingKey>,
+    /// Devices that turned out to be others since the findings were looked at.
+    renamed: BTreeMap<DeviceId, DeviceId>,
     last: u32,
     pub(crate) closed_early: u64,
 }
@@ -83,8 +85,43 @@ impl Book {
         self.open.remove(&key);
     }
 
+    /// Two devices are one.
+    pub(crate) fn rename(&mut self, from: DeviceId, into: DeviceId) {
+        self.renamed.insert(from, into);
+    }
+
+    /// What is open about a device that turned out to be another one is about that one: so the same thing is not told again.
+    /// Where it was told of both, there are two findings, and the one of the number that is gone is not seen again.
+    pub(crate) fn settle(&mut self) {
+        let renamed = std::mem::take(&mut self.renamed);
+        if renamed.is_empty() {
+            return;
+        }
+        let into = |key: &FindingKey| {
+            // Who became another one may have become a third with it. There are no more steps than numbers that are gone.
+            let chain = std::iter::successors(key.device, |id| renamed.get(id).copied());
+            chain.skip(1).take(renamed.len()).last()
+        };
+        let moved: Vec<(FindingKey, DeviceId)> =
+            self.open.keys().filter_map(|key| Some((key.clone(), into(key)?))).collect();
+        for (old, into) in moved {
+            let key = FindingKey { device: Some(into), ..old.clone() };
+            if self.open.contains_key(&key) {
+                continue;
+            }
+            let Some(mut finding) = self.open.remove(&old) else { continue };
+            self.days.remove(&(old.day, old.clone()));
+            self.dirty.remove(&old);
+            finding.key = key.clone();
+            self.days.insert((key.day, key.clone()));
+            self.dirty.insert(key.clone());
+            self.open.insert(key, finding);
+        }
+    }
+
     /// A day begins: what cannot be seen again is closed.
     pub(crate) fn day(&mut self, today: i32) {
+        self.settle();
         while let Some((day, _)) = self.days.first().filter(|(day, _)| *day < today - OPEN_DAYS).cloned() {
             let before = self.days.len();
             let key =
@@ -114,6 +151,7 @@ impl Book {
 
     /// Rows of what changed, in the order in which they were raised.
     pub(crate) fn changes(&mut self) -> Vec<Change> {
+        self.settle();
         let dirty = std::mem::take(&mut self.dirty);
         let mut rows: Vec<_> = dirty.iter().filter_map(|key| self.open.get(key)).cloned().collect();
         rows.sort_by_key(|finding| finding.id);
@@ -139,7 +177,7 @@ pub(crate) fn word(name: &'static str, text: &str) -> Option<(Cow<'static, str>,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{DeviceId, Severity, Timestamp};
+    use model::{Severity, Timestamp};
 
     fn finding(device: u32, day: i32, severity: Severity) -> Finding {
         Finding {
@@ -197,6 +235,36 @@ mod tests {
         let all = book.all();
         assert_eq!(all.len(), 101);
         assert_eq!((all[100].count, all[100].key.device), (200, None));
+    }
+
+    #[test]
+    fn what_was_told_of_one_number_is_not_told_again_of_the_other() {
+        let mut book = Book::default();
+        book.raise(finding(2, 10, Severity::Medium));
+        book.raise(finding(3, 9, Severity::Medium));
+        book.changes();
+        book.rename(DeviceId(3), DeviceId(2));
+        book.rename(DeviceId(2), DeviceId(1));
+        let rows = book.changes();
+        let devices = rows.iter().map(|row| match row {
+            Change::Finding(finding) => (finding.id.0, finding.key.device),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(devices.collect::<Vec<_>>(), [(1, Some(DeviceId(1))), (2, Some(DeviceId(1)))]);
+        book.raise(finding(1, 10, Severity::Medium));
+        book.raise(finding(1, 9, Severity::Medium));
+        assert_eq!(book.all().iter().map(|f| (f.id.0, f.count)).collect::<Vec<_>>(), [(1, 4), (2, 4)]);
+        // Of both: two findings, of which one goes on.
+        book.raise(finding(5, 10, Severity::Medium));
+        book.rename(DeviceId(5), DeviceId(1));
+        book.day(10);
+        book.raise(finding(1, 10, Severity::Medium));
+        assert_eq!(
+            book.all().iter().map(|f| (f.id.0, f.count)).collect::<Vec<_>>(),
+            [(1, 6), (2, 4), (3, 2)]
+        );
+        book.day(100);
+        assert!(book.all().is_empty() || !book.dirty.is_empty(), "what was moved closes with its day");
     }
 
     #[test]

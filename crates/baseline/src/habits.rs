@@ -454,7 +454,7 @@ impl Habits {
             let Some(habit) = self.get_mut(id).filter(|habit| habit.dirty) else { continue };
             (habit.dirty, habit.written) = (false, true);
             // Plain data: writing it to memory cannot fail.
-            if let Ok(bytes) = postcard::to_allocvec(habit) {
+            if let Ok(bytes) = postcard::to_allocvec(&(&*habit, &habit.rates.sent)) {
                 rows.push((id, bytes));
             }
         }
@@ -463,7 +463,8 @@ impl Habits {
 
     /// From a row; one that cannot be read is learned anew.
     pub(crate) fn restore(&mut self, id: DeviceId, bytes: &[u8]) {
-        let Ok(mut habit) = postcard::from_bytes::<Habit>(bytes) else { return };
+        let Ok((mut habit, rest)) = postcard::take_from_bytes::<Habit>(bytes) else { return };
+        habit.rates.sent = postcard::from_bytes(rest).unwrap_or_default();
         habit.written = true;
         self.bytes += habit.weight();
         if habit.hours <= 1 {

@@ -12,7 +12,7 @@ use crate::tick::{Observed, Profiles};
 use inventory::Sign;
 use model::{
     Attribute, Device, DeviceClass, DeviceId, EdgeKey, EdgeState, Figure, Finding, FindingId, FindingKey,
-    Flow, IpProto, Party, Severity, Text, Timestamp,
+    Flow, IpProto, Party, Severity, SubOperations, Text, Timestamp,
 };
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -41,6 +41,7 @@ pub(crate) struct ExchangeSeen<'a> {
     pub(crate) application: &'static str,
     pub(crate) kind: &'a str,
     pub(crate) outcome: Option<&'a str>,
+    pub(crate) retrieved: Option<SubOperations>,
 }
 
 /// Something else about a device.

@@ -7,7 +7,8 @@
 //!
 //! How it is made:
 //! - `edge`, `table`: what is counted of an edge, and where; `feed`: the pauses of a feed of messages;
-//! - `habits`: a device's active hours; `learning`: when they suffice; `rates`: what it does in an hour;
+//! - `habits`: a device's active hours; `learning`: when they suffice; `rates`: what it does in an hour, and
+//!   `quantile`: what all but a few hours stay under;
 //! - `calendar`, `site`: local time, zones, and what else an operator said about the site;
 //! - `ladder`: how much of an edge is new; `judge`: what rules see, and how a verdict becomes a finding;
 //! - `findings`: the same thing again is the same finding; `rules`: one file each;
@@ -23,6 +24,7 @@ mod habits;
 mod judge;
 mod ladder;
 mod learning;
+mod quantile;
 mod rates;
 mod rows;
 mod rules;
@@ -207,7 +209,18 @@ impl Baseline {
     fn one(&mut self, resolved: &Resolved, key: Option<(Key, u32)>) {
         match resolved {
             Resolved::Flow(flow) => self.flow(flow, key),
-            Resolved::Exchange { ts, client, server, peer, port, application, kind, outcome, latency } => {
+            Resolved::Exchange {
+                ts,
+                client,
+                server,
+                peer,
+                port,
+                application,
+                kind,
+                outcome,
+                latency,
+                retrieved,
+            } => {
                 let metric = match (*application, kind.as_str()) {
                     ("hl7", _) => Some(Metric::Messages),
                     ("dicom", "C-STORE") => Some(Metric::Objects),
@@ -245,6 +258,7 @@ impl Baseline {
                     application,
                     kind: kind.as_str(),
                     outcome: outcome.as_ref().map(|outcome| outcome.as_str()),
+                    retrieved: *retrieved,
                 };
                 let Watchers { all, exchanges, .. } = &mut self.watchers;
                 for at in exchanges.iter() {
@@ -475,6 +489,8 @@ impl Baseline {
             return;
         }
         self.habits.rename(from, into);
+        self.watchers.all.iter_mut().for_each(|(_, watch)| watch.renamed(from, into));
+        self.book.rename(from, into);
         let mut changed: Vec<(EdgeKey, Key)> =
             self.edges.of_device(from).into_iter().map(|key| (self.edges.edge_key(&key), key)).collect();
         changed.sort_unstable();

@@ -1,6 +1,7 @@
 //! How much a device does in an hour, by kinds of hour, and how far an hour departs from that.
 
 use crate::calendar::SLOTS;
+use crate::quantile::Spread;
 use serde::{Deserialize, Serialize};
 
 /// What is counted of a device in an hour.
@@ -44,15 +45,15 @@ const MORE: usize = 8;
 
 /// Mean and spread of `ln(1 + x)`, and the most there was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Stat {
-    n: u16,
-    mean: f32,
+pub(crate) struct Stat {
+    pub(crate) n: u16,
+    pub(crate) mean: f32,
     m2: f32,
     most: u64,
 }
 
 impl Stat {
-    fn add(&mut self, value: u64) {
+    pub(crate) fn add(&mut self, value: u64) {
         let x = (value as f64).ln_1p();
         self.n = self.n.saturating_add(1);
         let weight = f64::from(self.n.min(MEMORY));
@@ -64,7 +65,7 @@ impl Stat {
         self.most = self.most.max(value);
     }
 
-    fn deviation(&self) -> f64 {
+    pub(crate) fn deviation(&self) -> f64 {
         let n = f64::from(self.n.min(MEMORY));
         if n < 2.0 { 0.0 } else { (f64::from(self.m2) / (n - 1.0)).max(0.0).sqrt() }
     }
@@ -87,7 +88,12 @@ pub(crate) struct Score {
 
 /// What is known of a device's hours. Only what was ever more than nothing takes room.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Rates(Vec<(u8, Stat)>);
+pub(crate) struct Rates {
+    stats: Vec<(u8, Stat)>,
+    /// How much it sent in hours of any kind. It is written behind the rest, so that what was written without it is read.
+    #[serde(skip)]
+    pub(crate) sent: Spread,
+}
 
 const fn place(metric: Metric, slot: u8) -> u8 {
     metric as u8 * (SLOTS + 1) + slot
@@ -95,23 +101,27 @@ const fn place(metric: Metric, slot: u8) -> u8 {
 
 impl Rates {
     fn get(&self, metric: Metric, slot: u8) -> Stat {
-        let at = self.0.binary_search_by_key(&place(metric, slot), |(place, _)| *place);
-        at.ok().and_then(|at| self.0.get(at)).map_or_else(Stat::default, |(_, stat)| *stat)
+        let at = self.stats.binary_search_by_key(&place(metric, slot), |(place, _)| *place);
+        at.ok().and_then(|at| self.stats.get(at)).map_or_else(Stat::default, |(_, stat)| *stat)
     }
 
     fn stat(&mut self, metric: Metric, slot: u8) -> Option<&mut Stat> {
         let place = place(metric, slot);
-        let at = self.0.binary_search_by_key(&place, |(place, _)| *place).unwrap_or_else(|at| {
+        let at = self.stats.binary_search_by_key(&place, |(place, _)| *place).unwrap_or_else(|at| {
             // There are many devices, and none has much more than it has now.
-            self.0.reserve_exact(usize::from(self.0.len() == self.0.capacity()) * MORE);
-            self.0.insert(at, (place, Stat::default()));
+            self.stats.reserve_exact(usize::from(self.stats.len() == self.stats.capacity()) * MORE);
+            self.stats.insert(at, (place, Stat::default()));
             at
         });
-        self.0.get_mut(at).map(|(_, stat)| stat)
+        self.stats.get_mut(at).map(|(_, stat)| stat)
     }
 
     /// An hour was as it should be.
     pub(crate) fn fold(&mut self, slot: u8, counts: &Counts) {
+        let [sent, ..] = *counts;
+        if sent > 0 {
+            self.sent.add(sent);
+        }
         for (metric, value) in Metric::ALL.into_iter().zip(*counts).filter(|(_, value)| *value > 0) {
             for slot in [slot, ANY] {
                 if let Some(stat) = self.stat(metric, slot) {
@@ -147,14 +157,15 @@ impl Rates {
 
     /// Bytes on the heap.
     pub(crate) fn heap(&self) -> usize {
-        self.0.capacity() * size_of::<(u8, Stat)>()
+        self.stats.capacity() * size_of::<(u8, Stat)>() + self.sent.heap()
     }
 
     /// What was known of another device, that turned out to be this one, counts where nothing is known of this one.
     pub(crate) fn absorb(&mut self, other: Self) {
-        for (place, stat) in other.0 {
-            if let Err(at) = self.0.binary_search_by_key(&place, |(place, _)| *place) {
-                self.0.insert(at, (place, stat));
+        self.sent.absorb(&other.sent);
+        for (place, stat) in other.stats {
+            if let Err(at) = self.stats.binary_search_by_key(&place, |(place, _)| *place) {
+                self.stats.insert(at, (place, stat));
             }
         }
     }
@@ -179,6 +190,24 @@ mod tests {
         assert_eq!((score(9, 1).hours, score(9, 1).all_hours, score(9, 1).most), (10, 20, 1_090_000));
         assert_eq!((rates.active_hours(Metric::Flows, 9), rates.active_hours(Metric::Flows, 10)), (10, 0));
         assert_eq!(rates.score(Metric::Objects, 9, 5), None, "what never was takes no room");
+    }
+
+    #[test]
+    fn how_much_was_sent_is_written_behind_the_rest() {
+        let mut rates = Rates::default();
+        rates.fold(9, &[1_000_000, 0, 5, 0, 0]);
+        let before = postcard::to_allocvec(&(&rates, 7_u8)).unwrap();
+        let (back, after) = postcard::from_bytes::<(Rates, u8)>(&before).unwrap();
+        assert_eq!(
+            (back.stats.len(), after, back.sent.hours()),
+            (4, 7, 0),
+            "what was written without it is read"
+        );
+        let own: Spread = postcard::from_bytes(&postcard::to_allocvec(&rates.sent).unwrap()).unwrap();
+        assert_eq!((own.hours(), &own), (1, &rates.sent));
+        let mut other = Rates::default();
+        other.absorb(rates);
+        assert_eq!((other.sent.hours(), other.heap() > 0), (1, true), "hours of a merged device count");
     }
 
     #[test]

@@ -54,6 +54,7 @@ fn exchange(seconds: i64, client: u32, server: u32, outcome: &str, micros: u64) 
         kind: text("ORU^R01"),
         outcome: Some(text(outcome)),
         latency: Some(micros * 1_000),
+        retrieved: None,
     }
 }
 

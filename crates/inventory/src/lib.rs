@@ -83,6 +83,8 @@ pub enum Resolved {
         outcome: Option<Text>,
         /// Nanoseconds to the answer.
         latency: Option<u64>,
+        /// Of a DICOM retrieval: what has become of the instances.
+        retrieved: Option<model::SubOperations>,
     },
     /// Something else about a device.
     Sign {

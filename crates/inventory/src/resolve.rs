@@ -24,7 +24,7 @@ impl Inventory {
         match (fact, subject) {
             (Fact::Binding { vlan, ip, how }, Subject::Mac(mac)) => self.binding(mac, vlan, ip, how, ts),
             (Fact::Binding { .. }, _) => {}
-            (Fact::Exchange { peer, application, kind, outcome, latency }, subject) => {
+            (Fact::Exchange { peer, application, kind, outcome, latency, retrieved }, subject) => {
                 let Some((client, _)) = self.subject(&subject, ts, true) else { return };
                 self.heard(client, ts);
                 let vlan = subject.address().map_or(Vlan::NONE, |(vlan, _)| vlan);
@@ -43,6 +43,7 @@ impl Inventory {
                     kind,
                     outcome,
                     latency,
+                    retrieved,
                 });
             }
             (fact, subject) => {

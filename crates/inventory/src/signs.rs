@@ -1,8 +1,10 @@
 //! What those who watch behaviour are told of a device, besides its conversations.
 
 use crate::addresses::{How, Span};
+use crate::evidence::{Claim, claims_of};
 use crate::{Inventory, Resolved};
 use model::{Attribute, Device, DeviceId, IpProto, Lease, Text, Timestamp, Vlan};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// Something about a device that is no conversation.
@@ -61,6 +63,11 @@ fn is_told(attribute: &Attribute) -> bool {
     )
 }
 
+/// Whether another value of an attribute makes it another thing.
+fn is_identity(attribute: &Attribute) -> bool {
+    matches!(attribute.as_str(), "manufacturer" | "model" | "serial")
+}
+
 /// A claim this long after the other holder's last word is a change of hands, not a quarrel.
 const QUARREL: i64 = 600 * 1_000_000_000;
 
@@ -76,11 +83,19 @@ impl Inventory {
         self.signs.push((ts, id, sign));
     }
 
-    /// A value is new to a node; whether that is told.
-    pub(crate) fn tell_new(&mut self, ts: Timestamp, id: DeviceId, attribute: &Attribute, value: &Text) {
-        if is_told(attribute) {
-            let (attribute, value) = (attribute.clone(), value.clone());
-            self.tell(ts, id, Sign::New { attribute, value });
+    /// A value is new to a node; whether that is told. What a thing is, is told when the same field of the same protocol has
+    /// always said another: others may have other words for it, and who says many speaks for many.
+    pub(crate) fn tell_new(&mut self, ts: Timestamp, id: DeviceId, claim: &Claim) {
+        let Claim { attribute, value, source, field, .. } = claim;
+        let contradicts = || {
+            let node = self.nodes.get(&id);
+            let all = node.into_iter().flat_map(|node| claims_of(&node.ledger, attribute));
+            let by_same = all.filter(|(known, _)| known.source == *source && known.field == *field);
+            let values: BTreeSet<&Text> = by_same.map(|(known, _)| &known.value).collect();
+            values.len() == 1
+        };
+        if is_told(attribute) || (is_identity(attribute) && contradicts()) {
+            self.tell(ts, id, Sign::New { attribute: attribute.clone(), value: value.clone() });
         }
     }
 

@@ -122,6 +122,7 @@ fn event(no: u64, line: &str) -> Event {
             kind: evidence::text("ORU^R01"),
             outcome: Some(evidence::text("AA")),
             latency: Some(2_000_000),
+            retrieved: None,
         },
         "flow" => {
             let server: std::net::SocketAddr = word(3).parse().unwrap();

@@ -32,7 +32,7 @@ pub use frame::{Frame, LinkType};
 pub use net::{FlowKey, IpProto, Mac, Side, Vlan};
 pub use observation::{
     Attribute, BindingSource, Confidence, DicomRole, DicomStage, Equipment, EquipmentAttribute, Event, Fact,
-    Lease, LeaseMessage, Observation, Relation, Subject,
+    Lease, LeaseMessage, Observation, Relation, SubOperations, Subject,
 };
 pub use text::Text;
 pub use time::Timestamp;

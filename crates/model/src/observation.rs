@@ -424,6 +424,8 @@ pub enum Fact {
         outcome: Option<Text>,
         /// Nanoseconds from the request's last byte to the answer.
         latency: Option<u64>,
+        /// Of a DICOM retrieval: what has become of the instances.
+        retrieved: Option<SubOperations>,
     },
     /// Where the subject is plugged in.
     Attachment {
@@ -448,6 +450,34 @@ pub enum Fact {
         /// Offset in the dissected bytes.
         at: u32,
     },
+}
+
+/// What has become of the instances that a C-MOVE or C-GET asked for: how many sub-operations went how (PS3.7 §9.3.3,
+/// §9.3.4). What an answer does not say is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SubOperations {
+    /// Yet to come, (0000,1020).
+    pub remaining: u16,
+    /// Done, (0000,1021).
+    pub completed: u16,
+    /// Failed, (0000,1022).
+    pub failed: u16,
+    /// Done, with a warning: something of the instance was changed, (0000,1023).
+    pub warning: u16,
+}
+
+impl SubOperations {
+    /// Instances that went over.
+    pub const fn moved(self) -> u32 {
+        self.completed as u32 + self.warning as u32
+    }
+}
+
+impl fmt::Display for SubOperations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { remaining, completed, failed, warning } = self;
+        write!(f, "{completed} completed, {warning} warnings, {failed} failed, {remaining} remaining")
+    }
 }
 
 /// One line, stable: goldens and logs are this text.
@@ -490,9 +520,10 @@ impl fmt::Display for Fact {
                 write!(f, "implementation {uid}")?;
                 version.as_ref().map_or(Ok(()), |v| write!(f, " {v:?}"))
             }
-            Self::Exchange { peer: (ip, port), application, kind, outcome, latency } => {
+            Self::Exchange { peer: (ip, port), application, kind, outcome, latency, retrieved } => {
                 write!(f, "asked {ip}:{port} {application} {kind}")?;
                 outcome.as_ref().map_or(Ok(()), |o| write!(f, " answered {o}"))?;
+                retrieved.map_or(Ok(()), |counts| write!(f, " with {counts}"))?;
                 latency.map_or(Ok(()), |ns| write!(f, " after {ns} ns"))
             }
             Self::Attachment { switch, port } => {

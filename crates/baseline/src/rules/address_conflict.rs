@@ -5,7 +5,7 @@ use super::window::MINUTE;
 use super::{Rule, Wants, Watch};
 use crate::findings::number;
 use crate::judge::{Out, SignSeen, View};
-use model::Severity;
+use model::{DeviceId, Severity};
 
 pub(super) static RULE: Rule = Rule {
     name: "address-conflict",
@@ -41,6 +41,10 @@ impl Watch for Conflict {
                 raise(&dispute, view, out);
             }
         }
+    }
+
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        self.0.renamed(from, into);
     }
 
     fn save(&self) -> Vec<u8> {

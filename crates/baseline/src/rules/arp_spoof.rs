@@ -3,7 +3,7 @@
 use super::claims::{Claims, Dispute, SPAN, is_important};
 use super::{Rule, Wants, Watch};
 use crate::judge::{Out, SignSeen, View};
-use model::Severity;
+use model::{DeviceId, Severity};
 
 pub(super) static RULE: Rule = Rule {
     name: "arp-spoof",
@@ -42,6 +42,10 @@ impl Watch for ArpSpoof {
                 raise(&dispute, view, out);
             }
         }
+    }
+
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        self.0.renamed(from, into);
     }
 
     fn save(&self) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! A device calls somebody outside as regularly as a clock.
 
+use super::window::rename;
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, real};
 use crate::judge::{FlowSeen, Out, Peer, Verdict, View};
@@ -130,6 +131,23 @@ impl Watch for Beaconing {
             let last = contact.starts.last().copied().unwrap_or_default();
             view.now.since(Timestamp(last)) < 14 * DAYS
         });
+    }
+
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        let start = (from.0, IpAddr::from([0, 0, 0, 0]));
+        let its = self.pairs.range(start..).map(|(pair, _)| *pair).take_while(|(id, _)| *id == from.0);
+        for pair in its.collect::<Vec<_>>() {
+            rename(&mut self.pairs, &pair, (into.0, pair.1), |own, other| {
+                own.first = own.first.min(other.first);
+                own.starts.extend(other.starts);
+                own.starts.sort_unstable();
+                own.starts.drain(..own.starts.len().saturating_sub(RING));
+                (own.told, own.all) = (own.told.saturating_add(other.told), own.all.saturating_add(other.all));
+            });
+        }
+        for (id, _) in self.changed.iter_mut().filter(|(id, _)| *id == from.0) {
+            *id = into.0;
+        }
     }
 
     fn save(&self) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! Addresses that two devices say they hold: who says so, and who held it before.
 
 use super::Rule;
-use super::window::{Burst, MINUTE, Recent, Rows, pack, unpack};
+use super::window::{Burst, MINUTE, Recent, Rows, pack, rename, unpack};
 use crate::findings::{number, word};
 use crate::judge::{Peer, Profile, SignSeen, Verdict, View};
 use inventory::Sign;
@@ -170,6 +170,21 @@ impl Claims {
             }
         }
         disputes
+    }
+
+    /// Two devices are one: who holds an address does not claim it from another.
+    pub(super) fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        for (_, quarrel) in self.quarrels.iter_mut() {
+            if quarrel.holder == from.0 {
+                quarrel.holder = into.0;
+            }
+            rename(&mut quarrel.claimants, &from.0, into.0, |own, other| {
+                own.burst.absorb(other.burst);
+                own.is_quick |= other.is_quick;
+                (own.last, own.before) = (own.last.max(other.last), own.before.max(other.before));
+            });
+            quarrel.claimants.remove(&quarrel.holder);
+        }
     }
 
     pub(super) fn save(&self) -> Vec<u8> {

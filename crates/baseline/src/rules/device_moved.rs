@@ -74,6 +74,10 @@ impl Watch for Moved {
         }
     }
 
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        self.places.rename(&from.0, into.0, |_, _| {});
+    }
+
     fn save(&self) -> Vec<u8> {
         if self.places.is_empty() { Vec::new() } else { pack(&self.places.rows()) }
     }

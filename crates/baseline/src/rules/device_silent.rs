@@ -1,5 +1,6 @@
 //! A device that is always there is not heard any more.
 
+use super::window::rename;
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::habits::Habit;
@@ -115,6 +116,10 @@ impl Watch for DeviceSilent {
                 .found(word("zone", name));
             out.raise(view, verdict);
         }
+    }
+
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        rename(&mut self.silent, &from.0, into.0, |own, other| *own = other.min(*own));
     }
 
     fn save(&self) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! More clients than a network has, all asking for an address.
 
-use super::window::{MINUTE, Recent};
+use super::window::{MINUTE, Recent, rename};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{Out, Peer, SignSeen, Verdict, View};
@@ -65,6 +65,15 @@ impl Watch for Starvation {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        for (_, clients) in self.0.iter_mut() {
+            rename(clients, &from, into, |(asked, served), other| {
+                *asked = other.0.min(*asked);
+                *served |= other.1;
+            });
         }
     }
 

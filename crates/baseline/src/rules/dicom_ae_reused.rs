@@ -6,7 +6,7 @@ use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{ExchangeSeen, Out, Peer, Profile, SignSeen, Verdict, View};
 use model::{DeviceId, IpProto, Severity, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 pub(super) static RULE: Rule = Rule {
@@ -81,8 +81,10 @@ impl Watch for Reused {
         for ((id, title), used) in std::mem::take(&mut self.waiting) {
             let Some(profile) = view.profile(id) else { continue };
             let owners = self.owners.entry(used.ts, title.clone());
-            let root = |id: u32| view.profile(DeviceId(id)).map(|owner| owner.id().0);
-            if owners.iter().any(|owner| root(*owner) == Some(profile.id().0)) {
+            // Of owners that turned out to be one there is one.
+            let roots = owners.iter().map(|id| view.profile(DeviceId(*id)).map_or(*id, |owner| owner.id().0));
+            *owners = roots.collect::<BTreeSet<_>>().into_iter().collect();
+            if owners.contains(&profile.id().0) {
                 continue;
             }
             let owner = match owners.as_slice() {
@@ -102,6 +104,10 @@ impl Watch for Reused {
                 _ => {}
             }
         }
+    }
+
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        self.titles.renamed(from, into);
     }
 
     fn save(&self) -> Vec<u8> {

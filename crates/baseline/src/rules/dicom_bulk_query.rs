@@ -1,6 +1,6 @@
 //! Far more queries or retrievals than a device ever made.
 
-use super::window::{DAY, HOUR, Minutes, Recent, Rows, pack, peer, unpack};
+use super::window::{DAY, HOUR, Minutes, Recent, Rows, pack_as, peer, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::number;
 use crate::judge::{ExchangeSeen, Out, Profile, Verdict, View};
@@ -14,8 +14,10 @@ pub(super) static RULE: Rule = Rule {
     rises: false,
     posture: false,
     attack: &["T0811", "T0882", "T1213", "T1119"],
-    finds: "More than 50 C-MOVE and C-GET requests of one device within an hour, or more than 200 C-FIND, and more than four \
-        times the most within any hour while it was learned. Requests are counted, not the images that follow.",
+    finds: "Within an hour more than 500 images that an archive sent at one device's request (sub-operations of C-MOVE and \
+        C-GET that were completed, with or without a warning, as the answers say), more than 50 C-MOVE and C-GET requests, or \
+        more than 200 C-FIND; and more than four times the most within any hour while the device was learned. Images count \
+        when the retrieval they belong to has ended.",
     matters: "This is how an archive is emptied: list all patients, then fetch study by study.",
     innocent: "A migration, a prefetch for the next day's clinic, a new tool for research or for artificial intelligence.",
     references: "DICOM PS3.4 annex C (Query/Retrieve); Medical Device Access Management: flag unusual data volumes; ATT&CK \
@@ -26,25 +28,32 @@ pub(super) static RULE: Rule = Rule {
     watch: || Box::<BulkQuery>::default(),
 };
 
-/// Requests an hour that are too many: retrievals, queries.
-const MOST_PER_HOUR: [u64; 2] = [50, 200];
+/// What is too many an hour: retrievals, queries, images.
+const MOST_PER_HOUR: [u64; KINDS] = [50, 200, 500];
+const KINDS: usize = 3;
+const IMAGES: usize = 2;
 /// And so many times the most that was learned.
 const FACTOR: u64 = 4;
+/// The layout of what is saved: before 2, images were not counted.
+const LAYOUT: u8 = 2;
 /// Clients that are counted, at most, and for how long without a request.
 const MOST_CLIENTS: usize = 8_192;
 const KEPT: i64 = 90 * DAY;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Client {
+    /// Retrievals and queries.
     minutes: Minutes,
-    /// The most within an hour while it was learned: retrievals, queries.
-    most: [u64; 2],
+    /// Images that were sent, and that could not be.
+    images: Minutes,
+    /// The most within an hour while it was learned.
+    most: [u64; KINDS],
     server: Option<(Option<u32>, IpAddr, u16)>,
     last: i64,
     /// When it began to ask after an hour without.
     began: i64,
     /// When each was told last.
-    told: [Option<i64>; 2],
+    told: [Option<i64>; KINDS],
 }
 
 #[derive(Debug)]
@@ -68,6 +77,9 @@ impl Watch for BulkQuery {
         };
         let client = self.0.entry(seen.ts, seen.client.0);
         client.minutes.add(seen.ts, counts);
+        if let Some(images) = seen.retrieved {
+            client.images.add(seen.ts, [images.moved().into(), images.failed.into()]);
+        }
         client.server = Some((seen.server.map(|id| id.0), seen.peer, seen.port));
         if seen.ts.0.saturating_sub(client.last) > HOUR {
             client.began = seen.ts.0;
@@ -81,36 +93,53 @@ impl Watch for BulkQuery {
             if view.now.0.saturating_sub(client.last) > HOUR {
                 continue;
             }
-            let sums = client.minutes.hour(view.now);
-            let limits: [u64; 2] =
+            let [retrievals, queries] = client.minutes.hour(view.now);
+            let [images, failed] = client.images.hour(view.now);
+            let sums = [retrievals, queries, images];
+            let limits: [u64; KINDS] =
                 std::array::from_fn(|i| MOST_PER_HOUR[i].max(client.most[i].saturating_mul(FACTOR)));
             let is_learned = view.is_armed(DeviceId(*id));
             let site_armed = view.is_site_armed(Timestamp(client.last));
-            let too_many: [bool; 2] = std::array::from_fn(|i| sums[i] > limits[i]);
-            if !is_learned && (!site_armed || too_many == [false; 2]) {
+            let too_many: [bool; KINDS] = std::array::from_fn(|i| sums[i] > limits[i]);
+            if !is_learned && (!site_armed || too_many == [false; KINDS]) {
                 for (most, sum) in client.most.iter_mut().zip(sums) {
                     *most = sum.max(*most);
                 }
                 continue;
             }
             let was_told = |told: Option<i64>| told.is_some_and(|at| view.now.0.saturating_sub(at) < HOUR);
-            for kind in 0..2 {
+            for kind in 0..KINDS {
                 if !too_many[kind] || was_told(client.told[kind]) {
                     continue;
                 }
                 let Some(profile) = view.profile(DeviceId(*id)) else { continue };
                 client.told[kind] = Some(view.now.0);
-                raise(&profile, client, kind, [sums[kind], limits[kind]], view, out);
+                let images = (kind == IMAGES).then_some((retrievals, failed));
+                raise(&profile, client, kind, [sums[kind], limits[kind]], images, view, out);
             }
         }
     }
 
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        self.0.rename(&from.0, into.0, |own, other| {
+            own.minutes.absorb(other.minutes);
+            own.images.absorb(other.images);
+            for ((most, told), (other, other_told)) in
+                own.most.iter_mut().zip(&mut own.told).zip(other.most.into_iter().zip(other.told))
+            {
+                (*most, *told) = (other.max(*most), other_told.max(*told));
+            }
+            (own.began, own.last) = (own.began.min(other.began), own.last.max(other.last));
+            own.server = own.server.or(other.server);
+        });
+    }
+
     fn save(&self) -> Vec<u8> {
-        if self.0.is_empty() { Vec::new() } else { pack(&self.0.rows()) }
+        if self.0.is_empty() { Vec::new() } else { pack_as(LAYOUT, &self.0.rows()) }
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        self.0.fill(unpack::<Rows<u32, Client>>(saved).unwrap_or_default());
+        self.0.fill(unpack_as::<Rows<u32, Client>>(LAYOUT, saved).unwrap_or_default());
     }
 }
 
@@ -119,20 +148,32 @@ fn raise(
     client: &Client,
     kind: usize,
     [n, limit]: [u64; 2],
+    images: Option<(u64, u64)>,
     view: &View<'_>,
     out: &mut Out<'_>,
 ) {
-    let (what, apart) = [("retrieves", "retrievals"), ("queries", "queries")][kind];
-    let title = format!("{} ({}) {what} far more than usual from a DICOM archive", profile.name, profile.class());
+    let (what, apart, counted) = [
+        ("retrieves", "retrievals", "requests_in_an_hour"),
+        ("queries", "queries", "requests_in_an_hour"),
+        ("retrieves", "images", "images_in_an_hour"),
+    ][kind];
+    let class = profile.class();
+    let title = match images {
+        Some(_) => format!("{} ({class}) retrieved {n} images within an hour from a DICOM archive", profile.name),
+        None => format!("{} ({class}) {what} far more than usual from a DICOM archive", profile.name),
+    };
     let last = Timestamp(client.last);
     let mut verdict = Verdict::new(&RULE, Some(profile.id()), last, title)
         .between(Timestamp(client.began).max(view.now.plus(-HOUR)).min(last), last)
         .times(n)
         .found([
-            number("requests_in_an_hour", n),
+            number(counted, n),
             number("threshold", limit),
             number("factor", FACTOR),
         ])
+        .found(images.into_iter().flat_map(|(requests, failed)| {
+            [number("retrievals_in_an_hour", requests), number("failed_images_in_an_hour", failed)]
+        }))
         .normal([number("most_in_an_hour_while_learned", client.most[kind])]);
     if let Some((server, ip, port)) = client.server {
         verdict = verdict.peer(peer(server, ip)).service(IpProto::TCP, port, Some("dicom".into()));
@@ -143,7 +184,7 @@ fn raise(
 #[cfg(test)]
 mod tests {
     use crate::rules::story::{DAY, HOUR, SECOND, Story};
-    use model::{DeviceClass, DeviceId, Severity};
+    use model::{DeviceClass, DeviceId, Figure, Severity, SubOperations};
 
     const RULE: &str = "dicom-bulk-query";
 
@@ -203,6 +244,49 @@ mod tests {
         let (mut story, _, pacs) = story(0);
         let laptop = story.device(3, DeviceClass::Workstation, 40);
         ask(&mut story, laptop, pacs, "C-FIND", 201);
+        assert_eq!(story.found(RULE).len(), 1);
+    }
+    /// Retrievals of so many images each, of which as many again failed.
+    fn fetch(story: &mut Story, from: DeviceId, to: DeviceId, images: &[u16]) {
+        for n in images {
+            let counts = SubOperations { completed: n - n / 2, warning: n / 2, failed: *n, remaining: 0 };
+            story.retrieve(from, to, (104, "dicom"), "C-MOVE", Some("0000H"), Some(counts));
+        }
+    }
+
+    #[test]
+    fn images_count_however_few_retrievals_they_take() {
+        let (mut story, viewer, pacs) = story(0);
+        fetch(&mut story, viewer, pacs, &[499, 1]);
+        assert_eq!(story.found(RULE).len(), 0);
+        story.restart();
+        fetch(&mut story, viewer, pacs, &[1]);
+        let found = story.found(RULE);
+        let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.count)).collect();
+        assert_eq!(brief, [(Some(viewer), Severity::High, 501)]);
+        assert_eq!(found[0].key.peer_class.as_str(), "images");
+        let figure = |name: &str| found[0].evidence.iter().find(|(known, _)| known == name).map(|(_, n)| n.clone());
+        for (name, n) in [
+            ("images_in_an_hour", 501),
+            ("threshold", 500),
+            ("retrievals_in_an_hour", 3),
+            ("failed_images_in_an_hour", 501),
+        ] {
+            assert_eq!(figure(name), Some(Figure::Number(n)), "{name}");
+        }
+    }
+
+    #[test]
+    fn who_always_retrieved_many_images_may() {
+        let mut story = Story::new(DAY);
+        let (pacs, viewer) = (story.device(1, DeviceClass::Pacs, 30), story.device(2, DeviceClass::ImagingWorkstation, 40));
+        story.talk(viewer, pacs, 104, Some("dicom"));
+        fetch(&mut story, viewer, pacs, &[900, 1_100]);
+        assert_eq!(story.found(RULE).len(), 0, "while learning");
+        story.at(DAY + HOUR).restart();
+        fetch(&mut story, viewer, pacs, &[4_000, 4_000]);
+        assert_eq!(story.found(RULE).len(), 0, "a list of large studies");
+        fetch(&mut story, viewer, pacs, &[1]);
         assert_eq!(story.found(RULE).len(), 1);
     }
 }

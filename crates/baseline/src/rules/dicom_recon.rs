@@ -127,6 +127,31 @@ impl Watch for Recon {
         }
     }
 
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        let start = (from.0, IpAddr::from([0, 0, 0, 0]));
+        self.known.rename_all(start, |(id, _)| *id == from.0, |(_, ip)| (into.0, ip), |(), ()| {});
+        self.tried.rename(&from.0, into.0, |own, other| {
+            for (ip, tried) in other {
+                let Some(known) = own.get_mut(&ip) else {
+                    own.insert(ip, tried);
+                    continue;
+                };
+                (known.since, known.last) = (known.since.min(tried.since), known.last.max(tried.last));
+                known.echoes = known.echoes.saturating_add(tried.echoes);
+                known.associations = known.associations.saturating_add(tried.associations);
+                known.is_used |= tried.is_used;
+                known.is_told |= tried.is_told;
+            }
+        });
+        // What either of them knew is nothing new to it.
+        let known: Vec<IpAddr> = self.tried.get(&into.0).into_iter().flatten().map(|(ip, _)| *ip).collect();
+        for ip in known.into_iter().filter(|ip| self.known.contains(&(into.0, *ip))) {
+            if let Some(servers) = self.tried.get_mut(&into.0) {
+                servers.remove(&ip);
+            }
+        }
+    }
+
     fn save(&self) -> Vec<u8> {
         if self.known.is_empty() && self.tried.is_empty() {
             return Vec::new();

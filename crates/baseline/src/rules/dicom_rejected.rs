@@ -106,6 +106,13 @@ impl Watch for Rejected {
         }
     }
 
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        self.0.rename(&from.0, into.0, |own, other| {
+            own.burst.absorb(other.burst);
+            own.servers.extend(other.servers.into_iter().take(MOST_SERVERS.saturating_sub(own.servers.len())));
+        });
+    }
+
     fn save(&self) -> Vec<u8> {
         if self.0.is_empty() { Vec::new() } else { pack(&self.0.rows()) }
     }

@@ -147,6 +147,24 @@ impl Watch for UnknownAe {
         }
     }
 
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        self.titles.renamed(from, into);
+        self.clients.rename(&from.0, into.0, |(), ()| {});
+        let start = (from.0, String::new());
+        self.known.rename_all(start, |(id, _)| *id == from.0, |(_, title)| (into.0, title), |(), ()| {});
+        self.open.rename(&from.0, into.0, |own, other| {
+            (own.since, own.last) = (own.since.min(other.since), own.last.max(other.last));
+            own.associations = own.associations.saturating_add(other.associations);
+            own.accepted = own.accepted.saturating_add(other.accepted);
+            own.queries = own.queries.saturating_add(other.queries);
+            own.told = own.told.saturating_add(other.told);
+            own.told_queries |= other.told_queries;
+            own.departs |= other.departs;
+            own.server = own.server.or(other.server);
+            own.titles.extend(other.titles.into_iter().take(MOST_TITLES.saturating_sub(own.titles.len())));
+        });
+    }
+
     fn save(&self) -> Vec<u8> {
         if self.clients.is_empty() && self.open.is_empty() && self.titles.is_empty() {
             return Vec::new();

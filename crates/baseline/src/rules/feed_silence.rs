@@ -1,10 +1,12 @@
 //! A feed of messages falls silent.
 
+use super::window::rename;
 use super::{Rule, Wants, Watch};
 use crate::calendar::hour;
 use crate::feed::Feed;
 use crate::findings::{number, word};
 use crate::judge::{ExchangeSeen, Out, Peer, Verdict, View};
+use crate::table::Key;
 use model::{DeviceId, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +18,11 @@ pub(super) static RULE: Rule = Rule {
     posture: false,
     attack: &["T0804", "T0815", "T0829", "T0878"],
     finds: "An HL7 feed of a learned device pauses for longer than one and a half times the longest of 1000 pauses, and than \
-        three times the usual one, at an hour of the week in which it spoke at least 4 times out of 5 (and 3 times in all). \
-        At least 200 pauses have to be known; feeds that leave out whole hours by day are not judged. Critical where a life hangs on the sender or the receiver.",
+        three times the usual one, in an hour of the week in which it spoke at least 4 times out of 5 (and 3 times in all). At \
+        least 200 pauses have to be known. The first of such hours counts once it has spoken in it, the last of them does not \
+        count, for nobody knows when in it a feed begins or ends. Or a whole hour goes by without a message in which it spoke \
+        on at least 5 of the last 7 days of the kind (weekdays; weekends and holidays): so feeds that speak once a day are \
+        judged, too. Critical where a life hangs on the sender or the receiver.",
     matters: "Results, orders or alarms do not arrive, and nobody sees that something is missing.",
     innocent: "Planned downtime, a ward that is closed, a loss of sight of the sensor (which suppresses this).",
     references: "Verify that alarms and EHR integrations still function; ATT&CK T0804, T0815, T0829, T0878.",
@@ -34,11 +39,61 @@ const MOST_RUN: i32 = 48;
 /// Hours like this one in which it spoke, at least.
 const LEAST_HOURS: u16 = 3;
 
+/// Days of a kind that are remembered of an hour, and on how many of them a feed that speaks in it has spoken.
+const DAYS: u32 = 7;
+const LEAST_DAYS: u32 = 5;
+const HOUR: i64 = 3_600 * 1_000_000_000;
+
+/// Sender, receiver and port.
+type Place = (u32, u32, u16);
+
+/// Whether a feed spoke in an hour of the last days of a kind, the latest last: by slot, as bits. Hours in which it never
+/// spoke of late take no room.
+type Spoke = BTreeMap<u8, u8>;
+
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct FeedSilence {
     senders: BTreeSet<u32>,
-    /// Feeds that are silent, by sender, receiver and port: since when.
-    silent: BTreeMap<(u32, u32, u16), i64>,
+    /// Feeds that are silent: since when.
+    silent: BTreeMap<Place, i64>,
+    /// It is written behind the rest, so that what was written without it is read.
+    #[serde(skip)]
+    hours: Hours,
+}
+
+/// In which hours feeds spoke of late.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Hours {
+    /// The hour that is going on.
+    hour: Option<i32>,
+    feeds: BTreeMap<Place, Spoke>,
+}
+
+/// A feed of a sender.
+struct Sends<'a> {
+    device: DeviceId,
+    key: Key,
+    feed: &'a Feed,
+}
+
+impl Sends<'_> {
+    fn place(&self) -> Place {
+        (self.device.0, self.key.server.map_or(0, |id| id.0), self.key.port)
+    }
+
+    /// What both ways of falling silent tell of it.
+    fn verdict(&self, view: &View<'_>, what: &str) -> Option<Verdict> {
+        let device = view.profile(self.device)?;
+        let peer = self.key.server.and_then(|id| view.profile(id));
+        let to = peer.as_ref().map(|peer| peer.name.to_string()).or_else(|| self.key.peer.map(|ip| ip.to_string()));
+        let title =
+            format!("{} ({}) has sent nothing to {} {what}", device.name, device.class(), to.unwrap_or_default());
+        let verdict = Verdict::new(&RULE, Some(device.id()), view.now, title)
+            .peer(self.key.server.map_or(Peer::Nobody, Peer::Device))
+            .service(self.key.transport, self.key.port, Some("hl7".into()))
+            .found(word("last_message", &self.feed.last.to_string()));
+        Some(verdict)
+    }
 }
 
 impl Watch for FeedSilence {
@@ -49,81 +104,157 @@ impl Watch for FeedSilence {
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
-        let slot = view.site.calendar.slot(hour(view.now));
-        let is_blind = view.blind_until.get() > view.now;
+        let now = hour(view.now);
+        // An hour is looked at when it is known that the sensor saw until its end, or as one that it did not see.
+        let ended = *self.hours.hour.get_or_insert(now);
+        let is_seen = view.sees_until.get() >= begin(ended + 1);
+        let ended = (ended < now && (is_seen || ended + 1 < now)).then_some(ended);
+        if ended.is_some() || self.hours.hour > Some(now) {
+            self.hours.hour = Some(now);
+        }
+        let mut heard = BTreeSet::new();
         for id in self.senders.clone() {
             let Some(habit) = view.habits.get(DeviceId(id)) else {
                 self.senders.remove(&id);
                 continue;
             };
-            if !view.is_armed(DeviceId(id)) {
+            let is_armed = view.is_armed(DeviceId(id));
+            if !is_armed && ended.is_none() {
                 continue;
             }
-            let could = view.hours_like(slot, habit.first());
             for key in view.edges.of_device(DeviceId(id)).into_iter().filter(|key| key.client.0 == id) {
-                let Some(state) = view.edges.get(&key) else { continue };
-                let Some((feed, limit)) = state.feed.as_ref().and_then(|feed| Some((feed, feed.too_long()?))) else {
-                    continue;
-                };
-                let place = (id, key.server.map_or(0, |id| id.0), key.port);
-                let spoke = feed.spoke_in(slot);
-                let speaks_from = speaks_from(feed, habit.first(), view);
-                let is_expected = speaks_from.is_some();
-                // What could not be seen is not silence, nor is the night of a feed that speaks by day.
-                let seen_from = view.blind_until.get().min(view.now);
-                let since = feed.last.max(seen_from).max(speaks_from.unwrap_or(view.now));
-                if view.now.since(feed.last) <= limit {
-                    self.silent.remove(&place);
-                    continue;
+                let Some(feed) = view.edges.get(&key).and_then(|state| state.feed.as_ref()) else { continue };
+                let sends = Sends { device: DeviceId(id), key, feed };
+                if let Some(ended) = ended {
+                    heard.insert(sends.place());
+                    self.hour(&sends, ended, view, out);
                 }
-                let was_told = self.silent.contains_key(&place);
-                if !was_told && (is_blind || !is_expected || view.sees_until.get().since(since) <= limit) {
-                    continue;
+                if is_armed {
+                    self.pause(&sends, habit.first(), view, out);
                 }
-                let Some(device) = view.profile(DeviceId(id)) else { continue };
-                let peer = key.server.and_then(|id| view.profile(id));
-                let to = peer.as_ref().map(|p| p.name.to_string()).or_else(|| key.peer.map(|ip| ip.to_string()));
-                let began = *self.silent.entry(place).or_insert(view.now.0);
-                let minutes = view.now.since(feed.last) / 60_000_000_000;
-                let title = format!(
-                    "{} ({}) has sent nothing to {} for {minutes} min",
-                    device.name,
-                    device.class(),
-                    to.unwrap_or_default()
-                );
-                let (pauses, usual, longest) = feed.normal();
-                let verdict = Verdict::new(&RULE, Some(device.id()), view.now, title)
-                    .peer(key.server.map_or(Peer::Nobody, Peer::Device))
-                    .service(key.transport, key.port, Some("hl7".into()))
-                    .between(Timestamp(began), view.now)
-                    .times(u64::from(!was_told))
-                    .found([
-                        number("silent_seconds", view.now.since(feed.last).unsigned_abs() / 1_000_000_000),
-                        number("limit_seconds", limit.unsigned_abs() / 1_000_000_000),
-                    ])
-                    .found(word("last_message", &feed.last.to_string()))
-                    .normal([
-                        number("pauses", pauses),
-                        number("usual_pause_ms", usual),
-                        number("longest_of_1000_ms", longest),
-                        number("hours_like_this", could.into()),
-                        number("spoke_in", spoke.into()),
-                    ]);
-                out.raise(view, verdict);
             }
+        }
+        if ended.is_some() {
+            self.hours.feeds.retain(|place, spoke| heard.contains(place) && !spoke.is_empty());
+        }
+    }
+
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        if self.senders.remove(&from.0) {
+            self.senders.insert(into.0);
+        }
+        let own = |id: u32| if id == from.0 { into.0 } else { id };
+        let renamed = |(sender, receiver, port): &Place| (own(*sender), own(*receiver), *port);
+        let is_its = |place: &&Place| place.0 == from.0 || place.1 == from.0;
+        for place in self.silent.keys().filter(is_its).copied().collect::<Vec<_>>() {
+            rename(&mut self.silent, &place, renamed(&place), |own, other| *own = other.min(*own));
+        }
+        for place in self.hours.feeds.keys().filter(is_its).copied().collect::<Vec<_>>() {
+            rename(&mut self.hours.feeds, &place, renamed(&place), |own, other| {
+                other.into_iter().for_each(|(slot, days)| *own.entry(slot).or_default() |= days);
+            });
         }
     }
 
     fn save(&self) -> Vec<u8> {
-        postcard::to_allocvec(self).unwrap_or_default()
+        postcard::to_allocvec(&(self, &self.hours)).unwrap_or_default()
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        *self = postcard::from_bytes(saved).unwrap_or_default();
+        let Ok((known, rest)) = postcard::take_from_bytes::<Self>(saved) else { return };
+        *self = Self { hours: postcard::from_bytes(rest).unwrap_or_default(), ..known };
     }
 }
 
-/// Since when it would be speaking, hour by hour; `None` when it need not be now.
+impl FeedSilence {
+    /// An hour is over: whether the feed spoke in it, as it does on such days.
+    fn hour(&mut self, sends: &Sends<'_>, ended: i32, view: &View<'_>, out: &mut Out<'_>) {
+        let (from, until) = (begin(ended), begin(ended + 1));
+        // One that was looked at late may have spoken after it only; then it is not silent now.
+        let spoke = sends.feed.last >= from;
+        // What could not be seen is not silence.
+        let could_be_seen = view.hours_since(from) > view.hours_since(until)
+            && view.blind_until.get() <= from
+            && view.sees_until.get() >= until;
+        let slot = view.site.calendar.slot(ended);
+        let place = sends.place();
+        let spoken = self.hours.feeds.get(&place).and_then(|hours| hours.get(&slot)).copied().unwrap_or_default();
+        if !spoke && (!could_be_seen || spoken == 0) {
+            return;
+        }
+        if self.hours.feeds.len() >= MOST && !self.hours.feeds.contains_key(&place) {
+            return;
+        }
+        let hours = self.hours.feeds.entry(place).or_default();
+        let days = (spoken << 1 | u8::from(spoke)) & ((1 << DAYS) - 1);
+        if days == 0 { hours.remove(&slot) } else { hours.insert(slot, days) };
+        let is_missed = !spoke && spoken.count_ones() >= LEAST_DAYS && !self.silent.contains_key(&place);
+        if !is_missed || !view.is_armed(sends.device) {
+            return;
+        }
+        let verdict = sends.verdict(view, "for a whole hour in which it speaks on such days");
+        let Some(verdict) = verdict else { return };
+        let verdict = verdict
+            .between(from, until)
+            .found([number("hours_without", 1)])
+            .found(word("hour_began", &from.to_string()))
+            .normal([
+                number("days", DAYS.into()),
+                number("spoke_on_days", spoken.count_ones().into()),
+                number("least_days", LEAST_DAYS.into()),
+            ]);
+        out.raise(view, verdict);
+    }
+
+    /// Whether the feed pauses for longer than it should.
+    fn pause(&mut self, sends: &Sends<'_>, first: Timestamp, view: &View<'_>, out: &mut Out<'_>) {
+        let Sends { feed, .. } = sends;
+        let Some(limit) = feed.too_long() else { return };
+        let place = sends.place();
+        if view.now.since(feed.last) <= limit {
+            self.silent.remove(&place);
+            return;
+        }
+        // What could not be seen is not silence, nor is the night of a feed that speaks by day.
+        let is_blind = view.blind_until.get() > view.now;
+        let seen_from = view.blind_until.get().min(view.now);
+        let speaks_from = speaks_from(feed, first, view);
+        let since = feed.last.max(seen_from).max(speaks_from.unwrap_or(view.now));
+        let was_told = self.silent.contains_key(&place);
+        if !was_told && (is_blind || speaks_from.is_none() || view.sees_until.get().since(since) <= limit) {
+            return;
+        }
+        let minutes = view.now.since(feed.last) / 60_000_000_000;
+        let Some(verdict) = sends.verdict(view, &format!("for {minutes} min")) else { return };
+        let began = *self.silent.entry(place).or_insert(view.now.0);
+        let (pauses, usual, longest) = feed.normal();
+        let slot = view.site.calendar.slot(hour(view.now));
+        let verdict = verdict
+            .between(Timestamp(began), view.now)
+            .times(u64::from(!was_told))
+            .found([
+                number("silent_seconds", view.now.since(feed.last).unsigned_abs() / 1_000_000_000),
+                number("limit_seconds", limit.unsigned_abs() / 1_000_000_000),
+            ])
+            .normal([
+                number("pauses", pauses),
+                number("usual_pause_ms", usual),
+                number("longest_of_1000_ms", longest),
+                number("hours_like_this", view.hours_like(slot, first).into()),
+                number("spoke_in", feed.spoke_in(slot).into()),
+            ]);
+        out.raise(view, verdict);
+    }
+}
+
+/// When an hour begins.
+fn begin(hour: i32) -> Timestamp {
+    Timestamp(i64::from(hour).saturating_mul(HOUR))
+}
+
+/// Since when it would be speaking, hour by hour; `None` when it need not be now. When in the first of these hours it
+/// begins is not known, and neither is when in the last it ends: the one counts from its end, unless the feed has spoken in
+/// it, and the other not at all.
 fn speaks_from(feed: &Feed, first: Timestamp, view: &View<'_>) -> Option<Timestamp> {
     let now = hour(view.now);
     let speaks = |hour: &i32| {
@@ -132,7 +263,8 @@ fn speaks_from(feed: &Feed, first: Timestamp, view: &View<'_>) -> Option<Timesta
         spoke >= LEAST_HOURS && spoke * 5 >= could * 4
     };
     let run = (now - MOST_RUN..=now).rev().take_while(speaks).last()?;
-    Some(Timestamp(i64::from(run) * 3_600 * 1_000_000_000))
+    let has_begun = feed.last >= begin(run) || run == now - MOST_RUN;
+    speaks(&(now + 1)).then(|| begin(if has_begun { run } else { run + 1 }))
 }
 
 #[cfg(test)]
@@ -203,5 +335,127 @@ mod tests {
         story.baseline.blind(Timestamp(story.now.0 + 50 * 60 * SECOND));
         others(&mut story, engine, 45);
         assert_eq!(story.found("feed-silence").len(), 0);
+    }
+    /// A batch of so many messages at a time of the day.
+    fn batch(story: &mut Story, day: i64, minute: i64, messages: usize) {
+        story.at(day * DAY + 2 * HOUR + minute * 60 * SECOND);
+        story.talk(DeviceId(1), DeviceId(2), 6_662, Some("hl7"));
+        for _ in 0..messages {
+            story.wait(SECOND / 10);
+            story.ask(DeviceId(1), DeviceId(2), 6_662, "hl7", "ORU^R01", Some("AA"));
+        }
+    }
+
+    /// Two weeks in which a batch comes some time after two in the night, on days of which `sends` holds.
+    fn nightly(messages: usize, sends: impl Fn(i64) -> bool) -> Story {
+        let mut story = Story::with(14 * DAY, |config| {
+            // Thursday of the third week.
+            config.site.calendar = crate::Calendar::new([], [(2026, 1, 22)]);
+        });
+        story.device(1, DeviceClass::Lis, 30);
+        let engine = story.device(2, DeviceClass::InterfaceEngine, 30);
+        for day in 0..14 {
+            others_at(&mut story, engine, day, 0..2);
+            if sends(day) {
+                batch(&mut story, day, 5 + day * 3, messages);
+            }
+            others_at(&mut story, engine, day, 3..24);
+        }
+        assert_eq!(story.found("feed-silence").len(), 0, "while learning");
+        story
+    }
+
+    /// Others talk in some hours of a day.
+    fn others_at(story: &mut Story, engine: DeviceId, day: i64, hours: std::ops::Range<i64>) {
+        for slice in hours.start * 6..hours.end * 6 {
+            story.at(day * DAY + slice * 600 * SECOND);
+            story.talk(engine, engine, 80, None);
+        }
+    }
+
+    /// A day without the batch; how many findings there are after it.
+    fn without(story: &mut Story, day: i64) -> usize {
+        others_at(story, DeviceId(2), day, 0..24);
+        story.found("feed-silence").len()
+    }
+
+    #[test]
+    fn a_batch_that_does_not_come_at_its_hour_is_told() {
+        for messages in [3, 300] {
+            let mut story = nightly(messages, |_| true);
+            others_at(&mut story, DeviceId(2), 14, 0..2);
+            batch(&mut story, 14, 55, messages);
+            others_at(&mut story, DeviceId(2), 14, 3..24);
+            assert_eq!(story.found("feed-silence").len(), 0, "late, but there");
+            others_at(story.restart(), DeviceId(2), 15, 0..3);
+            assert_eq!(story.found("feed-silence").len(), 0, "the hour is not over");
+            assert_eq!(without(&mut story, 15), 1, "{messages}");
+            let found = &story.found("feed-silence")[0];
+            assert_eq!((found.key.device, found.severity, found.count), (Some(DeviceId(1)), Severity::High, 1));
+            assert_eq!(found.first, Timestamp(crate::rules::story::MONDAY + 15 * DAY + 2 * HOUR));
+            // What does not come any more is told for three days: then it was there on four of seven days.
+            assert_eq!((16..20).map(|day| without(&mut story, day)).last(), Some(3));
+        }
+    }
+
+    #[test]
+    fn a_feed_that_keeps_to_working_days_may_be_silent_on_others() {
+        let is_weekday = |day: i64| day % 7 < 5;
+        let mut story = nightly(3, is_weekday);
+        for day in 14..21 {
+            // On Thursday is a holiday.
+            if is_weekday(day) && day != 17 {
+                others_at(&mut story, DeviceId(2), day, 0..2);
+                batch(&mut story, day, 30, 3);
+                others_at(&mut story, DeviceId(2), day, 3..24);
+            } else {
+                assert_eq!(without(&mut story, day), 0, "day {day}");
+            }
+        }
+        assert_eq!(without(&mut story, 21), 1, "the control: a Monday");
+    }
+
+    #[test]
+    fn an_hour_that_was_not_seen_is_no_silence() {
+        let mut story = nightly(3, |_| true);
+        others_at(&mut story, DeviceId(2), 14, 0..1);
+        story.baseline.blind(Timestamp(crate::rules::story::MONDAY + 14 * DAY + 2 * HOUR + 1));
+        others_at(&mut story, DeviceId(2), 14, 1..24);
+        assert_eq!(story.found("feed-silence").len(), 0);
+        // Nobody was heard at all.
+        others_at(&mut story, DeviceId(2), 15, 0..2);
+        story.at(15 * DAY + 7 * HOUR);
+        assert_eq!(story.found("feed-silence").len(), 0);
+    }
+
+    #[test]
+    fn a_feed_ends_its_day_when_it_does() {
+        let (mut story, lis, engine) = story();
+        others_at(&mut story, engine, 7, 0..8);
+        for slice in 8 * 3..17 * 3 + 1 {
+            story.at(7 * DAY + slice * 1_200 * SECOND);
+            burst(&mut story, lis, engine);
+            others(&mut story, engine, 15);
+        }
+        others(&mut story, engine, 120);
+        assert_eq!(story.found("feed-silence").len(), 0, "when in the last hour it ends is not known");
+    }
+
+    #[test]
+    fn two_numbers_of_a_sender_are_one_feed() {
+        let (mut story, lis, engine) = story();
+        let other = story.device(9, DeviceClass::Lis, 30);
+        story.merge(lis, other);
+        others_at(&mut story, engine, 7, 0..8);
+        story.at(7 * DAY + 8 * HOUR);
+        burst(&mut story, other, engine);
+        others(&mut story, engine, 35);
+        let found = story.found("feed-silence");
+        assert_eq!(found.iter().map(|f| f.key.device).collect::<Vec<_>>(), [Some(other)]);
+        let third = story.device(77, DeviceClass::Lis, 30);
+        story.merge(other, third);
+        others(&mut story, engine, 35);
+        let found = story.found("feed-silence");
+        assert_eq!(found.iter().map(|f| (f.key.device, f.count)).collect::<Vec<_>>(), [(Some(third), 1)]);
     }
 }

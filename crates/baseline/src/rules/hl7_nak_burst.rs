@@ -116,6 +116,21 @@ impl Watch for NakBurst {
         }
     }
 
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        let start = (from.0, IpAddr::from([0, 0, 0, 0]), 0);
+        let renamed = |(_, ip, port): Link| (into.0, ip, port);
+        self.0.rename_all(start, |(id, ..)| *id == from.0, renamed, |own, other| {
+            own.minutes.absorb(other.minutes);
+            for (count, other) in own.learned.iter_mut().zip(other.learned) {
+                *count = count.saturating_add(other);
+            }
+            for (count, other) in own.fresh.iter_mut().zip(other.fresh) {
+                *count = count.saturating_add(other);
+            }
+            (own.last, own.told) = (own.last.max(other.last), own.told.max(other.told));
+        });
+    }
+
     fn save(&self) -> Vec<u8> {
         if self.0.is_empty() { Vec::new() } else { pack(&self.0.rows()) }
     }

@@ -142,6 +142,16 @@ impl Watch for UnknownSender {
         }
     }
 
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        self.senders.rename(&from.0, into.0, |own, other| {
+            own.extend(other.into_iter().take(MOST_KINDS.saturating_sub(own.len())));
+        });
+        self.names.rename(&from.0, into.0, |own, other| {
+            own.extend(other);
+            own.truncate(MOST_OF_ONE);
+        });
+    }
+
     fn save(&self) -> Vec<u8> {
         if self.senders.is_empty() && self.names.is_empty() {
             return Vec::new();

@@ -1,13 +1,15 @@
 //! A known device that suddenly is another machine.
 
-use super::window::{DAY, MINUTE, Recent, Rows, pack, unpack};
+use super::said::{ATTRIBUTES, FINGERPRINT, FIRMWARE, Known, MODEL, SPAN, Said, VENDOR_CLASS};
+use super::window::{DAY, Recent, Rows, pack_as, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{Out, Peer, Profile, SignSeen, Verdict, View};
 use inventory::Sign;
-use model::{Attribute, DeviceId, LeaseMessage, Severity, Timestamp};
+use model::{DeviceId, LeaseMessage, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 pub(super) static RULE: Rule = Rule {
     name: "impersonation",
@@ -15,11 +17,14 @@ pub(super) static RULE: Rule = Rule {
     rises: false,
     posture: false,
     attack: &["T1036", "T0849", "T1200"],
-    finds: "A learned device whose DHCP fingerprint changes and, within ten minutes, its host name or vendor class as well; or \
-        a newcomer with the MAC of one learned device. Three or more devices of a class that change alike within 14 days \
-        are an update wave: one finding of severity info. Network boot does not count.",
+    finds: "A learned device whose DHCP fingerprint changes and, within ten minutes, its host name, vendor class, manufacturer, \
+        model or serial number as well; one of which two of the last three change within ten minutes; or a newcomer with the \
+        MAC of one learned device. Where only versions change (of the DHCP vendor class, of the firmware, of a program) that \
+        is an update: one note of severity info for each class of device and day. So are three or more devices of a class \
+        that change alike within 14 days. Network boot does not count.",
     matters: "A MAC is easily copied: with that of a monitor or a printer an intruder passes the network's admission control.",
-    innocent: "An operating system set up anew, firmware updates (a wave), a network card moved to another machine, docks.",
+    innocent: "An operating system set up anew, an update that changes more than versions, a network card moved to another \
+        machine, docks.",
     references: "RFC 2131 options 12, 55, 60; Medical Device Access Management: quarantine unknown endpoints; ATT&CK T1036 \
         Masquerading, T0849 Masquerading (ICS).",
     advice: "Compare the switch port with where the device stands, and ask biomedical engineering whether it was serviced.",
@@ -28,8 +33,8 @@ pub(super) static RULE: Rule = Rule {
     watch: || Box::<Impersonation>::default(),
 };
 
-/// Both change within this span.
-const SPAN: i64 = 10 * MINUTE;
+/// The layout of what is saved: before 2, what a device had said was not kept, but that it had a fingerprint.
+const LAYOUT: u8 = 2;
 /// Devices of a class that change alike within this span are a wave.
 const WAVE: usize = 3;
 const WAVE_SPAN: i64 = 14 * DAY;
@@ -39,47 +44,29 @@ const MOST_CHANGES: usize = 4_096;
 const MOST_WAITING: usize = 1_024;
 /// Devices that are told apart under one MAC, at most.
 const MOST_SHARED: usize = 4;
-
-/// What a device said anew.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Said {
-    fingerprint: Option<(i64, String)>,
-    hostname: Option<(i64, String)>,
-    vendor_class: Option<(i64, String)>,
-}
-
-impl Said {
-    /// What changed, when all of it did, and from when.
-    fn change(&self) -> Option<(i64, i64)> {
-        let (at, _) = self.fingerprint.as_ref()?;
-        let others = self.hostname.iter().chain(&self.vendor_class);
-        let near = others.filter(|(other, _)| at.abs_diff(*other) <= SPAN.unsigned_abs());
-        let other = near.map(|(other, _)| *other).max()?;
-        Some(((*at).min(other), (*at).max(other)))
-    }
-
-    /// Firmware that boots from the network asks in its own words.
-    fn is_boot(&self) -> bool {
-        let boots = |class: &str| class.starts_with("PXEClient") || class.starts_with("HTTPClient");
-        self.vendor_class.as_ref().is_some_and(|(_, class)| boots(class))
-    }
-}
+/// Devices that a note names, at most.
+const MOST_NAMED: usize = 8;
 
 /// A change: of which class, and to what.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Changed {
     class: String,
-    fingerprint: String,
+    fingerprint: Option<String>,
     vendor_class: Option<String>,
+    model: Option<String>,
+    /// Nothing but versions changed: the class that it is told under.
+    update: Option<String>,
 }
 
 impl Changed {
     fn of(profile: &Profile, said: &Said) -> Self {
-        let text = |said: &Option<(i64, String)>| said.as_ref().map(|(_, value)| value.clone());
+        let text = |what: usize| said.value(what).map(str::to_owned);
         Self {
             class: profile.class().as_str().to_owned(),
-            fingerprint: text(&said.fingerprint).unwrap_or_default(),
-            vendor_class: text(&said.vendor_class),
+            fingerprint: text(FINGERPRINT),
+            vendor_class: text(VENDOR_CLASS),
+            model: text(MODEL),
+            update: None,
         }
     }
 
@@ -87,15 +74,21 @@ impl Changed {
     fn is_like(&self, other: &Self) -> bool {
         let unknown = model::DeviceClass::Unknown.as_str();
         let same_role = self.class == other.class || self.class == unknown || other.class == unknown;
-        let by_class = self.vendor_class.is_some() && self.vendor_class == other.vendor_class;
-        same_role && (by_class || other.fingerprint == self.fingerprint)
+        let same = |one: &Option<String>, other: &Option<String>| one.is_some() && one == other;
+        let to_same = same(&self.vendor_class, &other.vendor_class)
+            || same(&self.fingerprint, &other.fingerprint)
+            || same(&self.model, &other.model);
+        same_role && to_same
     }
 }
 
+/// What was updated: when, from which version, and to which.
+type Update = (i64, Option<String>, String);
+
 #[derive(Debug)]
 struct Impersonation {
-    /// Devices that have a fingerprint.
-    printed: Recent<u32, ()>,
+    /// What devices had said of themselves.
+    known: Recent<u32, Known>,
     said: Recent<u32, Said>,
     changes: Recent<u32, Changed>,
     /// Learned devices by MAC: more than one where machines share a card.
@@ -109,7 +102,7 @@ struct Impersonation {
 impl Default for Impersonation {
     fn default() -> Self {
         Self {
-            printed: Recent::new(MOST_KNOWN),
+            known: Recent::new(MOST_KNOWN),
             said: Recent::new(MOST_WAITING),
             changes: Recent::new(MOST_CHANGES),
             macs: Recent::new(MOST_KNOWN),
@@ -120,20 +113,16 @@ impl Default for Impersonation {
 }
 
 type Saved =
-    (Rows<u32, ()>, Rows<u32, Said>, Rows<u32, Changed>, Rows<[u8; 6], Vec<u32>>);
+    (Rows<u32, Known>, Rows<u32, Said>, Rows<u32, Changed>, Rows<[u8; 6], Vec<u32>>);
 
 impl Watch for Impersonation {
     fn sign(&mut self, seen: &SignSeen<'_>) {
-        let id = seen.device.0;
         match seen.sign {
             Sign::New { attribute, value } => {
-                let place: fn(&mut Said) -> &mut Option<(i64, String)> = match attribute {
-                    a if *a == Attribute::DHCP_FINGERPRINT => |said| &mut said.fingerprint,
-                    a if *a == Attribute::DHCP_HOSTNAME => |said| &mut said.hostname,
-                    a if *a == Attribute::DHCP_VENDOR_CLASS => |said| &mut said.vendor_class,
-                    _ => return,
-                };
-                *place(self.said.entry(seen.ts, id)) = Some((seen.ts.0, value.as_str().to_owned()));
+                let place = ATTRIBUTES.iter().position(|(known, _)| known == attribute);
+                if let Some(place) = place.and_then(|at| self.said.entry(seen.ts, seen.device.0).all.get_mut(at)) {
+                    *place = Some((seen.ts.0, value.as_str().to_owned()));
+                }
             }
             Sign::Appeared => self.hear(seen),
             Sign::Lease(lease) if lease.message == LeaseMessage::Ack => self.hear(seen),
@@ -149,52 +138,81 @@ impl Watch for Impersonation {
             }
         }
         let (mut later, mut changed) = (Vec::new(), Vec::new());
+        let mut updated = BTreeMap::<String, Vec<Update>>::new();
         let waiting: Vec<_> =
             self.said.rows().into_iter().map(|(id, last, said)| (*id, last, said.clone())).collect();
-        for (id, last, said) in waiting {
+        for (id, last, mut said) in waiting {
             let Some(profile) = view.profile(DeviceId(id)) else { continue };
-            let had = self.printed.contains(&profile.id().0);
-            let is_old = had && view.is_armed(profile.id()) && !view.is_newcomer(&profile);
-            if is_old && !said.is_boot() {
-                if let Some(times) = said.change() {
-                    let own = Changed::of(&profile, &said);
-                    *self.changes.entry(Timestamp(times.1), profile.id().0) = own.clone();
-                    changed.push((profile, said, times, own));
+            let own = profile.id().0;
+            let is_old = view.is_armed(profile.id()) && !view.is_newcomer(&profile) && !said.is_boot();
+            if is_old {
+                let known = self.known.get(&own).cloned().unwrap_or_default();
+                let change = said.change(&known);
+                if let (Some(times), None) = (change, said.update(&known)) {
+                    changed.push((Changed::of(&profile, &said), profile, said, times));
                     continue;
                 }
-                // The other half may follow.
+                let update = change.zip(said.update(&known)).map(|((_, at), (before, now))| (at, Some(before), now));
+                let update = update.or_else(|| said.release(&known, &profile));
+                if let Some(update) = update.filter(|_| !said.is_noted) {
+                    let change = Changed::of(&profile, &said);
+                    updated.entry(self.update(own, change, update.0, view)).or_default().push(update);
+                    said.is_noted = true;
+                }
+                // The other half may follow, and make an update more than that.
                 if view.now.0.saturating_sub(last) <= SPAN {
                     later.push((id, last, said));
                     continue;
                 }
             }
-            if said.fingerprint.is_some() {
-                self.printed.entry(Timestamp(last), profile.id().0);
-            }
+            self.known.entry(Timestamp(last), own).learn(&said);
         }
         self.said.forget(i64::MAX);
         self.said.fill(later);
         // Those that changed in the same minute are seen together.
-        for (profile, said, times, own) in changed {
-            self.judge(&profile, &said, times, own, view, out);
+        for (change, profile, _, times) in &changed {
+            *self.changes.entry(Timestamp(times.1), profile.id().0) = change.clone();
         }
+        for (change, profile, said, times) in changed {
+            self.judge(&profile, &said, times, change, view, out);
+        }
+        for (class, updates) in updated {
+            self.note(&class, &updates, view, out);
+        }
+    }
+
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        let (from, into) = (from.0, into.0);
+        self.known.rename(&from, into, |own, other| {
+            own.has.iter_mut().zip(other.has).for_each(|(has, other)| *has |= other);
+            own.vendor_class = own.vendor_class.take().or(other.vendor_class);
+        });
+        self.said.rename(&from, into, Said::absorb);
+        self.changes.rename(&from, into, |_, _| {});
+        self.noted.rename(&from, into, |(), ()| {});
     }
 
     fn save(&self) -> Vec<u8> {
-        if self.printed.is_empty() && self.said.is_empty() && self.macs.is_empty() {
+        if self.known.is_empty() && self.said.is_empty() && self.macs.is_empty() {
             return Vec::new();
         }
         // Whose MACs were noted is noted again.
-        let Self { printed, said, changes, macs, .. } = self;
-        pack(&(printed.rows(), said.rows(), changes.rows(), macs.rows()))
+        let Self { known, said, changes, macs, .. } = self;
+        pack_as(LAYOUT, &(known.rows(), said.rows(), changes.rows(), macs.rows()))
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        let Some((printed, said, changes, macs)) = unpack::<Saved>(saved) else { return };
-        self.printed.fill(printed);
-        self.said.fill(said);
-        self.changes.fill(changes);
-        self.macs.fill(macs);
+        if let Some((known, said, changes, macs)) = unpack_as::<Saved>(LAYOUT, saved) {
+            self.known.fill(known);
+            self.said.fill(said);
+            self.changes.fill(changes);
+            self.macs.fill(macs);
+        } else if let Some(printed) = unpack::<Rows<u32, ()>>(saved) {
+            // What has said all it says is not heard to say it again.
+            let mut known = Known::default();
+            known.has[FINGERPRINT] = true;
+            self.known.fill(printed.into_iter().map(|(id, last, ())| (id, last, known.clone())).collect());
+        }
     }
 }
 
@@ -215,14 +233,19 @@ impl Impersonation {
         for mac in &profile.device.macs {
             let own = profile.id().0;
             let known = self.macs.get(&mac.0).map(Vec::as_slice).unwrap_or_default();
-            let root = |id: &u32| view.profile(DeviceId(*id)).filter(|known| known.id().0 != own);
-            match known {
-                [one] if is_newcomer => {
-                    if let Some(owner) = root(one).filter(|owner| view.is_armed(owner.id())) {
-                        raise_card(profile, &owner, mac, since, view, out);
+            // Two that shared a card and turned out to be one share it no more.
+            let devices: BTreeMap<u32, Rc<Profile>> = known
+                .iter()
+                .filter_map(|id| view.profile(DeviceId(*id)))
+                .map(|profile| (profile.id().0, profile))
+                .collect();
+            match devices.first_key_value() {
+                Some((id, owner)) if is_newcomer && devices.len() == 1 => {
+                    if *id != own && view.is_armed(owner.id()) {
+                        raise_card(profile, owner, mac, since, view, out);
                     }
                 }
-                _ if known.contains(&own) || known.len() >= MOST_SHARED || is_newcomer => {}
+                _ if devices.contains_key(&own) || known.len() >= MOST_SHARED || is_newcomer => {}
                 _ => self.macs.entry(since, mac.0).push(own),
             }
         }
@@ -242,32 +265,75 @@ impl Impersonation {
             self.changes.iter().filter(|(_, other)| own.is_like(other)).map(|(id, _)| *id).collect();
         let is_wave = alike.len() >= WAVE;
         let class = profile.class();
-        let verdict = if is_wave {
-            let to = own.vendor_class.as_ref().unwrap_or(&own.fingerprint);
+        let to = own.vendor_class.as_ref().or(own.model.as_ref()).or(own.fingerprint.as_ref());
+        let verdict = if let Some(to) = to.filter(|_| is_wave) {
             let title = format!("Update wave: {} devices changed alike, to {to}", alike.len());
             Verdict::new(&RULE, None, Timestamp(last), title)
                 .severity(Severity::Info)
                 .apart(&format!("update wave to {to}"))
                 .peer(Peer::Many(alike.len() as u64))
         } else {
-            let title = format!("{} ({class}) asks for its address like another machine", profile.name);
+            let does = if said.at(FINGERPRINT).is_some() { "asks for its address" } else { "speaks" };
+            let title = format!("{} ({class}) {does} like another machine", profile.name);
             Verdict::new(&RULE, Some(profile.id()), Timestamp(last), title)
         };
-        let changes = 1 + u64::from(said.hostname.is_some()) + u64::from(said.vendor_class.is_some());
+        let told = || ATTRIBUTES.iter().enumerate().filter(|(what, _)| *what < FIRMWARE);
+        let changes = told().filter(|(what, _)| said.at(*what).is_some()).count();
         let verdict = verdict
             .between(Timestamp(first), Timestamp(last))
             .found([
-                number("changed", changes),
+                number("changed", changes as u64),
                 number("threshold", 2),
                 number("within_seconds", (SPAN / 1_000_000_000).unsigned_abs()),
                 number("changed_alike", alike.len() as u64),
                 number("wave_threshold", WAVE as u64),
             ])
-            .found(word("fingerprint", &own.fingerprint))
-            .found(said.hostname.as_ref().and_then(|(_, name)| word("hostname", name)))
-            .found(own.vendor_class.and_then(|class| word("vendor_class", &class)))
+            .found(told().filter_map(|(what, (_, name))| word(name, said.value(what)?)))
             .normal([number("changes_while_learned", 0)])
             .normal(word("known_since", &profile.device.first.to_string()));
+        out.raise(view, verdict);
+    }
+
+    /// Remembers an update, and gives the class that it is told under: that of one that was updated alike on the same day, for
+    /// what a device is for may be known of one and not of the other.
+    fn update(&mut self, id: u32, mut change: Changed, at: i64, view: &View<'_>) -> String {
+        let day = |at: i64| view.site.calendar.day(Timestamp(at));
+        let rows = self.changes.rows();
+        let mut alike = rows.iter().filter(|(_, other, known)| day(*other) == day(at) && known.is_like(&change));
+        let class = alike.find_map(|(_, _, known)| known.update.clone()).unwrap_or_else(|| change.class.clone());
+        change.update = Some(class.clone());
+        *self.changes.entry(Timestamp(at), id) = change;
+        class
+    }
+
+    /// Some devices of a class were updated: one note a day.
+    fn note(&self, class: &str, updates: &[Update], view: &View<'_>, out: &mut Out<'_>) {
+        let times = || updates.iter().map(|(at, ..)| Timestamp(*at));
+        let (Some(first), Some(last), Some((_, before, now))) = (times().min(), times().max(), updates.last())
+        else {
+            return;
+        };
+        let today = view.site.calendar.day(last);
+        let rows = self.changes.rows();
+        let alike = rows.iter().filter(|(_, _, change)| change.update.as_deref() == Some(class));
+        let of_day = alike.clone().filter(|(_, at, _)| view.site.calendar.day(Timestamp(*at)) == today);
+        let devices: BTreeSet<u32> = of_day.map(|(id, ..)| **id).collect();
+        let named: Vec<Rc<Profile>> =
+            devices.iter().take(MOST_NAMED).filter_map(|id| view.profile(DeviceId(*id))).collect();
+        let named: Vec<&str> = named.iter().map(|profile| profile.name.as_str()).collect();
+        let n = devices.len();
+        let who = if n == 1 { format!("1 device of class {class} says") } else { format!("{n} devices of class {class} say") };
+        let title = format!("{who} another version: {now}");
+        let verdict = Verdict::new(&RULE, None, last, title)
+            .severity(Severity::Info)
+            .apart(&format!("software changed: {class}"))
+            .peer(Peer::Many(n as u64))
+            .between(first, last)
+            .times(updates.len() as u64)
+            .found([number("devices_today", n as u64), number("devices_within_14_days", alike.count() as u64)])
+            .found(word("now", now))
+            .found(word("devices", &named.join(", ")))
+            .normal(before.as_ref().and_then(|before| word("before", before)));
         out.raise(view, verdict);
     }
 }
@@ -350,7 +416,7 @@ mod tests {
         let mut findings = Vec::new();
         for id in &ids {
             says(&mut story, *id, Attribute::DHCP_FINGERPRINT, "1,3,6,42");
-            says(&mut story, *id, Attribute::DHCP_VENDOR_CLASS, "fw-2");
+            says(&mut story, *id, Attribute::DHCP_VENDOR_CLASS, "new-os 1");
             findings.push(story.found(RULE).len());
             if *id == ids[1] {
                 story.restart();
@@ -361,6 +427,121 @@ mod tests {
         let found = story.found(RULE);
         let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity)).collect();
         assert_eq!(brief[1..3], [(Some(ids[1]), Severity::High), (None, Severity::Info)]);
+    }
+
+    #[test]
+    fn three_that_call_themselves_alike_are_a_wave() {
+        let (mut story, ids) = pumps(4);
+        for (n, id) in (1..).zip(&ids) {
+            // The last is not like the others.
+            let model = if n < 4 { "One (2026)" } else { "Other" };
+            says(&mut story, *id, Attribute::MANUFACTURER, "Infus Inc.");
+            says(&mut story, *id, Attribute::MODEL, model);
+            story.wait(HOUR);
+        }
+        let found = story.found(RULE);
+        let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity)).collect();
+        let high = |id: DeviceId| (Some(id), Severity::High);
+        assert_eq!(brief, [high(ids[0]), high(ids[1]), (None, Severity::Info), high(ids[3])]);
+    }
+
+    /// So many learned pumps that say what they are, by DHCP and otherwise.
+    fn pumps(n: u8) -> (Story, Vec<DeviceId>) {
+        let mut story = Story::new(DAY);
+        let server = story.device(100, DeviceClass::Server, 30);
+        let ids: Vec<_> = (1..=n).map(|n| story.device(n, DeviceClass::InfusionPump, 26)).collect();
+        for id in &ids {
+            story.talk(*id, server, 443, None);
+            for (attribute, value) in [
+                (Attribute::DHCP_FINGERPRINT, "1,3,6"),
+                (Attribute::DHCP_HOSTNAME, "pump"),
+                (Attribute::DHCP_VENDOR_CLASS, "InfusOS 4.1"),
+                (Attribute::FIRMWARE, "4.1"),
+                (Attribute::SOFTWARE, "drug library 7"),
+            ] {
+                story.learn(*id, attribute, value);
+            }
+        }
+        assert_eq!(story.found(RULE).len(), 0, "while learning");
+        story.at(DAY + 8 * HOUR);
+        (story, ids)
+    }
+
+    #[test]
+    fn a_roll_out_over_hours_is_one_note() {
+        let (mut story, ids) = pumps(8);
+        for (n, id) in (1..).zip(&ids) {
+            story.learn(*id, Attribute::DHCP_FINGERPRINT, "1,3,6,42");
+            story.learn(*id, Attribute::DHCP_VENDOR_CLASS, "InfusOS 4.2");
+            story.wait(60 * SECOND);
+            story.learn(*id, Attribute::FIRMWARE, "4.2");
+            let found = story.found(RULE);
+            let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.count)).collect();
+            assert_eq!(brief, [(None, Severity::Info, n)], "{found:#?}");
+            story.restart().wait(45 * 60 * SECOND);
+        }
+        let found = story.found(RULE);
+        assert_eq!(found[0].title.as_str(), "8 devices of class infusion pump say another version: InfusOS 4.2");
+        assert_eq!(found[0].last.since(found[0].first), 7 * (47 * 60 * SECOND), "{found:#?}");
+        // The stragglers of the next day are that day's note.
+        story.wait(DAY);
+        story.learn(ids[0], Attribute::SOFTWARE, "drug library 8");
+        let found = story.found(RULE);
+        assert_eq!(found.iter().map(|f| (f.severity, f.count)).collect::<Vec<_>>(), [(Severity::Info, 8), (Severity::Info, 1)]);
+    }
+
+    #[test]
+    fn what_no_update_changes_is_told_however_alike_the_rest_is() {
+        let update = [(Attribute::DHCP_FINGERPRINT, "1,3,6,42"), (Attribute::DHCP_VENDOR_CLASS, "InfusOS 4.2")];
+        let other_class = [(Attribute::DHCP_FINGERPRINT, "1,3,6,42"), (Attribute::DHCP_VENDOR_CLASS, "MSFT 5.0")];
+        let identity = [(Attribute::MANUFACTURER, "Other"), (Attribute::MODEL, "Two")];
+        let one_of_it = [(Attribute::DHCP_FINGERPRINT, "1,3,6,42"), (Attribute::SERIAL, "77")];
+        let print = [(Attribute::DHCP_FINGERPRINT, "1,3,6,42")];
+        let more = |last: (Attribute, &'static str)| [&update[..], &[last]].concat();
+        for (says, told) in [
+            (update.to_vec(), false),
+            (other_class.to_vec(), true),
+            (identity.to_vec(), true),
+            (identity[..1].to_vec(), false),
+            (one_of_it.to_vec(), true),
+            (print.to_vec(), false),
+            (more((Attribute::DHCP_HOSTNAME, "kali")), true),
+            (more((Attribute::MODEL, "Two")), true),
+        ] {
+            let (mut story, ids) = pumps(1);
+            // What makes it more than an update comes some minutes later.
+            for (attribute, value) in &says {
+                story.learn(ids[0], attribute.clone(), value);
+                story.wait(120 * SECOND);
+            }
+            let found = story.found(RULE);
+            let highs = found.iter().filter(|f| f.severity >= Severity::Medium);
+            let brief: Vec<_> = highs.map(|f| (f.key.device, f.severity)).collect();
+            let expected = told.then_some((Some(ids[0]), Severity::High));
+            assert_eq!(brief, Vec::from_iter(expected), "{says:?}");
+        }
+    }
+
+    #[test]
+    fn a_device_that_got_another_number_is_the_same() {
+        let (mut story, ids) = pumps(2);
+        story.merge(ids[1], ids[0]);
+        story.learn(ids[0], Attribute::DHCP_FINGERPRINT, "1,3,6,42");
+        story.learn(ids[0], Attribute::DHCP_VENDOR_CLASS, "InfusOS 4.2");
+        let found = story.found(RULE);
+        assert_eq!(found.iter().map(|f| f.severity).collect::<Vec<_>>(), [Severity::Info]);
+        // A card that two shared is not shared by one.
+        let mut story = Story::new(DAY);
+        let two: Vec<_> = (1..3).map(|n| story.device(n, DeviceClass::Workstation, 40)).collect();
+        let card = vec![model::Mac([0, 0, 0, 0, 0, 77])];
+        two.iter().for_each(|id| story.devices.get_mut(id).unwrap().macs = card.clone());
+        story.talk(two[0], two[1], 443, None);
+        story.wait(60 * SECOND);
+        story.merge(two[1], two[0]);
+        story.at(DAY + HOUR);
+        let new = story.device(9, DeviceClass::Unknown, 26);
+        story.devices.get_mut(&new).unwrap().macs = card;
+        assert_eq!(story.found(RULE).iter().map(|f| f.key.device).collect::<Vec<_>>(), [Some(new)]);
     }
 
     #[test]

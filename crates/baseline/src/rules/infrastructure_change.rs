@@ -83,6 +83,10 @@ impl Watch for Infrastructure {
         }
     }
 
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        self.known.rename(&from.0, into.0, |(), ()| {});
+    }
+
     fn save(&self) -> Vec<u8> {
         if self.known.is_empty() { Vec::new() } else { pack(&self.known.rows()) }
     }

@@ -4,7 +4,7 @@
 //! frames' time. What a rule keeps is bounded, and what must outlive a restart it saves.
 
 use crate::judge::{EdgeNews, ExchangeSeen, FlowSeen, HourSeen, Out, SignSeen, View};
-use model::Severity;
+use model::{DeviceId, Severity};
 use std::fmt::Debug;
 
 /// What a rule is: printed by `wardwatch rules`, and told with each finding.
@@ -73,6 +73,9 @@ pub(crate) trait Watch: Debug + Send {
     }
     /// A minute is over.
     fn minute(&mut self, _view: &View<'_>, _out: &mut Out<'_>) {}
+    /// Two devices are one: what was kept of `from` is `into`'s, so that nothing is told twice and nothing begun is lost. What
+    /// is looked up by [`View::profile`] when it is judged needs nothing: that knows a device by any number it had.
+    fn renamed(&mut self, _from: DeviceId, _into: DeviceId) {}
     /// What must outlive a restart; empty for nothing.
     fn save(&self) -> Vec<u8> {
         Vec::new()
@@ -93,8 +96,12 @@ macro_rules! registry {
 mod claims;
 mod edges;
 #[cfg(test)]
+mod merged;
+mod said;
+#[cfg(test)]
 pub(crate) mod story;
 mod titles;
+mod versions;
 mod window;
 
 registry! {

@@ -1,5 +1,6 @@
 //! A device that was never seen before.
 
+use super::window::rename;
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{Out, Profile, SignSeen, Verdict, View};
@@ -50,6 +51,13 @@ impl Watch for NewDevice {
             }
             _ => {}
         }
+    }
+
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        rename(&mut self.waiting, &from, into, |(since, leased), other| {
+            *since = other.0.min(*since);
+            *leased |= other.1;
+        });
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {

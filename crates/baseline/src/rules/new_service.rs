@@ -1,5 +1,6 @@
 //! A device serves a port that it did not serve before.
 
+use super::window::rename;
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{Out, SignSeen, Verdict, View};
@@ -44,6 +45,13 @@ impl Watch for NewService {
             && self.seen.len() < MOST
         {
             self.seen.insert((seen.device, transport.0, port), (seen.ts, application));
+        }
+    }
+
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        let its = self.seen.range((from, 0, 0)..).map(|(place, _)| *place).take_while(|(id, ..)| *id == from);
+        for place in its.collect::<Vec<_>>() {
+            rename(&mut self.seen, &place, (into, place.1, place.2), |own, other| own.0 = other.0.min(own.0));
         }
     }
 

@@ -141,6 +141,10 @@ impl Watch for RogueDhcp {
         }
     }
 
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        self.serving.rename(&from.0, into.0, |own, learned| *own |= learned);
+    }
+
     fn save(&self) -> Vec<u8> {
         if self.servers.is_empty() && self.serving.is_empty() {
             return Vec::new();

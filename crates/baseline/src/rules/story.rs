@@ -4,7 +4,7 @@ use crate::{Baseline, Config, Site, Zone, ZoneKind};
 use inventory::{Resolved, Sign};
 use model::{
     Attribute, Change, Device, DeviceClass, DeviceId, Finding, Flow, FlowKey, FlowRecord, FlowState, IpProto,
-    Mac, OriginatorBy, Side, Text, Timestamp, Vlan,
+    Mac, OriginatorBy, Side, SubOperations, Text, Timestamp, Vlan,
 };
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,6 +21,8 @@ pub(crate) struct Story {
     pub(crate) baseline: Baseline,
     pub(crate) devices: BTreeMap<DeviceId, Device>,
     pub(crate) now: Timestamp,
+    /// Holes of the conversations to come.
+    pub(crate) gaps: u32,
     port: u16,
     /// Everything that was written, in order.
     rows: Vec<Change>,
@@ -61,6 +63,7 @@ impl Story {
             baseline: Baseline::new(config),
             devices: BTreeMap::new(),
             now: Timestamp(MONDAY),
+            gaps: 0,
             port: 40_000,
             rows: Vec::new(),
         };
@@ -107,6 +110,14 @@ impl Story {
         self.devices.insert(id, device);
         self.sign(id, Sign::Appeared);
         id
+    }
+
+    /// A device turns out to be another one.
+    pub(crate) fn merge(&mut self, from: DeviceId, into: DeviceId) {
+        if let Some(known) = self.devices.get(&into).cloned() {
+            self.devices.insert(from, known);
+        }
+        self.tell(Resolved::Renamed { from, into });
     }
 
     pub(crate) fn ip(&self, id: DeviceId) -> IpAddr {
@@ -163,7 +174,7 @@ impl Story {
             app,
             app_by_content: app.is_some(),
             state,
-            gaps: 0,
+            gaps: self.gaps,
             tunnel: None,
         });
         self.tell(Resolved::Flow(Flow { record, devices: [from, to] }));
@@ -178,6 +189,19 @@ impl Story {
         application: &'static str,
         kind: &str,
         outcome: Option<&str>,
+    ) {
+        self.retrieve(from, to, (port, application), kind, outcome, None);
+    }
+
+    /// The same, with what has become of the instances that were asked for.
+    pub(crate) fn retrieve(
+        &mut self,
+        from: DeviceId,
+        to: DeviceId,
+        (port, application): (u16, &'static str),
+        kind: &str,
+        outcome: Option<&str>,
+        retrieved: Option<SubOperations>,
     ) {
         let (ts, peer) = (self.now, self.ip(to));
         let outcome = outcome.map(text);
@@ -194,6 +218,7 @@ impl Story {
             kind,
             outcome,
             latency,
+            retrieved,
         });
     }
 

@@ -4,7 +4,7 @@
 use super::window::{MINUTE, Recent, Rows};
 use crate::judge::{ExchangeSeen, SignSeen};
 use inventory::Sign;
-use model::Attribute;
+use model::{Attribute, DeviceId};
 
 /// How long an answer may take.
 const PATIENCE: i64 = 10 * MINUTE;
@@ -53,6 +53,15 @@ impl Titles {
             .filter(|(at, _)| seen.ts.0.saturating_sub(*at) <= PATIENCE)
             .map(|(_, title)| title)
             .collect()
+    }
+
+    /// Two devices are one.
+    pub(super) fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        self.0.rename(&from.0, into.0, |own, other| {
+            own.extend(other);
+            own.sort_unstable();
+            own.truncate(MOST_TITLES);
+        });
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -1,10 +1,13 @@
 //! The sensor does not see what it should.
 
 use super::{Rule, Wants, Watch};
+use crate::calendar::hour;
 use crate::findings::{number, real, word};
 use crate::judge::{FlowSeen, Out, Verdict, View};
+use crate::rates::Stat;
 use model::{FlowState, IpProto, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 pub(super) static RULE: Rule = Rule {
     name: "visibility-loss",
@@ -13,10 +16,12 @@ pub(super) static RULE: Rule = Rule {
     posture: false,
     attack: &["T0815", "T1562.006"],
     finds: "Within 10 minutes or 40 TCP conversations at least 10 were heard, more than 30 % of them from one side only \
-        although data was sent, and at least 3 times the share that is usual; or no TCP conversation was heard from both sides for \
-        longer than 10 minutes and one and a half times the longest while learning; or nothing at all for longer than a \
-        minute and three times the longest pause. Meanwhile, and for 30 minutes after, silence of feeds and \
-        devices is not told.",
+        although data was sent, or more than 20 % of them with holes, and at least 3 times the share that is usual; or no TCP \
+        conversation was heard from both sides for longer than 10 minutes and one and a half times the longest while \
+        learning; or in 10 minutes less than 30 % of the conversations that are usual at such an hour (weekday or weekend, by \
+        hour of the day; 20 at least), and more than 3 deviations below them; or nothing at all for longer than a minute and \
+        three times the longest pause. Meanwhile, and for 30 minutes after, silence of feeds and devices is not told. \
+        What stays low for a day is the new usual.",
     matters: "A sensor that is blind reports nothing, which looks like peace.",
     innocent: "A mirror port that was changed, a link that is down, a capture that was stopped.",
     references: "Correlate with capture health; ATT&CK T0815, T1562.006.",
@@ -35,6 +40,20 @@ const LEAST: u32 = 10;
 /// Share from one side only, in per cent, and times the usual one.
 const SHARE: u32 = 30;
 const TIMES: f64 = 3.0;
+/// Share of conversations with holes, in per cent: frames were dropped on the way to the sensor.
+const HOLES: u32 = 20;
+/// What is counted together to see whether less is heard, and windows of such an hour that have to be known.
+const TEN_MINUTES: i64 = 10 * MINUTE;
+const LEAST_WINDOWS: u16 = 12;
+/// Conversations in a window below which their number says nothing, the share of them in per cent that is a loss, and
+/// deviations.
+const LEAST_USUAL: f64 = 20.0;
+const FEW: f64 = 30.0;
+const DEVIATIONS: f64 = 3.0;
+/// The least deviation of `ln(1 + x)`.
+const LEAST_DEVIATION: f64 = 0.35;
+/// Windows in a row after which what is low is usual: a day.
+const MOST_LOW: u16 = 144;
 /// The least time without a conversation that is heard from both sides.
 const LEAST_WITHOUT: i64 = 10 * MINUTE;
 /// How long after a loss silence is not told: feeds and devices need a while to be heard again.
@@ -57,11 +76,31 @@ struct VisibilityLoss {
     /// When the last TCP conversation began that was heard from both sides, and the longest there was none while learning.
     both: i64,
     longest_both: i64,
+    /// It is written behind the rest, so that what was written without it is read.
+    #[serde(skip)]
+    more: More,
+}
+
+/// How much is heard.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct More {
+    /// Conversations with holes, of those in the window, and what was usual.
+    with_holes: u32,
+    usual_with_holes: u64,
+    /// The ten minutes that are counted, whether from their beginning, and conversations in them.
+    window: i64,
+    is_whole: bool,
+    heard: u64,
+    /// What is usual in ten minutes, by slot.
+    usual: BTreeMap<u8, Stat>,
+    /// Windows in a row that were low.
+    low: u16,
 }
 
 impl Watch for VisibilityLoss {
     fn flow(&mut self, seen: &FlowSeen<'_>) {
         let record = &seen.flow.record;
+        self.more.heard = self.more.heard.saturating_add(1);
         if record.key.proto != IpProto::TCP || matches!(record.state, FlowState::Attempt | FlowState::Rejected) {
             return;
         }
@@ -76,47 +115,71 @@ impl Watch for VisibilityLoss {
             }
             self.all += 1;
             self.one_sided += u32::from(!both);
+            self.more.with_holes += u32::from(record.gaps > 0);
         }
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
         self.pause(view, out);
         self.one_side(view, out);
+        self.less(view, out);
         let is_over = view.now.0.saturating_sub(self.from) >= WINDOW || self.all >= FULL;
         if self.all == 0 || !is_over {
             return;
         }
-        let (all, one_sided) = (std::mem::take(&mut self.all), std::mem::take(&mut self.one_sided));
-        let share = f64::from(one_sided) / f64::from(all);
-        let usual = if self.usual_all == 0 { 0.0 } else { self.usual_one_sided as f64 / self.usual_all as f64 };
-        let is_blind = all >= LEAST && one_sided * 100 > all * SHARE && share > usual * TIMES;
-        if !is_blind || !view.is_site_armed(view.now) {
+        let all = std::mem::take(&mut self.all);
+        let one_sided = std::mem::take(&mut self.one_sided);
+        let with_holes = std::mem::take(&mut self.more.with_holes);
+        let mut is_blind = false;
+        for (n, share, usual, apart, title) in [
+            (one_sided, SHARE, self.usual_one_sided, "one side only", "were heard from one side only"),
+            (with_holes, HOLES, self.more.usual_with_holes, "holes", "have holes"),
+        ] {
+            let usual = if self.usual_all == 0 { 0.0 } else { usual as f64 / self.usual_all as f64 };
+            let part = f64::from(n) / f64::from(all);
+            let is_much = all >= LEAST && n * 100 > all * share && part > usual * TIMES;
+            if !is_much || !view.is_site_armed(view.now) {
+                continue;
+            }
+            is_blind = true;
+            let title = format!("{n} of {all} TCP conversations {title}");
+            let verdict = Verdict::new(&RULE, None, Timestamp(self.from), title)
+                .apart(apart)
+                .between(Timestamp(self.from), view.now)
+                .found([
+                    number("conversations", all.into()),
+                    number(if apart == "holes" { "with_holes" } else { "one_sided" }, n.into()),
+                    real("share", part),
+                    real("share_limit", f64::from(share) / 100.0),
+                ])
+                .normal([real("usual_share", usual), number("usual_over_conversations", self.usual_all)]);
+            out.raise(view, verdict);
+            blind(view);
+        }
+        if !is_blind {
             self.usual_all += u64::from(all);
             self.usual_one_sided += u64::from(one_sided);
-            return;
+            self.more.usual_with_holes += u64::from(with_holes);
         }
-        let title = format!("{one_sided} of {all} TCP conversations were heard from one side only");
-        let verdict = Verdict::new(&RULE, None, Timestamp(self.from), title)
-            .apart("one side only")
-            .between(Timestamp(self.from), view.now)
-            .found([
-                number("conversations", all.into()),
-                number("one_sided", one_sided.into()),
-                real("share", share),
-                real("share_limit", f64::from(SHARE) / 100.0),
-            ])
-            .normal([real("usual_share", usual), number("usual_over_conversations", self.usual_all)]);
-        out.raise(view, verdict);
-        blind(view);
     }
 
     fn save(&self) -> Vec<u8> {
-        postcard::to_allocvec(self).unwrap_or_default()
+        postcard::to_allocvec(&(self, &self.more)).unwrap_or_default()
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        *self = postcard::from_bytes(saved).unwrap_or_default();
+        let Ok((known, rest)) = postcard::take_from_bytes::<Self>(saved) else { return };
+        *self = Self { more: postcard::from_bytes(rest).unwrap_or_default(), ..known };
     }
+}
+
+/// Whether so many conversations in a part of a window are far fewer than usual. What comes in bursts varies, and is not
+/// judged by this.
+fn is_low(usual: &Stat, heard: u64, part: f64) -> bool {
+    let expected = f64::from(usual.mean).exp_m1() * part;
+    let below = (expected.ln_1p() - (heard as f64).ln_1p()) / usual.deviation().max(LEAST_DEVIATION);
+    let is_known = usual.n >= LEAST_WINDOWS && expected >= LEAST_USUAL;
+    is_known && heard as f64 * 100.0 < expected * FEW && below > DEVIATIONS
 }
 
 fn blind(view: &View<'_>) {
@@ -153,6 +216,57 @@ impl VisibilityLoss {
             .normal([number("longest_without_seconds", self.longest_both.unsigned_abs() / 1_000_000_000)]);
         out.raise(view, verdict);
         blind(view);
+    }
+
+    /// Far fewer conversations end in ten minutes than do at such an hour, although somebody is heard.
+    fn less(&mut self, view: &View<'_>, out: &mut Out<'_>) {
+        let window = view.now.0.div_euclid(TEN_MINUTES);
+        let slot = |window: i64| view.site.calendar.slot(hour(Timestamp(window.saturating_mul(TEN_MINUTES))));
+        if window == self.more.window {
+            // What may turn out to be a loss is not known to be silence of somebody.
+            let begin = Timestamp(window.saturating_mul(TEN_MINUTES));
+            let part = view.now.since(begin) as f64 / TEN_MINUTES as f64;
+            let usual = self.more.usual.get(&slot(window));
+            if self.more.is_whole && usual.is_some_and(|usual| is_low(usual, self.more.heard, part)) {
+                view.sees_until.set(view.sees_until.get().min(begin));
+            }
+            return;
+        }
+        let (before, heard) = (std::mem::replace(&mut self.more.window, window), std::mem::take(&mut self.more.heard));
+        // After a pause the rest of the window was not heard; that nothing was heard is told elsewhere.
+        let is_next = window == before.saturating_add(1);
+        if !std::mem::replace(&mut self.more.is_whole, is_next) || !is_next {
+            return;
+        }
+        let usual = self.more.usual.entry(slot(before)).or_default();
+        if !view.is_site_armed(view.now) || !is_low(usual, heard, 1.0) {
+            if usual.n >= LEAST_WINDOWS {
+                self.more.low = 0;
+            }
+            usual.add(heard);
+            return;
+        }
+        let typical = f64::from(usual.mean).exp_m1();
+        let windows = usual.n;
+        self.more.low = self.more.low.saturating_add(1);
+        let begin = Timestamp(before.saturating_mul(TEN_MINUTES));
+        let title = format!("{heard} conversations ended in 10 min, where {typical:.0} are usual at such an hour");
+        let verdict = Verdict::new(&RULE, None, begin, title)
+            .apart("fewer conversations")
+            .between(begin, view.now)
+            .found([
+                number("conversations", heard),
+                real("share", heard as f64 / typical),
+                real("share_limit", FEW / 100.0),
+                number("window_seconds", TEN_MINUTES.unsigned_abs() / 1_000_000_000),
+            ])
+            .normal([real("usual_conversations", typical), number("windows_like_this", windows.into())]);
+        out.raise(view, verdict);
+        blind(view);
+        if self.more.low >= MOST_LOW {
+            self.more.usual.clear();
+            self.more.low = 0;
+        }
     }
 
     /// Nothing was heard since the last minute that was judged.
@@ -248,5 +362,95 @@ mod tests {
             assert_eq!(told, minute > 90, "minute {minute}");
         }
         assert_eq!(story.restart().found("visibility-loss").len(), 1);
+    }
+    #[test]
+    fn holes_in_many_conversations_are_told_where_there_were_few() {
+        let with_holes = |story: &mut Story, gaps: &[u32]| {
+            for gaps in gaps {
+                story.gaps = *gaps;
+                ten(story, 0);
+            }
+            story.gaps = 0;
+        };
+        let mut calm = story(0);
+        with_holes(&mut calm, &[0, 0, 0]);
+        assert_eq!(calm.found("visibility-loss").len(), 0);
+        with_holes(calm.restart(), &[3]);
+        let found = calm.found("visibility-loss");
+        assert_eq!(found.iter().map(|f| f.key.peer_class.as_str()).collect::<Vec<_>>(), ["holes"]);
+    }
+
+    /// Ten minutes in which so many conversations end, and one more of the third device's if it is there.
+    fn window(story: &mut Story, conversations: u32, third: bool) {
+        let ids: Vec<_> = story.devices.keys().copied().collect();
+        story.wait(300 * SECOND);
+        for _ in 0..conversations {
+            story.talk(ids[0], ids[1], 104, Some("dicom"));
+        }
+        if third {
+            story.talk(ids[2], ids[1], 104, Some("dicom"));
+        }
+        story.wait(300 * SECOND);
+    }
+
+    /// A week: some 60 conversations in ten minutes by day, some 30 by night, some 40 at any hour of the weekend.
+    fn week() -> Story {
+        let mut story = Story::new(7 * DAY);
+        story.device(1, DeviceClass::Ct, 20);
+        story.device(2, DeviceClass::Pacs, 30);
+        story.device(3, DeviceClass::PatientMonitor, 26);
+        for n in 0..7 * 144 {
+            window(&mut story, usual(n) + n % 7, true);
+        }
+        story
+    }
+
+    /// What is usual in a window of the story.
+    fn usual(n: u32) -> u32 {
+        match (n / 144 % 7, n % 144 / 6) {
+            (5.., _) => 40,
+            (_, 7..19) => 60,
+            _ => 30,
+        }
+    }
+
+    #[test]
+    fn a_night_and_a_weekend_that_are_always_calm_are_no_loss() {
+        let mut story = week();
+        for n in 7 * 144..14 * 144 {
+            // A public holiday, a slow day: half of the usual.
+            window(&mut story, if n / 144 == 9 { usual(n) / 2 } else { usual(n) }, true);
+        }
+        assert_eq!(story.found("visibility-loss").len(), 0);
+    }
+
+    #[test]
+    fn far_fewer_conversations_than_at_such_an_hour_are_told_and_silence_is_not() {
+        let mut story = week();
+        for n in 7 * 144..7 * 144 + 57 {
+            window(&mut story, usual(n), true);
+        }
+        assert_eq!(story.found("visibility-loss").len(), 0);
+        story.restart();
+        // From half past nine on a third of the night's conversations is heard, and the monitor is not.
+        (0..12).for_each(|_| window(&mut story, 10, false));
+        let found = story.found("visibility-loss");
+        let brief: Vec<_> = found.iter().map(|f| (f.key.peer_class.as_str(), f.severity)).collect();
+        assert_eq!(brief, [("fewer conversations", Severity::High)]);
+        assert_eq!(story.found("device-silent").len(), 0, "who does not see tells of no silence");
+        // The control: the same monitor in a network that is heard.
+        let mut heard = week();
+        (0..12).for_each(|n| window(&mut heard, usual(n), false));
+        assert_eq!(heard.found("visibility-loss").len(), 0);
+        assert_eq!(heard.found("device-silent").len(), 1);
+    }
+
+    #[test]
+    fn what_stays_low_for_a_day_is_usual() {
+        let mut story = week();
+        (0..4 * 144).for_each(|_| window(&mut story, 3, true));
+        let found = story.found("visibility-loss");
+        let days: Vec<_> = found.iter().map(|f| f.key.day).collect();
+        assert_eq!(days.len(), 2, "{found:#?}");
     }
 }

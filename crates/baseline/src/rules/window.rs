@@ -4,6 +4,7 @@ use crate::judge::Peer;
 use model::{DeviceId, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
@@ -17,15 +18,25 @@ const LAYOUT: u8 = 1;
 
 /// What a rule saves.
 pub(super) fn pack(what: &impl Serialize) -> Vec<u8> {
+    pack_as(LAYOUT, what)
+}
+
+/// The same, of a rule that has changed the layout of what it saves.
+pub(super) fn pack_as(layout: u8, what: &impl Serialize) -> Vec<u8> {
     // Plain data: writing it to memory cannot fail.
-    postcard::to_allocvec(&(LAYOUT, what)).unwrap_or_default()
+    postcard::to_allocvec(&(layout, what)).unwrap_or_default()
 }
 
 /// What a rule saved, if it can be read.
 pub(super) fn unpack<T: DeserializeOwned>(saved: &[u8]) -> Option<T> {
+    unpack_as(LAYOUT, saved)
+}
+
+/// The same, of a rule that has changed the layout of what it saves.
+pub(super) fn unpack_as<T: DeserializeOwned>(expected: u8, saved: &[u8]) -> Option<T> {
     let (layout, _) = postcard::take_from_bytes::<u8>(saved).ok()?;
     let read = || postcard::from_bytes::<(u8, T)>(saved).ok();
-    (layout == LAYOUT).then(read)?.map(|(_, what)| what)
+    (layout == expected).then(read)?.map(|(_, what)| what)
 }
 
 /// Something by key, so many at most: of too many, what was heard of longest ago gives way.
@@ -97,6 +108,38 @@ impl<K: Ord + Clone, V> Recent<K, V> {
         value
     }
 
+    /// What is kept under a key is another key's from now on; `join` says what becomes of what that one has.
+    pub(super) fn rename(&mut self, from: &K, into: K, join: impl FnOnce(&mut V, V))
+    where
+        V: Default,
+    {
+        let Some(last) = self.all.get(from).map(|(last, _)| *last).filter(|_| *from != into) else { return };
+        let Some(old) = self.remove(from) else { return };
+        if let Some(known) = self.get_mut(&into) {
+            join(known, old);
+            self.entry(Timestamp(last), into);
+        } else {
+            *self.entry(Timestamp(last), into) = old;
+        }
+    }
+
+    /// The same for every key from one on that belongs to a device, as `is_its` tells.
+    pub(super) fn rename_all(
+        &mut self,
+        from: K,
+        is_its: impl Fn(&K) -> bool,
+        renamed: impl Fn(K) -> K,
+        mut join: impl FnMut(&mut V, V),
+    ) where
+        V: Default,
+    {
+        let keys: Vec<K> =
+            self.all.range(from..).map(|(key, _)| key).take_while(|key| is_its(key)).cloned().collect();
+        for key in keys {
+            self.rename(&key, renamed(key.clone()), &mut join);
+        }
+    }
+
     /// Forgets what was not heard of since a time.
     pub(super) fn forget(&mut self, before: i64) {
         while self.order.first().is_some_and(|(last, _)| *last < before)
@@ -166,6 +209,21 @@ impl Burst {
         (n > 0).then_some((n, Timestamp(self.since), Timestamp(last)))
     }
 
+    /// What happened under another name happened here.
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.since = match (self.untold, other.untold) {
+            (0, _) => other.since,
+            (_, 0) => self.since,
+            _ => self.since.min(other.since),
+        };
+        self.untold = self.untold.saturating_add(other.untold);
+        self.times.extend(other.times);
+        self.times.make_contiguous().sort_unstable();
+        while self.times.len() > MOST_MOMENTS {
+            self.times.pop_front();
+        }
+    }
+
     /// How often within the span that ended with it.
     pub(super) fn len(&self) -> u64 {
         self.times.len() as u64
@@ -187,6 +245,13 @@ impl Minutes {
         }
     }
 
+    /// What was counted under another name counts here.
+    pub(super) fn absorb(&mut self, other: Self) {
+        for (minute, counts) in other.0 {
+            self.add(Timestamp(minute.saturating_mul(MINUTE)), counts);
+        }
+    }
+
     /// The sums over the hour that ends now.
     pub(super) fn hour(&mut self, now: Timestamp) -> [u64; 2] {
         let from = now.0.saturating_sub(HOUR).div_euclid(MINUTE);
@@ -205,6 +270,17 @@ impl Minutes {
             }
         }
         None
+    }
+}
+
+/// What is kept by device in a map is another device's from now on; `join` says what becomes of what that one has.
+pub(super) fn rename<K: Ord, V>(all: &mut BTreeMap<K, V>, from: &K, into: K, join: impl FnOnce(&mut V, V)) {
+    let Some(old) = all.remove(from) else { return };
+    match all.entry(into) {
+        Entry::Occupied(mut known) => join(known.get_mut(), old),
+        Entry::Vacant(room) => {
+            room.insert(old);
+        }
     }
 }
 
@@ -234,6 +310,31 @@ mod tests {
         assert!(next.is_empty() && next.order.is_empty());
         assert_eq!(unpack::<Rows<u32, u8>>(&[9, 1, 1, 1, 1]), None, "another layout");
         assert_eq!(unpack::<Rows<u32, u8>>(&[]), None);
+    }
+
+    #[test]
+    fn what_is_kept_under_one_key_joins_what_is_kept_under_another() {
+        let mut recent: Recent<(u32, u8), u8> = Recent::new(9);
+        for (ts, key) in [(1, (1, 7)), (2, (1, 8)), (3, (2, 7)), (4, (3, 9))] {
+            *recent.entry(Timestamp(ts), key) = ts as u8;
+        }
+        recent.rename_all((1, 0), |(id, _)| *id == 1, |(_, at)| (2, at), |own, other| *own += other);
+        assert_eq!(recent.rows(), [(&(2, 7), 3, &4), (&(2, 8), 2, &2), (&(3, 9), 4, &4)]);
+        recent.rename(&(2, 7), (2, 7), |_, _| panic!("it is the same"));
+        recent.rename(&(9, 9), (2, 7), |_, _| panic!("there is none"));
+        recent.forget(3);
+        assert_eq!((recent.rows().len(), recent.order.len()), (2, 2));
+        let mut one = Burst::default();
+        let mut other = Burst::default();
+        [10, 30].iter().for_each(|at| one.note(Timestamp(*at), 100, 2));
+        [5, 20, 25].iter().for_each(|at| other.note(Timestamp(*at), 100, 9));
+        one.absorb(other);
+        assert_eq!((one.len(), one.take()), (5, Some((2, Timestamp(10), Timestamp(30)))));
+        let (mut a, mut b) = (Minutes::default(), Minutes::default());
+        a.add(Timestamp(MINUTE), [1, 0]);
+        b.add(Timestamp(MINUTE), [2, 1]);
+        a.absorb(b);
+        assert_eq!(a.hour(Timestamp(MINUTE)), [3, 1]);
     }
 
     #[test]

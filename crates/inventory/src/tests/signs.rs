@@ -44,6 +44,22 @@ fn newcomers_new_values_and_services_are_told_once() {
 }
 
 #[test]
+fn another_model_is_told_when_the_same_field_said_one_before() {
+    let models = |story: &str| -> Vec<String> {
+        signs(story).into_iter().filter(|sign| sign.contains(" model ")).collect()
+    };
+    let story = "0 00:1b:21:00:00:01 claims 10.0.0.5
+         1 10.0.0.5 is model Aquilion by dicom 90
+         2 10.0.0.5 is model CT-7 by lldp 90";
+    assert_eq!(models(story), [""; 0], "the first word of each, and other words for the same");
+    let other =
+        format!("{story}\n 3 10.0.0.5 is model Optima by dicom 90\n 4 10.0.0.5 is model Optima by dicom 90");
+    assert_eq!(models(&other), ["d1 model Optima"]);
+    let many = format!("{other}\n 5 10.0.0.5 is model Third by dicom 90");
+    assert_eq!(models(&many).len(), 1, "who says many speaks for many");
+}
+
+#[test]
 fn an_address_that_is_taken_is_told_and_one_that_is_given_is_not() {
     let claims =
         |story: &str| signs(story).into_iter().filter(|sign| sign.contains("claims")).collect::<Vec<_>>();
