@@ -2,7 +2,7 @@
 
 use crate::calendar::SLOTS;
 use crate::quantile::Spread;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What is counted of a device in an hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,31 +89,102 @@ pub(crate) struct Score {
 /// What is known of a device's hours. Only what was ever more than nothing takes room.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Rates {
-    stats: Vec<(u8, Stat)>,
+    stats: Stats,
     /// How much it sent in hours of any kind. It is written behind the rest, so that what was written without it is read.
     #[serde(skip)]
     pub(crate) sent: Spread,
 }
 
-const fn place(metric: Metric, slot: u8) -> u8 {
+/// Means by slot and metric. When an hour is over, this is looked up for every device, and what is looked up first has to
+/// come from memory: so a bit says whether there is one, the bits before it say where, and those of a slot are neighbours.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Stats {
+    there: [u64; 4],
+    all: Vec<Stat>,
+}
+
+/// The bit of a metric in a slot: its word, and where in there.
+const fn bit(metric: Metric, slot: u8) -> (usize, u32) {
+    let place = slot as u32 * Metric::ALL.len() as u32 + metric as u32;
+    ((place / 64) as usize, place % 64)
+}
+
+impl Stats {
+    /// Where it is, or would be, and whether it is there.
+    fn place(&self, metric: Metric, slot: u8) -> (usize, bool) {
+        let (word, at) = bit(metric, slot);
+        let own = self.there.get(word).copied().unwrap_or_default();
+        let before = self.there.iter().take(word).map(|word| word.count_ones()).sum::<u32>();
+        ((before + (own & !(u64::MAX << at)).count_ones()) as usize, own >> at & 1 == 1)
+    }
+
+    fn get(&self, metric: Metric, slot: u8) -> Option<&Stat> {
+        let (place, is_there) = self.place(metric, slot);
+        self.all.get(place).filter(|_| is_there)
+    }
+
+    /// What is kept, or was just added.
+    fn entry(&mut self, metric: Metric, slot: u8, new: Stat) -> Option<&mut Stat> {
+        let (place, is_there) = self.place(metric, slot);
+        if !is_there {
+            // There are many devices, and none has much more than it has now.
+            self.all.reserve_exact(usize::from(self.all.len() == self.all.capacity()) * MORE);
+            self.all.insert(place, new);
+            let (word, at) = bit(metric, slot);
+            if let Some(there) = self.there.get_mut(word) {
+                *there |= 1 << at;
+            }
+        }
+        self.all.get_mut(place)
+    }
+
+    /// All of them, metric by metric.
+    fn rows(&self) -> impl Iterator<Item = (Metric, u8, Stat)> {
+        let places = Metric::ALL.into_iter().flat_map(|metric| (0..=ANY).map(move |slot| (metric, slot)));
+        places.filter_map(|(metric, slot)| Some((metric, slot, *self.get(metric, slot)?)))
+    }
+}
+
+/// As they are written: each with its number, metric by metric.
+const fn number(metric: Metric, slot: u8) -> u8 {
     metric as u8 * (SLOTS + 1) + slot
+}
+
+impl Serialize for Stats {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let rows: Vec<(u8, Stat)> =
+            self.rows().map(|(metric, slot, stat)| (number(metric, slot), stat)).collect();
+        rows.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Stats {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut stats = Self::default();
+        for (number, stat) in Vec::<(u8, Stat)>::deserialize(deserializer)? {
+            if let Some(metric) = Metric::ALL.get(usize::from(number / (SLOTS + 1))) {
+                stats.entry(*metric, number % (SLOTS + 1), stat);
+            }
+        }
+        Ok(stats)
+    }
 }
 
 impl Rates {
     fn get(&self, metric: Metric, slot: u8) -> Stat {
-        let at = self.stats.binary_search_by_key(&place(metric, slot), |(place, _)| *place);
-        at.ok().and_then(|at| self.stats.get(at)).map_or_else(Stat::default, |(_, stat)| *stat)
+        self.stats.get(metric, slot).copied().unwrap_or_default()
     }
 
-    fn stat(&mut self, metric: Metric, slot: u8) -> Option<&mut Stat> {
-        let place = place(metric, slot);
-        let at = self.stats.binary_search_by_key(&place, |(place, _)| *place).unwrap_or_else(|at| {
-            // There are many devices, and none has much more than it has now.
-            self.stats.reserve_exact(usize::from(self.stats.len() == self.stats.capacity()) * MORE);
-            self.stats.insert(at, (place, Stat::default()));
-            at
-        });
-        self.stats.get_mut(at).map(|(_, stat)| stat)
+    /// Has what is known of a slot brought from memory, which is asked for soon.
+    pub(crate) fn fetch(&self, slot: u8) {
+        #[cfg(target_arch = "x86_64")]
+        for slot in [slot, ANY] {
+            for metric in [Metric::BytesOut, Metric::Flows] {
+                if let Some(stat) = self.stats.get(metric, slot) {
+                    safe_arch::prefetch_t0(stat);
+                }
+            }
+        }
     }
 
     /// An hour was as it should be.
@@ -124,7 +195,7 @@ impl Rates {
         }
         for (metric, value) in Metric::ALL.into_iter().zip(*counts).filter(|(_, value)| *value > 0) {
             for slot in [slot, ANY] {
-                if let Some(stat) = self.stat(metric, slot) {
+                if let Some(stat) = self.stats.entry(metric, slot, Stat::default()) {
                     stat.add(value);
                 }
             }
@@ -157,16 +228,14 @@ impl Rates {
 
     /// Bytes on the heap.
     pub(crate) fn heap(&self) -> usize {
-        self.stats.capacity() * size_of::<(u8, Stat)>() + self.sent.heap()
+        self.stats.all.capacity() * size_of::<Stat>() + self.sent.heap()
     }
 
     /// What was known of another device, that turned out to be this one, counts where nothing is known of this one.
     pub(crate) fn absorb(&mut self, other: Self) {
         self.sent.absorb(&other.sent);
-        for (place, stat) in other.stats {
-            if let Err(at) = self.stats.binary_search_by_key(&place, |(place, _)| *place) {
-                self.stats.insert(at, (place, stat));
-            }
+        for (metric, slot, stat) in other.stats.rows() {
+            self.stats.entry(metric, slot, stat);
         }
     }
 }
@@ -199,7 +268,7 @@ mod tests {
         let before = postcard::to_allocvec(&(&rates, 7_u8)).unwrap();
         let (back, after) = postcard::from_bytes::<(Rates, u8)>(&before).unwrap();
         assert_eq!(
-            (back.stats.len(), after, back.sent.hours()),
+            (back.stats.all.len(), after, back.sent.hours()),
             (4, 7, 0),
             "what was written without it is read"
         );
@@ -208,6 +277,27 @@ mod tests {
         let mut other = Rates::default();
         other.absorb(rates);
         assert_eq!((other.sent.hours(), other.heap() > 0), (1, true), "hours of a merged device count");
+    }
+
+    #[test]
+    fn what_is_written_is_read_in_the_same_places() {
+        let mut rates = Rates::default();
+        for (n, slot) in [47, 3, 0, 12, 3].into_iter().enumerate() {
+            rates.fold(slot, &[n as u64, 5, 0, 3 - n.min(3) as u64, 1 << n]);
+        }
+        let bytes = postcard::to_allocvec(&rates).unwrap();
+        let rows: Vec<(u8, Stat)> = postcard::from_bytes(&bytes).unwrap();
+        assert!(rows.is_sorted_by_key(|(number, _)| *number), "{rows:?}");
+        assert_eq!(rows.len(), 4 + 5 + 4 + 5, "{rows:?}");
+        let back: Rates = postcard::from_bytes(&bytes).unwrap();
+        assert_eq!(back.stats, rates.stats);
+        for (number, stat) in rows {
+            let metric = Metric::ALL[usize::from(number / (SLOTS + 1))];
+            assert_eq!(rates.get(metric, number % (SLOTS + 1)), stat);
+        }
+        let all: Vec<(u8, Stat)> = (0..=u8::MAX).map(|number| (number, Stat::default())).collect();
+        let full: Rates = postcard::from_bytes(&postcard::to_allocvec(&all).unwrap()).unwrap();
+        assert_eq!(full.stats.all.len(), Metric::ALL.len() * usize::from(SLOTS + 1), "no number too many");
     }
 
     #[test]

@@ -24,6 +24,10 @@ const WARM_UP: i64 = 7 * 24 * HOUR;
 /// A device that sent this much within an hour is looked at before the hour is over.
 const LOUD: u64 = 20_000_000;
 
+/// Devices whose hour is judged and then learned from together, and how far ahead they are fetched from memory.
+const CLOSED_AT_ONCE: usize = 256;
+const FETCH_AHEAD: usize = 8;
+
 /// Hours that are remembered as observed: two years.
 const MOST_HOURS: usize = 2 * 366 * 24;
 
@@ -221,25 +225,31 @@ impl Baseline {
         let slot = self.config.site.calendar.slot(ended);
         let active = self.habits.close();
         let Self { config, clock, edges, habits, watchers, book, .. } = self;
-        let mut view = View::new(config, clock, edges, habits, now, who, Profiles::default());
-        view.told = Timestamp(i64::from(ended).saturating_add(1).saturating_mul(HOUR));
-        let mut out = Out::new(book);
-        let mut done = Vec::with_capacity(active.len());
-        for id in active {
-            let Some(hour) = hour_of(&view, id, ended, slot, true) else { continue };
-            let watchers = watchers.all.iter_mut();
-            let unusual =
-                watchers.fold(false, |unusual, (_, watch)| watch.hour(&hour, &view, &mut out) || unusual);
-            let class = is_class_due(id, &hour, ended, &view)
-                .then(|| view.profile(id).map_or(DeviceClass::Unknown, |profile| profile.class()));
-            done.push((id, unusual, class));
-        }
-        for (id, unusual, class) in done {
-            habits.fold(id, (slot, unusual), class, &config.learning, now);
+        // Of a few at a time, so that what was looked at is still at hand when it is changed.
+        for (few, ids) in active.chunks(CLOSED_AT_ONCE).enumerate() {
+            let mut view = View::new(config, clock, edges, habits, now, who, Profiles::default());
+            view.told = Timestamp(i64::from(ended).saturating_add(1).saturating_mul(HOUR));
+            let mut out = Out::new(book);
+            let mut done = Vec::with_capacity(ids.len());
+            for (place, id) in ids.iter().enumerate() {
+                let coming = |ahead: usize| active.get(few * CLOSED_AT_ONCE + place + ahead);
+                coming(2 * FETCH_AHEAD).into_iter().for_each(|id| view.habits.fetch(*id));
+                let rates = coming(FETCH_AHEAD).and_then(|id| Some(&view.habits.get(*id)?.rates));
+                rates.into_iter().for_each(|rates| rates.fetch(slot));
+                let Some(hour) = hour_of(&view, *id, ended, slot, true) else { continue };
+                let watchers = watchers.all.iter_mut();
+                let unusual =
+                    watchers.fold(false, |unusual, (_, watch)| watch.hour(&hour, &view, &mut out) || unusual);
+                let class = is_class_due(*id, &hour, ended, &view)
+                    .then(|| view.profile(*id).map_or(DeviceClass::Unknown, |profile| profile.class()));
+                done.push((*id, unusual, class));
+            }
+            for (id, unusual, class) in done {
+                habits.fold(id, (slot, unusual), class, &config.learning, now);
+            }
         }
     }
 
-    /// Judges what was seen in the minute that is over at `told`.
     fn judge_minute(&mut self, now: Timestamp, told: Timestamp, who: Who<'_>) {
         let waiting = std::mem::take(&mut self.waiting);
         let loud = std::mem::take(&mut self.clock.loud);
