@@ -39,11 +39,12 @@ pub(super) fn unpack_as<T: DeserializeOwned>(expected: u8, saved: &[u8]) -> Opti
     (layout == expected).then(read)?.map(|(_, what)| what)
 }
 
-/// Something by key, so many at most: of too many, what was heard of longest ago gives way.
+/// Something by key, so many at most: of too many, what was heard of longest ago gives way, by the minute.
 #[derive(Debug)]
 pub(super) struct Recent<K, V> {
     most: usize,
     all: BTreeMap<K, (i64, V)>,
+    /// By the minute in which each was heard of last: whoever is heard often need not be put in order each time.
     order: BTreeSet<(i64, K)>,
 }
 
@@ -81,7 +82,7 @@ impl<K: Ord + Clone, V> Recent<K, V> {
 
     pub(super) fn remove(&mut self, key: &K) -> Option<V> {
         let (ts, value) = self.all.remove(key)?;
-        self.order.remove(&(ts, key.clone()));
+        self.order.remove(&(ts.div_euclid(MINUTE), key.clone()));
         Some(value)
     }
 
@@ -90,22 +91,30 @@ impl<K: Ord + Clone, V> Recent<K, V> {
     where
         V: Default,
     {
-        match self.all.get(&key) {
-            Some((last, _)) => {
-                self.order.remove(&(*last, key.clone()));
+        while self.all.len() >= self.most
+            && !self.all.contains_key(&key)
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.all.remove(&oldest);
+        }
+        match self.all.entry(key) {
+            Entry::Vacant(room) => {
+                self.order.insert((ts.0.div_euclid(MINUTE), room.key().clone()));
+                &mut room.insert((ts.0, V::default())).1
             }
-            None => {
-                while self.all.len() >= self.most
-                    && let Some((_, oldest)) = self.order.pop_first()
-                {
-                    self.all.remove(&oldest);
+            Entry::Occupied(known) => {
+                let key = known.key().clone();
+                let (last, value) = known.into_mut();
+                let before = last.div_euclid(MINUTE);
+                *last = ts.0.max(*last);
+                let now = last.div_euclid(MINUTE);
+                if now != before {
+                    self.order.remove(&(before, key.clone()));
+                    self.order.insert((now, key));
                 }
+                value
             }
         }
-        let (last, value) = self.all.entry(key.clone()).or_insert_with(|| (ts.0, V::default()));
-        *last = ts.0.max(*last);
-        self.order.insert((*last, key));
-        value
     }
 
     /// What is kept under a key is another key's from now on; `join` says what becomes of what that one has.
@@ -142,10 +151,13 @@ impl<K: Ord + Clone, V> Recent<K, V> {
 
     /// Forgets what was not heard of since a time.
     pub(super) fn forget(&mut self, before: i64) {
-        while self.order.first().is_some_and(|(last, _)| *last < before)
-            && let Some((_, key)) = self.order.pop_first()
-        {
-            self.all.remove(&key);
+        let Self { all, order, .. } = self;
+        let minutes = order.iter().take_while(|(minute, _)| *minute <= before.div_euclid(MINUTE));
+        let is_old = |(_, key): &&(i64, K)| all.get(key).is_none_or(|(last, _)| *last < before);
+        let old: Vec<(i64, K)> = minutes.filter(is_old).cloned().collect();
+        for place in old {
+            order.remove(&place);
+            all.remove(&place.1);
         }
     }
 
@@ -157,7 +169,7 @@ impl<K: Ord + Clone, V> Recent<K, V> {
     /// From what was saved.
     pub(super) fn fill(&mut self, rows: Rows<K, V>) {
         for (key, last, value) in rows.into_iter().take(self.most) {
-            self.order.insert((last, key.clone()));
+            self.order.insert((last.div_euclid(MINUTE), key.clone()));
             self.all.insert(key, (last, value));
         }
     }
@@ -230,18 +242,28 @@ impl Burst {
     }
 }
 
-/// Two counts a minute, of the last hour.
+/// Two counts a minute, of the last hour, minute by minute.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Minutes(BTreeMap<i64, [u64; 2]>);
+pub(super) struct Minutes(VecDeque<(i64, [u64; 2])>);
 
 impl Minutes {
     pub(super) fn add(&mut self, ts: Timestamp, counts: [u64; 2]) {
-        let minute = self.0.entry(ts.0.div_euclid(MINUTE)).or_default();
-        for (count, more) in minute.iter_mut().zip(counts) {
+        let minute = ts.0.div_euclid(MINUTE);
+        // Nearly always it is the last.
+        let place = match self.0.back() {
+            Some((last, _)) if *last == minute => self.0.len() - 1,
+            _ => self.0.partition_point(|(known, _)| *known < minute),
+        };
+        if self.0.get(place).is_none_or(|(known, _)| *known != minute) {
+            self.0.insert(place, (minute, [0; 2]));
+        }
+        for (count, more) in
+            self.0.get_mut(place).into_iter().flat_map(|(_, sums)| sums.iter_mut().zip(counts))
+        {
             *count = count.saturating_add(more);
         }
         while self.0.len() > 62 {
-            self.0.pop_first();
+            self.0.pop_front();
         }
     }
 
@@ -255,8 +277,8 @@ impl Minutes {
     /// The sums over the hour that ends now.
     pub(super) fn hour(&mut self, now: Timestamp) -> [u64; 2] {
         let from = now.0.saturating_sub(HOUR).div_euclid(MINUTE);
-        self.0.retain(|minute, _| *minute >= from);
-        self.0.values().fold([0; 2], |[a, b], [c, d]| [a.saturating_add(*c), b.saturating_add(*d)])
+        self.0.retain(|(minute, _)| *minute >= from);
+        self.0.iter().fold([0; 2], |[a, b], (_, [c, d])| [a.saturating_add(*c), b.saturating_add(*d)])
     }
 
     /// The sums over the last whole minutes that hold at least so many of the first count, and when they begin.
@@ -296,16 +318,17 @@ mod tests {
     #[test]
     fn of_too_many_the_oldest_gives_way() {
         let mut recent: Recent<u32, u8> = Recent::new(2);
+        let last = 3 * MINUTE;
         *recent.entry(Timestamp(1), 1) += 1;
-        *recent.entry(Timestamp(2), 2) += 1;
-        *recent.entry(Timestamp(3), 1) += 1;
-        *recent.entry(Timestamp(4), 3) += 1;
-        assert_eq!(recent.rows(), [(&1, 3, &2), (&3, 4, &1)]);
+        *recent.entry(Timestamp(MINUTE), 2) += 1;
+        *recent.entry(Timestamp(last), 1) += 1;
+        *recent.entry(Timestamp(last + 1), 3) += 1;
+        assert_eq!(recent.rows(), [(&1, last, &2), (&3, last + 1, &1)]);
         let saved = pack(&recent.rows());
         let mut next: Recent<u32, u8> = Recent::new(2);
         next.fill(unpack(&saved).unwrap());
         assert_eq!(next.rows(), recent.rows());
-        next.forget(4);
+        next.forget(last + 1);
         assert_eq!((next.contains(&1), next.remove(&3)), (false, Some(1)));
         assert!(next.is_empty() && next.order.is_empty());
         assert_eq!(unpack::<Rows<u32, u8>>(&[9, 1, 1, 1, 1]), None, "another layout");
