@@ -57,6 +57,24 @@ fn an_hour_goes_on_and_is_told_once() {
 }
 
 #[test]
+fn a_scan_goes_on() {
+    let (mut story, _, [old, new]) = site(|_, _| {});
+    let knock = |story: &mut Story, from: DeviceId, hosts: std::ops::Range<u8>| {
+        let ip = story.ip(from);
+        for host in hosts {
+            let server = (None, IpAddr::from([10, 20, 50, host]));
+            story.flow((Some(from), ip), server, 104, None, [60, 0], FlowState::Attempt);
+        }
+    };
+    knock(&mut story, old, 1..12);
+    story.merge(old, new);
+    knock(&mut story, new, 12..20);
+    assert_eq!(story.found("scan").len(), 0);
+    knock(&mut story, new, 20..21);
+    assert_eq!(brief(&story.found("scan")), [(new, 20)]);
+}
+
+#[test]
 fn a_share_of_refusals_goes_on() {
     let (mut story, [engine, ..], [old, new]) = site(|_, _| {});
     let send = |story: &mut Story, from: DeviceId, code: &str, times: usize| {

@@ -1,11 +1,12 @@
 //! A device knocks on many doors.
 
+use super::window::{Recent, Rows, pack, unpack};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, real};
 use crate::judge::{FlowSeen, Out, Peer, Verdict, View};
 use model::{DeviceId, FlowState, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 pub(super) static RULE: Rule = Rule {
@@ -48,9 +49,13 @@ struct Knock {
     fails: bool,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Scan {
-    askers: BTreeMap<u32, Asker>,
+#[derive(Debug)]
+struct Scan(Recent<u32, Asker>);
+
+impl Default for Scan {
+    fn default() -> Self {
+        Self(Recent::new(MOST_ASKERS))
+    }
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -77,24 +82,16 @@ impl Watch for Scan {
         if !inventory::is_host(ip) {
             return;
         }
-        let knock = Knock { at: record.first.0, ip, proto: record.key.proto.0, port, fails };
-        match self.askers.get_mut(&device.0) {
-            Some(asker) => asker.note(knock),
-            // Of those that never fail nothing has to be known.
-            None if fails => {
-                if self.askers.len() >= MOST_ASKERS {
-                    let oldest = self.askers.iter().min_by_key(|(id, asker)| (asker.last, **id));
-                    let oldest = oldest.map(|(id, _)| *id);
-                    oldest.and_then(|id| self.askers.remove(&id));
-                }
-                self.askers.entry(device.0).or_default().note(knock);
-            }
-            None => {}
+        // Of those that never fail nothing has to be known.
+        if fails || self.0.contains(&device.0) {
+            let knock = Knock { at: record.first.0, ip, proto: record.key.proto.0, port, fails };
+            self.0.entry(record.first, device.0).note(knock);
         }
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
-        for (id, asker) in &mut self.askers {
+        self.0.forget(view.now.0.saturating_sub(SLOW));
+        for (id, asker) in self.0.iter_mut() {
             if !std::mem::take(&mut asker.changed) {
                 continue;
             }
@@ -127,16 +124,18 @@ impl Watch for Scan {
             out.raise(view, verdict);
             asker.told = asker.last;
         }
-        let now = view.now.0;
-        self.askers.retain(|_, asker| now.saturating_sub(asker.last) < SLOW);
+    }
+
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        self.0.rename(&from.0, into.0, Asker::absorb);
     }
 
     fn save(&self) -> Vec<u8> {
-        postcard::to_allocvec(self).unwrap_or_default()
+        if self.0.is_empty() { Vec::new() } else { pack(&self.0.rows()) }
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        *self = postcard::from_bytes(saved).unwrap_or_default();
+        self.0.fill(unpack::<Rows<u32, Asker>>(saved).unwrap_or_default());
     }
 }
 
@@ -226,6 +225,23 @@ impl Asker {
             self.knocks.pop_front();
         }
         self.knocks.push_back(knock);
+    }
+
+    /// What another asked was asked by this one.
+    fn absorb(&mut self, other: Self) {
+        let knocks = std::mem::take(&mut self.knocks);
+        self.day = self.day.max(other.day);
+        self.answered = self.answered.saturating_add(other.answered);
+        self.hosts.extend(other.hosts);
+        while self.hosts.len() > 4 * MANY_SLOW {
+            self.hosts.pop_last();
+        }
+        self.told = self.told.max(other.told);
+        self.last = self.last.max(other.last);
+        self.changed |= other.changed;
+        self.knocks = other.knocks.into_iter().chain(knocks).collect();
+        let too_many = self.knocks.len().saturating_sub(MOST_KNOCKS);
+        self.knocks.drain(..too_many);
     }
 
     /// Whether enough fails within a minute for a scan, whomever it asked. Most only fail now and then.
