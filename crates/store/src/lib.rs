@@ -63,7 +63,19 @@ pub struct Store {
     /// Flow records that wait to be written.
     flows: Waiting,
     /// Held while the store is open for writing, so that two programs never continue the same inventory at once.
-    _lock: Option<File>,
+    _lock: Option<Lock>,
+}
+
+/// The lock on a database. It is given back, not only closed: a program that is being started somewhere else in this
+/// process has the file open, too, until it runs.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // What cannot be given back is gone with the last who has the file open.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Store {
@@ -82,6 +94,7 @@ impl Store {
             Err(TryLockError::WouldBlock) => return Err(StoreError::InUse { path: path.into() }),
             Err(TryLockError::Error(error)) => return Err(StoreError::Open { path: path.into(), error }),
         }
+        let lock = Lock(lock);
         let mut conn = Connection::open(path).map_err(fail)?;
         let fresh = is_ours(&conn, path)?;
         if fresh {
@@ -139,7 +152,7 @@ impl Store {
         Ok(Self::new(conn, path.into(), None))
     }
 
-    fn new(conn: Connection, name: PathBuf, lock: Option<File>) -> Self {
+    fn new(conn: Connection, name: PathBuf, lock: Option<Lock>) -> Self {
         Self {
             conn,
             name,
