@@ -48,19 +48,10 @@ impl Config {
     }
 }
 
-/// Whether an address belongs to the site: RFC 1918, RFC 6598 (CGNAT), link-local, ULA (RFC 4193), loopback, or in one of
-/// some prefixes.
+/// Whether an address belongs to the site: it has no meaning outside of any ([`model::is_private`]), or is in one of some
+/// prefixes.
 pub fn is_internal(ip: IpAddr, prefixes: &[(IpAddr, u8)]) -> bool {
-    let private = match ip {
-        IpAddr::V4(v4) => {
-            v4.is_private()
-                || v4.is_link_local()
-                || v4.is_loopback()
-                || matches!(v4.octets(), [100, 64..=127, ..])
-        }
-        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_loopback(),
-    };
-    private || prefixes.iter().any(|(net, len)| in_prefix(ip, *net, *len))
+    model::is_private(ip) || prefixes.iter().any(|(net, len)| in_prefix(ip, *net, *len))
 }
 
 /// Whether an address is in a prefix of its own family.

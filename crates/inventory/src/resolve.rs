@@ -23,7 +23,7 @@ impl Inventory {
         let said = Said { ts, by, field, confidence: confidence.get() };
         match (fact, subject) {
             (Fact::Binding { vlan, ip, how }, Subject::Mac(mac)) => self.binding(mac, vlan, ip, how, ts),
-            (Fact::Binding { .. }, _) => {}
+            (Fact::Binding { .. } | Fact::Resolves { .. } | Fact::AsksFor { .. }, _) => {}
             (Fact::Exchange { peer, application, kind, outcome, latency }, subject) => {
                 let Some((client, _)) = self.subject(&subject, ts, true) else { return };
                 self.heard(client, ts);
@@ -102,7 +102,7 @@ impl Inventory {
             }
             Fact::Weird { what, .. } => self.learn(id, via, attr::WEIRD, text(what), said),
             Fact::Equipment(equipment) => self.equipment(id, &via, &equipment, said),
-            Fact::Binding { .. } | Fact::Exchange { .. } => {}
+            Fact::Binding { .. } | Fact::Exchange { .. } | Fact::Resolves { .. } | Fact::AsksFor { .. } => {}
         }
     }
 

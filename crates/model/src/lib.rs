@@ -28,7 +28,7 @@ pub use finding::{
 };
 pub use flow::{Flow, FlowRecord, FlowState, OriginatorBy};
 pub use frame::{Frame, LinkType};
-pub use net::{FlowKey, IpProto, Mac, Side, Vlan};
+pub use net::{FlowKey, IpProto, Mac, Side, Vlan, is_private};
 pub use observation::{
     Attribute, BindingSource, Confidence, DicomRole, DicomStage, Equipment, EquipmentAttribute, Event, Fact,
     Lease, LeaseMessage, Observation, Relation, Subject,

@@ -425,6 +425,19 @@ pub enum Fact {
         /// Nanoseconds from the request's last byte to the answer.
         latency: Option<u64>,
     },
+    /// A name was asked for, and the answer is the subject (an address). The name is the host's where the address is
+    /// private, and else no more than the domain that somebody registered.
+    Resolves {
+        /// The name, lower case.
+        name: Text,
+    },
+    /// The subject (an endpoint) asked its peer, in this conversation, for a host of this domain.
+    AsksFor {
+        /// The endpoint that was asked.
+        peer: (IpAddr, u16),
+        /// The domain that somebody registered, lower case.
+        domain: Text,
+    },
     /// Where the subject is plugged in.
     Attachment {
         /// The switch, access point or relay agent.
@@ -495,6 +508,8 @@ impl fmt::Display for Fact {
                 outcome.as_ref().map_or(Ok(()), |o| write!(f, " answered {o}"))?;
                 latency.map_or(Ok(()), |ns| write!(f, " after {ns} ns"))
             }
+            Self::Resolves { name } => write!(f, "is {name:?} by name"),
+            Self::AsksFor { peer: (ip, port), domain } => write!(f, "asks {ip}:{port} for {domain:?}"),
             Self::Attachment { switch, port } => {
                 f.write_str("attached to")?;
                 switch.as_ref().map_or(Ok(()), |s| write!(f, " switch {s:?}"))?;
