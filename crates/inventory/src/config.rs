@@ -22,6 +22,8 @@ pub struct Config {
     pub max_services_per_device: usize,
     /// Most merges that are recorded; beyond it devices stay apart.
     pub max_merges: usize,
+    /// Most bytes that the names of addresses outside take; the address named longest ago goes first.
+    pub max_name_bytes: usize,
     /// Prefixes that are inside the site besides the private and link-local ones.
     pub internal_prefixes: Vec<(IpAddr, u8)>,
 }
@@ -36,6 +38,7 @@ impl Default for Config {
             max_leases_per_device: 256,
             max_services_per_device: 256,
             max_merges: 100_000,
+            max_name_bytes: 8 * 1024 * 1024,
             internal_prefixes: Vec::new(),
         }
     }
@@ -111,6 +114,8 @@ pub struct Counters {
     pub merges_undone: u64,
     /// Merges that did not happen because of [`Config::max_merges`].
     pub merges_refused: u64,
+    /// Names of addresses outside that fell to [`Config::max_name_bytes`].
+    pub names_evicted: u64,
     /// Addresses claimed by two devices at once, and identities that contradict each other.
     pub conflicts: u64,
     /// Addresses taken back from a MAC that turned out to be a router's.

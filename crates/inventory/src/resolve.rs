@@ -23,12 +23,15 @@ impl Inventory {
         let said = Said { ts, by, field, confidence: confidence.get() };
         match (fact, subject) {
             (Fact::Binding { vlan, ip, how }, Subject::Mac(mac)) => self.binding(mac, vlan, ip, how, ts),
-            (Fact::Binding { .. } | Fact::Resolves { .. } | Fact::AsksFor { .. }, _) => {}
+            (Fact::Binding { .. }, _) => {}
+            (Fact::Resolves { name }, subject) => self.resolves(&subject, name, &said),
+            (Fact::AsksFor { peer, domain }, subject) => self.asks_for(&subject, peer, domain, ts),
             (Fact::Exchange { peer, application, kind, outcome, latency }, subject) => {
                 let Some((client, _)) = self.subject(&subject, ts, true) else { return };
                 self.heard(client, ts);
                 let vlan = subject.address().map_or(Vlan::NONE, |(vlan, _)| vlan);
                 let server = self.holder(vlan, peer.0, ts, None).map(|(id, _)| id);
+                let domain = if server.is_none() { self.domain_at(peer.0, ts) } else { None };
                 if application == "hl7" {
                     self.note_hl7_partners(client, server, &subject, peer.0, &said);
                 }
@@ -38,6 +41,7 @@ impl Inventory {
                     client: self.root(client),
                     server: server.map(|id| self.root(id)),
                     peer: peer.0,
+                    domain,
                     port: peer.1,
                     application,
                     kind,

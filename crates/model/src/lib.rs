@@ -21,7 +21,7 @@ mod tunnel;
 pub use class::DeviceClass;
 pub use device::{
     Address, Attachment, Change, Device, DeviceId, Edge, EdgeKey, Evidence, EvidenceKey, KeyKind, LeaseEntry,
-    Merge, Service, Vote,
+    Merge, Service, Stranger, Vote,
 };
 pub use finding::{
     Decision, EdgeState, Figure, Finding, FindingId, FindingKey, JournalEntry, LearningState, Party, Severity,

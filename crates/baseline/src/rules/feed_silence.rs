@@ -82,7 +82,7 @@ impl Watch for FeedSilence {
                 }
                 let Some(device) = view.profile(DeviceId(id)) else { continue };
                 let peer = key.server.and_then(|id| view.profile(id));
-                let to = peer.as_ref().map(|p| p.name.to_string()).or_else(|| key.peer.map(|ip| ip.to_string()));
+                let to = peer.as_ref().map(|p| p.name.to_string()).or_else(|| view.edges.edge_key(&key).peer.map(|peer| peer.to_string()));
                 let began = *self.silent.entry(place).or_insert(view.now.0);
                 let minutes = view.now.since(feed.last) / 60_000_000_000;
                 let title = format!(
