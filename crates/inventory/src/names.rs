@@ -7,7 +7,7 @@
 
 use crate::Inventory;
 use crate::config::is_host;
-use crate::evidence::{Via, split_domain};
+use crate::evidence::{Via, claims_of, split_domain};
 use crate::graph::Said;
 use hashbrown::HashMap;
 use model::{Attribute, FlowRecord, IpProto, Subject, Text, Timestamp};
@@ -20,8 +20,11 @@ const KEPT: i64 = 24 * 3_600 * 1_000_000_000;
 /// them have none.
 const MOST_SPANS: usize = 8;
 
+/// Host names that answers give a device at most: who forges answers can call anybody anything.
+const MOST_HOST_NAMES: usize = 8;
+
 /// What an entry of either table takes besides its texts: its place in the table and in the order, rather too much.
-const ENTRY: usize = 256;
+const ENTRY: usize = 384;
 /// A span of an address's name, besides the text.
 const SPAN: usize = size_of::<Span>() + 24;
 
@@ -232,6 +235,14 @@ impl Inventory {
         let held = held.or_else(|| Some((self.holder_elsewhere(vlan, ip, said.ts)?, Via::DIRECT)));
         if let Some((holder, via)) = held {
             let (host, domain) = split_domain(&name);
+            let Some(node) = self.nodes.get(&holder) else { return };
+            let heard =
+                claims_of(&node.ledger, &Attribute::HOSTNAME).filter(|(claim, _)| claim.source == said.by);
+            let (heard, is_known) =
+                heard.fold((0, false), |(n, known), (claim, _)| (n + 1, known || claim.value == host));
+            if heard >= MOST_HOST_NAMES && !is_known {
+                return;
+            }
             self.learn(holder, via.clone(), Attribute::HOSTNAME, host, said);
             if let Some(domain) = domain {
                 self.learn(holder, via, Attribute::DOMAIN, domain, said);

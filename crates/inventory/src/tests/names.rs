@@ -96,6 +96,24 @@ fn names_of_those_who_ask_from_outside_and_of_requests() {
     assert_eq!(lines, ["- > d1 example.org", "d1 asks - example.org"]);
 }
 
+#[test]
+fn who_forges_answers_gives_nobody_more_than_a_few_names() {
+    let mut inventory = inventory();
+    tell(
+        &mut inventory,
+        "0 00:12:21:00:00:01 claims 10.0.0.5\n1 00:12:21:00:00:01 is hostname ct-rm3 by dhcp",
+    );
+    (0..500).for_each(|n| {
+        drop(tell(&mut inventory, &format!("{n} 10.0.0.5 is-called h{n}.d{n}.example by dns 50")))
+    });
+    let device = inventory.devices().next().unwrap();
+    let names: Vec<_> = device.attributes_of(&Attribute::HOSTNAME).map(Text::as_str).collect();
+    assert_eq!((names[0], names.len()), ("ct-rm3", 9), "its own word comes first: {names:?}");
+    assert_eq!(device.attributes_of(&Attribute::DOMAIN).count(), 8);
+    tell(&mut inventory, "900 10.0.0.5 is-called h3.d3.example by dns 50");
+    assert_eq!(evidence_of(&mut inventory, "d1", "hostname").len(), 9, "what is known is confirmed");
+}
+
 /// Names of so many addresses, one a second, into room for a few; the first address is named again and again.
 fn flooded(inventory: &mut Inventory, from: i64, until: i64) {
     for n in from..until {

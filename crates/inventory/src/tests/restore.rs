@@ -104,7 +104,7 @@ fn tight() -> Config {
         max_leases_per_device: 3,
         max_services_per_device: 2,
         max_merges: 6,
-        max_name_bytes: 900,
+        max_name_bytes: 1_300,
         internal_prefixes: Vec::new(),
     }
 }
