@@ -34,7 +34,7 @@ pub static DISSECTOR: Dissector = Dissector {
     name: "dns",
     about: "Domain Name System: addresses and the names they were asked by (RFC 1035, RFC 7766)",
     claims: &[Claim::Udp(PORT), Claim::Tcp(PORT)],
-    attributes: &["hostname", "domain", "weird"],
+    attributes: &["hostname", "domain", "domain of a peer", "weird"],
     probe: Some(probe),
     parse: Parse::Both(parse, || Box::<Connection>::default()),
 };

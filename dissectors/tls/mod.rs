@@ -20,7 +20,7 @@ pub static DISSECTOR: Dissector = Dissector {
     name: "tls",
     about: "Transport Layer Security: the domain a client asks for (RFC 8446, RFC 6066)",
     claims: &[Claim::Tcp(443)],
-    attributes: &["domain", "weird"],
+    attributes: &["domain of a peer", "weird"],
     probe: Some(probe),
     parse: Parse::Stream(|| Box::<Connection>::default()),
 };
