@@ -45,28 +45,30 @@ fn parse(pdu: &Pdu<'_>, sink: &mut Sink<'_>) -> Result<(), Malformed> {
 }
 
 fn message(pdu: &Pdu<'_>, bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), Malformed> {
-    let (answer, fault) = wire::Answer::read(bytes)?;
-    if let Some(answer) = answer {
-        let private = answer.addresses.iter().filter(|ip| model::is_private(**ip)).count();
-        let domain = registrable(answer.asked.as_str());
-        for ip in &answer.addresses {
-            let name = match model::is_private(*ip) {
-                true => Some(answer.host.as_str()).filter(|_| private == 1),
-                false => domain,
-            };
-            if let Some(name) = name.and_then(Text::from_str_lossy) {
-                let field = if matches!(ip, IpAddr::V4(_)) { "A" } else { "AAAA" };
-                let subject = Subject::Ip(pdu.vlan, *ip);
-                sink.learn(subject, field, Confidence::HEARSAY, Fact::Resolves { name });
-            }
+    let Some(answer) = wire::Answer::read(bytes)? else { return Ok(()) };
+    let private = answer.addresses.iter().filter(|ip| model::is_private(**ip)).count();
+    let domain = if private < answer.addresses.len() { registrable(answer.asked.as_str()) } else { None };
+    for ip in &answer.addresses {
+        let name = match model::is_private(*ip) {
+            true => Some(answer.host.as_str()).filter(|_| private == 1),
+            false => domain,
+        };
+        if let Some(name) = name.and_then(Text::from_str_lossy) {
+            let field = if matches!(ip, IpAddr::V4(_)) { "A" } else { "AAAA" };
+            let subject = Subject::Ip(pdu.vlan, *ip);
+            sink.learn(subject, field, Confidence::HEARSAY, Fact::Resolves { name });
         }
     }
-    fault.map_or(Ok(()), Err)
+    answer.fault.map_or(Ok(()), Err)
 }
 
 /// A length, and the beginning of a message that can be one.
 fn probe(bytes: &[u8]) -> Probe {
     let [high, low, message @ ..] = bytes else { return Probe::More };
+    // Every connection's first bytes come by here: most have not one question where a message says how many it has.
+    if matches!(message, [_, _, _, _, high, low, ..] if [*high, *low] != [0, 1]) {
+        return Probe::No;
+    }
     // A header, a name, its type and class.
     let least = wire::HEADER.saturating_add(5);
     if usize::from(u16::from_be_bytes([*high, *low])) < least {

@@ -1,10 +1,13 @@
 //! A DNS message (RFC 1035 §4.1): its header, the name its one question asked, and the records that answer it.
+//!
+//! Answers are many and most say what was known, so no more is made of them than is looked at: records are stepped over
+//! again rather than kept, and names are compared by where they stand before they are spelt out.
 
 use crate::Malformed;
-use crate::wire::{Name, Reader, dns_name_at, is_host_ip};
+use crate::wire::{Name, Reader, after_dns_name, dns_name_at, is_host_ip};
 use std::net::IpAddr;
 
-/// Length of the header (§4.1.1).
+/// Length of the header (§4.1.1): where the name of the question stands.
 pub(super) const HEADER: usize = 12;
 
 /// The bits of the third and fourth octet: response, operation code, reserved, response code.
@@ -26,7 +29,7 @@ const MAX_ALIASES: usize = 16;
 
 /// The header's numbers.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Header {
+struct Header {
     flags: u16,
     questions: u16,
     answers: u16,
@@ -35,14 +38,14 @@ pub(super) struct Header {
 }
 
 impl Header {
-    pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         from.u16("header is cut")?;
         let mut next = || from.u16("header is cut");
         let (flags, questions, answers) = (next()?, next()?, next()?);
         Ok(Self { flags, questions, answers, authorities: next()?, additional: next()? })
     }
 
-    pub(super) const fn is_response(&self) -> bool {
+    const fn is_response(&self) -> bool {
         self.flags & RESPONSE != 0
     }
 
@@ -53,7 +56,7 @@ impl Header {
 
     /// Whether it can be the beginning of a conversation about names: a query has no answers, and little beside it (EDNS, a
     /// signature); nobody sets what is reserved.
-    pub(super) const fn is_sane(&self) -> bool {
+    const fn is_sane(&self) -> bool {
         let asks_only = self.answers == 0 && self.authorities == 0 && self.additional <= 2;
         self.flags & (OPCODE | RESERVED) == 0 && self.questions == 1 && (self.is_response() || asks_only)
     }
@@ -82,103 +85,144 @@ fn question(message: &[u8]) -> Result<(Option<Name>, u16, usize), Malformed> {
 }
 
 /// What a record says of its owner.
+#[derive(Clone, Copy)]
 enum Data {
     Address(IpAddr),
     /// The offset of the name that it is an alias of.
     Alias(usize),
+    Other,
 }
 
-/// A record of the Internet class that is wanted.
+/// A record.
+#[derive(Clone, Copy)]
 struct Record {
     /// The offset of the name that it is about.
     owner: usize,
     data: Data,
 }
 
-/// The name at an offset at which one was read already.
-fn known_name(message: &[u8], at: usize) -> Option<Name> {
-    dns_name_at(message, at).ok()?.0
+/// The records of the answer section, as far as they can be read.
+#[derive(Clone, Copy, Debug)]
+struct Records<'a> {
+    message: &'a [u8],
+    at: usize,
+    left: u16,
 }
 
-/// An answer: the name that was asked for, the one at the end of the aliases, and its addresses.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) asked: Name,
-    pub(super) host: Name,
-    pub(super) addresses: Vec<IpAddr>,
-}
+impl Iterator for Records<'_> {
+    type Item = Result<Record, Malformed>;
 
-impl Answer {
-    /// Reads a message; `None` for what is no answer, or one to another kind of question. What was read before something
-    /// malformed counts: it is the second of the pair then.
-    pub(super) fn read(message: &[u8]) -> Result<(Option<Self>, Option<Malformed>), Malformed> {
-        let header = Header::read(&mut Reader::new(message))?;
-        if !header.answers_one() || header.answers == 0 {
-            return Ok((None, None));
-        }
-        let (asked, class, mut at) = question(message)?;
-        let Some(asked) = asked.filter(|_| class == CLASS_INTERNET) else { return Ok((None, None)) };
-        let (mut records, mut fault) = (Vec::new(), None);
-        for _ in 0..header.answers.min(MAX_RECORDS) {
-            match record(message, at) {
-                Ok((read, next)) => {
-                    records.extend(read);
-                    at = next;
-                }
-                Err(malformed) => {
-                    fault = Some(malformed);
-                    break;
-                }
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        Some(match record(self.message, self.at) {
+            Ok((record, next)) => {
+                self.at = next;
+                Ok(record)
             }
-        }
-        let host = end_of_aliases(message, asked, &records);
-        let own = records.iter().filter(|record| known_name(message, record.owner) == Some(host));
-        let addresses = own.filter_map(|record| match record.data {
-            Data::Address(ip) if is_host_ip(ip) => Some(ip),
-            Data::Address(_) | Data::Alias(_) => None,
-        });
-        let addresses: Vec<_> = addresses.collect();
-        let answer = (!addresses.is_empty()).then_some(Self { asked, host, addresses });
-        Ok((answer, fault))
+            Err(fault) => {
+                self.left = 0;
+                Err(fault)
+            }
+        })
     }
 }
 
-/// Follows aliases, in whatever order they stand. They may lead round in a circle, so there is a most.
-fn end_of_aliases(message: &[u8], asked: Name, records: &[Record]) -> Name {
-    let mut name = asked;
-    for _ in 0..MAX_ALIASES {
-        let next = records.iter().find_map(|record| match record.data {
-            Data::Alias(target) if known_name(message, record.owner) == Some(name) => {
-                known_name(message, target)
-            }
-            Data::Alias(_) | Data::Address(_) => None,
-        });
-        match next {
-            Some(next) => name = next,
-            None => break,
-        }
-    }
-    name
-}
-
-/// The record at an offset (§4.1.3), if it is one of those wanted, and the offset of what follows.
-fn record(message: &[u8], at: usize) -> Result<(Option<Record>, usize), Malformed> {
-    let (owner, (_, at)) = (at, dns_name_at(message, at)?);
+/// The record at an offset (§4.1.3), and the offset of what follows.
+fn record(message: &[u8], owner: usize) -> Result<(Record, usize), Malformed> {
+    let at = after_dns_name(message, owner)?;
     let mut rest = Reader::at(message.get(at..).unwrap_or_default(), at);
     let (kind, class) = (rest.u16("record is cut")?, rest.u16("record is cut")?);
     rest.u32("record is cut")?;
     let length = usize::from(rest.u16("record is cut")?);
     let place = rest.offset();
     let data = rest.take(length, "record is cut")?;
-    let data = match (kind, data) {
-        _ if class != CLASS_INTERNET => None,
-        (TYPE_A, data) => <[u8; 4]>::try_from(data).ok().map(|ip| Data::Address(ip.into())),
-        (TYPE_AAAA, data) => <[u8; 16]>::try_from(data).ok().map(|ip| Data::Address(ip.into())),
-        (TYPE_CNAME, _) => {
-            dns_name_at(message, place)?;
-            Some(Data::Alias(place))
-        }
+    let address = || match kind {
+        TYPE_A => <[u8; 4]>::try_from(data).ok().map(IpAddr::from),
+        TYPE_AAAA => <[u8; 16]>::try_from(data).ok().map(IpAddr::from),
         _ => None,
     };
-    Ok((data.map(|data| Record { owner, data }), rest.offset()))
+    let data = match kind {
+        _ if class != CLASS_INTERNET => Data::Other,
+        TYPE_CNAME => Data::Alias(place),
+        _ => address().map_or(Data::Other, Data::Address),
+    };
+    Ok((Record { owner, data }, rest.offset()))
+}
+
+/// A name, and where its first label stands in a message.
+#[derive(Debug)]
+struct Placed {
+    at: usize,
+    name: Name,
+}
+
+impl Placed {
+    /// Whether the name at an offset is this one. Most names are a pointer to where this one stands.
+    fn is_at(&self, message: &[u8], at: usize) -> Result<bool, Malformed> {
+        let pointer = match message.get(at..) {
+            Some([high @ 0xc0..=0xff, low, ..]) => Some(usize::from(u16::from_be_bytes([high & 0x3f, *low]))),
+            _ => None,
+        };
+        if at == self.at || pointer == Some(self.at) {
+            return Ok(true);
+        }
+        Ok(dns_name_at(message, at)?.0 == Some(self.name))
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// The name that was asked for.
+    pub(super) asked: Name,
+    /// The name at the end of the aliases, whose the addresses are.
+    pub(super) host: Name,
+    pub(super) addresses: Vec<IpAddr>,
+    /// What is wrong behind what could be read.
+    pub(super) fault: Option<Malformed>,
+}
+
+impl Answer {
+    /// Reads a message; `None` for what is no answer, or one to another kind of question.
+    pub(super) fn read(message: &[u8]) -> Result<Option<Self>, Malformed> {
+        let header = Header::read(&mut Reader::new(message))?;
+        if !header.answers_one() || header.answers == 0 {
+            return Ok(None);
+        }
+        let (asked, class, at) = question(message)?;
+        let Some(asked) = asked.filter(|_| class == CLASS_INTERNET) else { return Ok(None) };
+        let records = Records { message, at, left: header.answers.min(MAX_RECORDS) };
+        let host = end_of_aliases(Placed { at: HEADER, name: asked }, records);
+        let (mut addresses, mut fault) = (Vec::new(), None);
+        for record in records {
+            let own = record.and_then(|record| match record.data {
+                Data::Address(ip) if is_host_ip(ip) => Ok(host.is_at(message, record.owner)?.then_some(ip)),
+                Data::Address(_) | Data::Alias(_) | Data::Other => Ok(None),
+            });
+            match own {
+                Ok(own) => addresses.extend(own),
+                Err(malformed) => {
+                    fault = Some(malformed);
+                    break;
+                }
+            }
+        }
+        Ok(Some(Self { asked, host: host.name, addresses, fault }))
+    }
+}
+
+/// Follows aliases, in whatever order they stand. They may lead round in a circle, so there is a most.
+fn end_of_aliases(asked: Placed, records: Records<'_>) -> Placed {
+    let mut host = asked;
+    for _ in 0..MAX_ALIASES {
+        let message = records.message;
+        let next = records.flatten().find_map(|record| match record.data {
+            Data::Alias(target) if host.is_at(message, record.owner) == Ok(true) => Some(target),
+            Data::Alias(_) | Data::Address(_) | Data::Other => None,
+        });
+        let Some(at) = next else { break };
+        let Ok((Some(name), _)) = dns_name_at(message, at) else { break };
+        host = Placed { at, name };
+    }
+    host
 }

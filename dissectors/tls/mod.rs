@@ -44,16 +44,19 @@ const NAME_TYPE_HOST: u8 = 0;
 
 /// A record of version 3.x that begins with a hello of sensible length.
 fn probe(bytes: &[u8]) -> Probe {
-    let at = |place: usize| bytes.get(place).copied();
-    let fits = |place: usize, is: &dyn Fn(u8) -> bool| at(place).is_none_or(is);
-    let can_be = fits(0, &|kind| kind == HANDSHAKE)
-        && fits(1, &|major| major == 3)
-        && fits(2, &|minor| minor <= 4)
-        && fits(3, &|high| usize::from(high) <= MAX_FRAGMENT >> 8)
-        && fits(5, &|kind| matches!(kind, CLIENT_HELLO | SERVER_HELLO))
-        && fits(6, &|high| high == 0)
-        && fits(9, &|major| major == 3);
-    match can_be {
+    // Every connection's first bytes come by here, and most are told from TLS by the first.
+    if bytes.first().is_some_and(|kind| *kind != HANDSHAKE) {
+        return Probe::No;
+    }
+    let can_be = |(place, byte): (usize, &u8)| match place {
+        1 | 9 => *byte == 3,
+        2 => *byte <= 4,
+        3 => usize::from(*byte) <= MAX_FRAGMENT >> 8,
+        5 => matches!(*byte, CLIENT_HELLO | SERVER_HELLO),
+        6 => *byte == 0,
+        _ => true,
+    };
+    match bytes.iter().take(10).enumerate().all(can_be) {
         false => Probe::No,
         true if bytes.len() > 9 => Probe::Yes,
         true => Probe::More,

@@ -10,7 +10,7 @@ mod software;
 pub use digits::{decimal, decimals, hex, ip, ipv4, pairs};
 pub use hash::Hash;
 pub use location::{Civic, address_of_family, civic_address, coordinates};
-pub use name::{Name, dns_name_at, registrable};
+pub use name::{Name, after_dns_name, dns_name_at, registrable};
 pub use scan::{Places, control, first_of};
 pub use software::{system_description, version_lines};
 

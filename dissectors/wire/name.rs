@@ -6,7 +6,6 @@
 
 use crate::Malformed;
 use std::fmt;
-use std::net::IpAddr;
 
 /// Longest name as text: 255 octets on the wire, less the first length and the root (RFC 1035 §2.3.4).
 const MAX_TEXT: usize = 253;
@@ -47,18 +46,21 @@ impl Name {
 
     /// Adds a label; false when it is none of a host name, or one too many.
     fn push(&mut self, label: &[u8]) -> bool {
-        let mut end = usize::from(self.length);
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if label.is_empty() || label.len() > MAX_LABEL || !label.iter().all(plain) {
             return false;
         }
-        let dot = if end == 0 { &[][..] } else { b"." };
-        for byte in dot.iter().chain(label) {
-            let Some(place) = self.text.get_mut(end) else { return false };
-            *place = byte.to_ascii_lowercase();
-            end = end.saturating_add(1);
+        let mut from = usize::from(self.length);
+        if from > 0 {
+            let Some(dot) = self.text.get_mut(from) else { return false };
+            *dot = b'.';
+            from = from.saturating_add(1);
         }
-        self.length = u8::try_from(end).unwrap_or(u8::MAX);
+        let to = from.saturating_add(label.len());
+        let Some(place) = self.text.get_mut(from..to) else { return false };
+        place.copy_from_slice(label);
+        place.make_ascii_lowercase();
+        self.length = u8::try_from(to).unwrap_or(u8::MAX);
         true
     }
 }
@@ -104,6 +106,33 @@ pub fn dns_name_at(message: &[u8], at: usize) -> Result<(Option<Name>, usize), M
     }
 }
 
+/// The offset of what follows the name at an offset of a DNS message. Pointers are stepped over, not followed.
+///
+/// # Errors
+/// When it is cut or too long.
+pub fn after_dns_name(message: &[u8], at: usize) -> Result<usize, Malformed> {
+    let mut place = at;
+    loop {
+        let fault = |what| Malformed { what, at: place.min(message.len()) };
+        let step = match message.get(place) {
+            Some(0) => return Ok(place.saturating_add(1)),
+            Some(n @ 1..=63) => usize::from(*n).saturating_add(1),
+            Some(0xc0..=0xff) if message.len() > place.saturating_add(1) => {
+                return Ok(place.saturating_add(2));
+            }
+            Some(0x40..=0xbf) => return Err(fault("unknown kind of label")),
+            Some(0xc0..=0xff) | None => return Err(fault("name is cut")),
+        };
+        if place.saturating_add(step) > message.len() {
+            return Err(fault("name is cut"));
+        }
+        if place.saturating_add(step).saturating_sub(at) > 254 {
+            return Err(fault("name is longer than 255 octets"));
+        }
+        place = place.saturating_add(step);
+    }
+}
+
 /// The domain that somebody registered of a host name: `example.co.uk` of `www.ward.example.co.uk`. `None` for a name of a
 /// single label, an address, and a suffix under which anybody registers.
 ///
@@ -111,8 +140,8 @@ pub fn dns_name_at(message: &[u8], at: usize) -> Result<(Option<Name>, usize), M
 /// of that part itself is its owner's (`s3.amazonaws.com`).
 pub fn registrable(name: &str) -> Option<&str> {
     let last = name.rsplit('.').next()?;
-    if !name.contains('.') || last.bytes().all(|byte| byte.is_ascii_digit()) || name.parse::<IpAddr>().is_ok()
-    {
+    // Nothing but an address ends with a number; one of IPv6 has no dot, or ends like that.
+    if last.len() == name.len() || last.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     match psl::domain(name.as_bytes()) {
@@ -127,7 +156,14 @@ pub fn registrable(name: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
+    /// Reads a name; where that can be done, stepping over it leads to the same place.
     fn read(message: &[u8], at: usize) -> Result<(Option<String>, usize), &'static str> {
+        let after = after_dns_name(message, at);
+        match dns_name_at(message, at) {
+            Ok((_, next)) => assert_eq!(after, Ok(next)),
+            Err(fault) if fault.what.starts_with("compression") => assert!(after.is_ok()),
+            Err(fault) => assert_eq!(after, Err(fault)),
+        }
         let named = |(name, next): (Option<Name>, usize)| (name.map(|name| name.as_str().to_owned()), next);
         dns_name_at(message, at).map(named).map_err(|fault| {
             assert!(fault.at <= message.len());
@@ -206,6 +242,7 @@ mod tests {
             ("203.0.113.9", None),
             ("1.2.3", None),
             ("2001:db8::1", None),
+            ("::ffff:203.0.113.9", None),
         ] {
             assert_eq!(registrable(name), domain, "{name}");
         }

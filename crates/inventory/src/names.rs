@@ -262,17 +262,19 @@ impl Inventory {
     /// The domain of the end outside of a conversation that is over.
     pub(crate) fn domain_of(&mut self, record: &FlowRecord) -> Option<Text> {
         let [asker, answerer] = record.ends();
+        let (inside, outside) = match [asker.0, answerer.0].map(|ip| self.is_outside(ip)) {
+            [false, true] => (asker, answerer),
+            [true, false] => (answerer, asker),
+            _ => return None,
+        };
+        // Who is asked for a domain may have been taken for who asks.
         let asked = match record.key.proto {
-            IpProto::TCP => self.names.end(&[asker, answerer]).or_else(|| self.names.end(&[answerer, asker])),
+            IpProto::TCP if !self.names.asked.is_empty() => self.names.end(&[inside, outside]),
             _ => None,
         };
-        match [asker.0, answerer.0].map(|ip| self.is_outside(ip)) {
-            [false, true] => match asked.filter(|(ts, _)| *ts >= record.first) {
-                Some((_, domain)) => Some(domain),
-                None => self.names.at(answerer.0, record.first).cloned(),
-            },
-            [true, false] => self.names.at(asker.0, record.first).cloned(),
-            _ => None,
+        match asked.filter(|(ts, _)| *ts >= record.first) {
+            Some((_, domain)) => Some(domain),
+            None => self.names.at(outside.0, record.first).cloned(),
         }
     }
 
