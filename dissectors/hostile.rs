@@ -4,7 +4,7 @@
 //! targets use the driver and the checks of single inputs, so they are there with the feature `hostile` as well.
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::arithmetic_side_effects)]
 
-use crate::{Dissector, MAX_UNCONSUMED, Malformed, Parse, Pdu, Progress, Session, Sink};
+use crate::{Dissector, MAX_UNCONSUMED, Malformed, Pdu, Progress, Session, Sink};
 use model::{IpProto, Mac, Observation, Side, Timestamp, Vlan};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -41,7 +41,7 @@ pub fn pdu(n: u64, side: Side, proto: IpProto, bytes: &[u8]) -> Pdu<'_> {
 
 /// One datagram's facts, and how it ended.
 pub fn datagram(d: &Dissector, pdu: &Pdu<'_>) -> (Vec<Observation>, Result<(), Malformed>) {
-    let Parse::Datagram(parse) = d.parse else { panic!("{} reads streams", d.name) };
+    let Some(parse) = d.parse.datagram() else { panic!("{} reads streams", d.name) };
     let mut out = Vec::new();
     let end = parse(pdu, &mut Sink::new(&mut out, d.name, pdu.no, pdu.ts));
     (out, end)
@@ -68,7 +68,7 @@ pub struct Driver {
 impl Driver {
     /// A connection of which nothing was seen yet.
     pub fn new(d: &Dissector) -> Self {
-        let Parse::Stream(open) = d.parse else { panic!("{} reads datagrams", d.name) };
+        let Some(open) = d.parse.stream() else { panic!("{} reads datagrams", d.name) };
         Self {
             session: open(),
             name: d.name,
@@ -305,6 +305,7 @@ pub fn clean(out: &[Observation]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Parse;
     use model::{Attribute, Confidence, Fact, Text};
     use std::panic::{AssertUnwindSafe, catch_unwind};
 

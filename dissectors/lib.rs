@@ -25,10 +25,12 @@ pub mod arp;
 pub mod cdp;
 pub mod dhcp;
 pub mod dicom;
+pub mod dns;
 pub mod hl7;
 #[cfg(any(test, feature = "hostile"))]
 pub mod hostile;
 pub mod lldp;
+pub mod tls;
 pub mod wire;
 
 use model::{Confidence, Fact, IpProto, Mac, Observation, Side, Subject, Timestamp, Vlan};
@@ -43,6 +45,8 @@ pub static REGISTRY: &[&Dissector] = &[
     &cdp::DISSECTOR,
     &hl7::DISSECTOR,
     &dicom::DISSECTOR,
+    &dns::DISSECTOR,
+    &tls::DISSECTOR,
 ];
 
 /// A protocol: what it is, where it is found, and how it is read.
@@ -94,9 +98,35 @@ pub enum Probe {
 /// How a protocol is read.
 pub enum Parse {
     /// Each PDU stands alone. What was pushed before a [`Malformed`] still counts.
-    Datagram(fn(&Pdu<'_>, &mut Sink<'_>) -> Result<(), Malformed>),
+    Datagram(Datagram),
     /// Both directions of one TCP connection, reassembled.
-    Stream(fn() -> Box<dyn Session>),
+    Stream(Stream),
+    /// Either, as the transport has it.
+    Both(Datagram, Stream),
+}
+
+/// Reads one PDU.
+pub type Datagram = fn(&Pdu<'_>, &mut Sink<'_>) -> Result<(), Malformed>;
+
+/// Begins to read a connection.
+pub type Stream = fn() -> Box<dyn Session>;
+
+impl Parse {
+    /// How it is read where each PDU stands alone.
+    pub const fn datagram(&self) -> Option<Datagram> {
+        match self {
+            Self::Datagram(parse) | Self::Both(parse, _) => Some(*parse),
+            Self::Stream(_) => None,
+        }
+    }
+
+    /// How a connection of it is read.
+    pub const fn stream(&self) -> Option<Stream> {
+        match self {
+            Self::Stream(open) | Self::Both(_, open) => Some(*open),
+            Self::Datagram(_) => None,
+        }
+    }
 }
 
 impl fmt::Debug for Parse {
@@ -104,6 +134,7 @@ impl fmt::Debug for Parse {
         f.write_str(match self {
             Self::Datagram(_) => "Datagram",
             Self::Stream(_) => "Stream",
+            Self::Both(..) => "Both",
         })
     }
 }

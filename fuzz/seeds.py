@@ -113,6 +113,8 @@ def datagrams(frames):
             to_server = packet[3][2:4] == b"\0C"
             yield "dhcp", packet[3][8:] + bytes([0 if to_server else 1])
             yield "dhcp", packet[3][8:] + bytes([2])
+        elif packet and packet[0] == 17 and b"\x005" in (packet[3][:2], packet[3][2:4]):
+            yield "dns", packet[3][8:] + bytes([1])
 
 
 def as_stream(turns):
@@ -274,7 +276,7 @@ def main():
         by_target.setdefault(target, {})[data] = None
     for path, capture in captures.items():
         name = path.parts[-3]
-        if name in ("dicom", "hl7"):
+        if name in ("dicom", "dns", "hl7", "tls"):
             for turns in conversations(pcap_frames(capture)):
                 seeds = by_target.setdefault(name, {})
                 seeds[divided(as_stream(turns), 1 + 2 * (len(seeds) % 9))] = None

@@ -135,7 +135,10 @@ impl Site {
             gaps: 0,
             tunnel: None,
         };
-        Resolved::Flow(Flow { record: Box::new(record), devices: [Some(client), Some(server)] })
+        Resolved::Flow {
+            flow: Flow { record: Box::new(record), devices: [Some(client), Some(server)] },
+            domain: None,
+        }
     }
 
     /// A device as the inventory would know it.

@@ -20,6 +20,8 @@ pub enum Flood {
     Clients,
     /// DHCP clients that call themselves something else each time.
     Names,
+    /// DNS answers, each with a name of its own for an address outside of its own; every other one for one host inside.
+    Domains,
     /// HL7 connections whose segments lie anywhere in the window, overlap, and are a few bytes each.
     Overlaps,
     /// First fragments of packets that never become whole.
@@ -35,7 +37,7 @@ pub enum Flood {
 }
 
 /// Every kind but the last, which is made of them.
-const EACH: [Flood; 12] = [
+const EACH: [Flood; 13] = [
     Flood::Tuples,
     Flood::Answered,
     Flood::Syn,
@@ -43,6 +45,7 @@ const EACH: [Flood; 12] = [
     Flood::Macs,
     Flood::Clients,
     Flood::Names,
+    Flood::Domains,
     Flood::Overlaps,
     Flood::Fragments,
     Flood::Mllp,
@@ -66,6 +69,7 @@ impl Flood {
             Self::Macs => "macs",
             Self::Clients => "clients",
             Self::Names => "names",
+            Self::Domains => "domains",
             Self::Overlaps => "overlaps",
             Self::Fragments => "fragments",
             Self::Mllp => "mllp",
@@ -154,6 +158,7 @@ impl Maker {
             Flood::Macs => self.arp(n),
             Flood::Clients => self.dhcp(n, n),
             Flood::Names => self.dhcp(n % 7, n),
+            Flood::Domains => self.dns(n),
             Flood::Overlaps => self.overlap(n),
             Flood::Fragments => {
                 let [_, b, c, d] = self.dice.below(1 << 24).to_be_bytes();
@@ -232,6 +237,22 @@ impl Maker {
         }
         data.push(255);
         self.udp(68, 67, &data);
+    }
+
+    /// An answer that gives an address for a name.
+    fn dns(&mut self, n: u32) {
+        let [_, b, c, d] = n.to_be_bytes();
+        let ip = if n.is_multiple_of(2) { [203, b, c, d] } else { SERVER };
+        let client = [10, 120, 0, 1];
+        self.ipv4(mac_of(SERVER), mac_of(client), SERVER, client, 17, n as u16, 0);
+        let mut data = vec![0x47, 0x11, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
+        for label in [format!("host-{n:08x}"), format!("domain-{n:08x}"), "example".to_owned()] {
+            data.push(label.len() as u8);
+            data.extend(label.as_bytes());
+        }
+        data.extend([0, 0, 1, 0, 1, 0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4]);
+        data.extend(ip);
+        self.udp(53, 40_000, &data);
     }
 
     /// Client and port of a connection.

@@ -147,7 +147,7 @@ pub fn staged(path: &Path) -> Stages {
 
 fn keep(store: &mut Store, resolved: &mut Vec<Resolved>) {
     for resolved in resolved.drain(..) {
-        if let Resolved::Flow(flow) = resolved {
+        if let Resolved::Flow { flow, .. } = resolved {
             store.add_flow(&flow);
         }
     }

@@ -3,12 +3,14 @@
 mod digits;
 mod hash;
 mod location;
+mod name;
 mod scan;
 mod software;
 
 pub use digits::{decimal, decimals, hex, ip, ipv4, pairs};
 pub use hash::Hash;
 pub use location::{Civic, address_of_family, civic_address, coordinates};
+pub use name::{Name, after_dns_name, dns_name_at, registrable};
 pub use scan::{Places, control, first_of};
 pub use software::{system_description, version_lines};
 

@@ -3,25 +3,26 @@
 use crate::input::Input;
 use crate::memory::peak;
 use dissectors::hostile::{self, Driver};
-use dissectors::{Claim, Dissector, Parse, Pdu};
+use dissectors::{Claim, Dissector, Pdu};
 use model::{IpProto, Observation, Side, Vlan};
 use std::net::{IpAddr, Ipv4Addr};
 
-/// Feeds an input to a dissector, as one datagram or as a conversation.
+/// Feeds an input to a dissector, as one datagram or as a conversation, or as both where it reads both.
 pub fn dissector(d: &'static Dissector, input: &[u8]) {
     if let Some(probe) = d.probe {
         probe(input);
     }
-    let (out, most) = peak(|| match d.parse {
-        Parse::Datagram(_) => datagram(d, input),
-        Parse::Stream(_) => conversation(d, input),
-    });
-    hostile::in_proportion(&out, input.len());
-    assert!(most <= 65_536 + 256 * input.len(), "{most} bytes of memory for {} of input", input.len());
+    let ways: [Option<fn(&'static Dissector, &[u8]) -> Vec<Observation>>; 2] =
+        [d.parse.datagram().map(|_| datagram as _), d.parse.stream().map(|_| conversation as _)];
+    for read in ways.into_iter().flatten() {
+        let (out, most) = peak(|| read(d, input));
+        hostile::in_proportion(&out, input.len());
+        assert!(most <= 65_536 + 256 * input.len(), "{most} bytes of memory for {} of input", input.len());
+    }
 }
 
 /// The last byte says where the datagram comes from, what stands before it is the datagram.
-fn datagram(d: &Dissector, input: &[u8]) -> Vec<Observation> {
+fn datagram(d: &'static Dissector, input: &[u8]) -> Vec<Observation> {
     let Some((&from, bytes)) = input.split_last() else { return Vec::new() };
     let has = |bit: u8| from & bit != 0;
     let port = d.claims.iter().find_map(|claim| match claim {

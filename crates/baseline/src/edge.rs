@@ -2,7 +2,7 @@
 
 use crate::feed::{FEED, Feed};
 use crate::site::{Site, network};
-use crate::table::{Key, Table};
+use crate::table::{Far, Key, Table};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
 use inventory::Resolved;
@@ -61,9 +61,9 @@ const HISTOGRAM: usize = 3 * 1024;
 /// conversation nor request.
 pub(crate) fn key(resolved: &Resolved, table: &mut Table, site: &Site) -> Option<Key> {
     match resolved {
-        Resolved::Flow(flow) => key_of_flow(flow, table, site),
-        Resolved::Exchange { client, server, peer, port, application, .. } => {
-            let peer = if server.is_none() { Some(place(*peer, site)) } else { None };
+        Resolved::Flow { flow, domain } => key_of_flow(flow, domain.as_ref(), table, site),
+        Resolved::Exchange { client, server, peer, domain, port, application, .. } => {
+            let peer = if server.is_none() { Some(far(*peer, domain.as_ref(), table, site)) } else { None };
             let application = table.application(Some((*application).into()));
             Some(Table::with(*client, (*server, peer, false), IpProto::TCP, *port, application))
         }
@@ -71,12 +71,16 @@ pub(crate) fn key(resolved: &Resolved, table: &mut Table, site: &Site) -> Option
     }
 }
 
-/// Peers outside are counted by network: their names are chosen by many, and so are their addresses.
-fn place(ip: IpAddr, site: &Site) -> IpAddr {
-    if site.is_outside(ip) { network(ip) } else { ip }
+/// Peers outside are counted by domain, wherever that is hosted today; else by network.
+fn far(ip: IpAddr, domain: Option<&Text>, table: &mut Table, site: &Site) -> Far {
+    if !site.is_outside(ip) {
+        return Far::Address(ip);
+    }
+    let number = domain.and_then(|domain| table.domains.number(domain));
+    number.map_or_else(|| Far::Address(network(ip)), Far::Domain)
 }
 
-fn key_of_flow(flow: &Flow, table: &mut Table, site: &Site) -> Option<Key> {
+fn key_of_flow(flow: &Flow, domain: Option<&Text>, table: &mut Table, site: &Site) -> Option<Key> {
     let record = &flow.record;
     let [(asker, client_port), (ip, port)] = record.ends();
     // Leases are asked of whoever answers, and addresses come and go: that a device takes part is all there is to learn.
@@ -96,10 +100,11 @@ fn key_of_flow(flow: &Flow, table: &mut Table, site: &Site) -> Option<Key> {
     let port = if negotiated || !record.key.proto.has_ports() { 0 } else { port };
     let application = table.application(record.app.map(Into::into));
     let (device, others) = match flow.devices {
-        [Some(client), server] => {
-            (client, (server, if server.is_none() { Some(place(ip, site)) } else { None }, false))
-        }
-        [None, Some(server)] => (server, (None, Some(place(asker, site)), true)),
+        [Some(client), server] => (
+            client,
+            (server, if server.is_none() { Some(far(ip, domain, table, site)) } else { None }, false),
+        ),
+        [None, Some(server)] => (server, (None, Some(far(asker, domain, table, site)), true)),
         [None, None] => return None,
     };
     Some(Table::with(device, others, record.key.proto, port, application))

@@ -12,7 +12,7 @@ use crate::tick::{Observed, Profiles};
 use inventory::Sign;
 use model::{
     Attribute, Device, DeviceClass, DeviceId, EdgeKey, EdgeState, Figure, Finding, FindingId, FindingKey,
-    Flow, IpProto, Party, Severity, SubOperations, Text, Timestamp,
+    Flow, IpProto, Party, Severity, Stranger, SubOperations, Text, Timestamp,
 };
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -26,6 +26,8 @@ pub type Who<'a> = &'a dyn Fn(DeviceId) -> Option<Device>;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FlowSeen<'a> {
     pub(crate) flow: &'a Flow,
+    /// The domain of its end outside, where that is known by one.
+    pub(crate) domain: Option<&'a Text>,
     /// Whether the originator, and the responder, is a host outside the site.
     pub(crate) outside: [bool; 2],
 }
@@ -106,12 +108,27 @@ impl EdgeNews {
     }
 
     /// The other end.
-    pub(crate) const fn peer(&self) -> Peer {
-        match (self.key.server, self.key.peer) {
+    pub(crate) fn peer(&self) -> Peer {
+        match (self.key.server, &self.key.peer) {
             (Some(id), _) => Peer::Device(id),
-            (None, Some(ip)) => Peer::Address(ip),
+            (None, Some(Stranger::Address(ip))) => Peer::Address(*ip),
+            (None, Some(Stranger::Domain(domain))) => Peer::Domain(domain.clone()),
             (None, None) => Peer::Nobody,
         }
+    }
+
+    /// Whether the other end is a host outside the site.
+    pub(crate) fn is_with_outside(&self, site: &Site) -> bool {
+        match &self.key.peer {
+            Some(Stranger::Address(ip)) => site.is_outside(*ip),
+            Some(Stranger::Domain(_)) => true,
+            None => false,
+        }
+    }
+
+    /// The other end's address, where it is known by one.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.key.peer.as_ref().and_then(Stranger::address)
     }
 }
 
@@ -329,12 +346,14 @@ impl View<'_> {
 }
 
 /// With whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
     /// A device.
     Device(DeviceId),
     /// An address that is no device's.
     Address(IpAddr),
+    /// Somebody outside who is known by a domain.
+    Domain(Text),
     /// So many.
     Many(u64),
     /// Nobody in particular.
@@ -387,7 +406,7 @@ impl Verdict {
         self
     }
 
-    pub(crate) const fn peer(mut self, peer: Peer) -> Self {
+    pub(crate) fn peer(mut self, peer: Peer) -> Self {
         self.peer = peer;
         self
     }
@@ -471,13 +490,17 @@ impl<'a> Out<'a> {
             Some(Some(profile)) => Some(profile),
             None => None,
         };
-        let (peer, peer_class) = party(view, verdict.peer);
+        let (peer, peer_class) = party(view, &verdict.peer);
         let peer_profile = match verdict.peer {
             Peer::Device(id) => view.profile(id),
             _ => None,
         };
         let involved = || device.iter().chain(&peer_profile);
-        let is_outside = matches!(verdict.peer, Peer::Address(ip) if view.site.is_outside(ip));
+        let is_outside = match &verdict.peer {
+            Peer::Address(ip) => view.site.is_outside(*ip),
+            Peer::Domain(_) => true,
+            Peer::Device(_) | Peer::Many(_) | Peer::Nobody => false,
+        };
         let is_life = involved().any(|profile| profile.is_life_sustaining());
         let mut severity = verdict.severity;
         if rule.rises && (is_life || is_outside) {
@@ -539,8 +562,8 @@ fn advice(rule: &Rule, device: Option<&Profile>, is_life: bool) -> String {
 }
 
 /// The other end, and the class it is counted under.
-fn party(view: &View<'_>, peer: Peer) -> (Option<Party>, String) {
-    match peer {
+fn party(view: &View<'_>, peer: &Peer) -> (Option<Party>, String) {
+    match *peer {
         Peer::Device(id) => match view.profile(id) {
             Some(profile) => {
                 let zone = profile.zone.as_ref().map(|zone| format!(" in {zone}")).unwrap_or_default();
@@ -562,6 +585,10 @@ fn party(view: &View<'_>, peer: Peer) -> (Option<Party>, String) {
                 zone.as_ref().map_or_else(|| kind.to_owned(), |zone| format!("{kind} in {zone}"))
             };
             (Some(Party { ips: vec![ip], kind: kind.into(), zone, ..Party::default() }), class)
+        }
+        Peer::Domain(ref domain) => {
+            let party = Party { name: Some(domain.clone()), kind: "domain".into(), ..Party::default() };
+            (Some(party), format!("external {domain}"))
         }
         Peer::Many(_) => (Some(Party { kind: "many".into(), ..Party::default() }), "many".into()),
         Peer::Nobody => (None, String::new()),

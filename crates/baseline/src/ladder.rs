@@ -2,9 +2,8 @@
 
 use crate::habits::Habits;
 use crate::judge::{Novelty, View};
-use crate::table::{Key, Table};
+use crate::table::{Far, Key, Table};
 use model::{DeviceClass, DeviceId};
-use std::net::IpAddr;
 
 /// Devices of a role that are asked whether they do the same.
 const MOST_PEERS: usize = 256;
@@ -16,7 +15,7 @@ const MOST_EDGES: usize = 1_024;
 enum Role {
     Class(DeviceClass),
     Device(DeviceId),
-    Address(IpAddr),
+    Stranger(Far),
     Nobody,
 }
 
@@ -26,7 +25,7 @@ fn role(habits: &Habits, key: &Key) -> Role {
             DeviceClass::Unknown => Role::Device(id),
             class => Role::Class(class),
         },
-        (None, Some(ip)) => Role::Address(ip),
+        (None, Some(far)) => Role::Stranger(far),
         (None, None) => Role::Nobody,
     }
 }
@@ -65,8 +64,11 @@ pub(crate) fn novelty(view: &View<'_>, key: &Key, of_class: &[DeviceId]) -> Nove
 fn peer_zone(view: &View<'_>, key: &Key) -> Option<String> {
     match (key.server, key.peer) {
         (Some(id), _) => view.profile(id)?.zone.as_ref().map(|zone| zone.as_str().to_owned()),
-        (None, Some(ip)) if view.site.is_outside(ip) => Some(format!("outside {ip}")),
-        (None, Some(ip)) => view.zone(ip).map(|zone| zone.name.as_str().to_owned()),
+        (None, Some(Far::Domain(number))) => {
+            view.edges.domains.get(number).map(|domain| format!("outside {domain}"))
+        }
+        (None, Some(Far::Address(ip))) if view.site.is_outside(ip) => Some(format!("outside {ip}")),
+        (None, Some(Far::Address(ip))) => view.zone(ip).map(|zone| zone.name.as_str().to_owned()),
         (None, None) => None,
     }
 }

@@ -6,7 +6,7 @@
 //! found does not depend on how events came in batches. [`Baseline::each_change`] gives the rows that changed.
 //!
 //! How it is made:
-//! - `edge`, `table`: what is counted of an edge, and where; `feed`: the pauses of a feed of messages;
+//! - `edge`, `table`, `domains`: what is counted of an edge, and where; `feed`: the pauses of a feed of messages;
 //! - `habits`: a device's active hours; `learning`: when they suffice; `rates`: what it does in an hour, and
 //!   `quantile`: what all but a few hours stay under;
 //! - `calendar`, `site`: local time, zones, and what else an operator said about the site;
@@ -17,6 +17,7 @@
 
 mod calendar;
 mod config;
+mod domains;
 mod edge;
 mod feed;
 mod findings;
@@ -50,7 +51,7 @@ use findings::Book;
 use habits::Habits;
 use inventory::{Newcomers, Resolved};
 use judge::{ExchangeSeen, FlowSeen, SignSeen};
-use model::{Change, DeviceId, Edge, EdgeKey, EdgeState, Flow, Timestamp};
+use model::{Change, DeviceId, Edge, EdgeKey, EdgeState, Flow, Text, Timestamp};
 use rates::Metric;
 use rules::Watch;
 use std::collections::BTreeSet;
@@ -127,7 +128,7 @@ const MOST_WAITING: usize = 4_096;
 /// The devices at both ends of a conversation or a request.
 const fn ends(resolved: &Resolved) -> [Option<DeviceId>; 2] {
     match resolved {
-        Resolved::Flow(flow) => flow.devices,
+        Resolved::Flow { flow, .. } => flow.devices,
         Resolved::Exchange { client, server, .. } => [Some(*client), *server],
         Resolved::Sign { .. } | Resolved::Renamed { .. } => [None; 2],
     }
@@ -191,6 +192,7 @@ impl Baseline {
     /// at hand when their turn comes; so those of a few events are looked up first.
     pub fn resolved(&mut self, resolved: &[Resolved]) {
         for batch in resolved.chunks(BATCH) {
+            self.edges.domains.sweep();
             // What is looked up in one go waits for memory in one go.
             let mut keys = [None; BATCH];
             for (place, resolved) in keys.iter_mut().zip(batch) {
@@ -208,7 +210,7 @@ impl Baseline {
     /// One event, the key of its edge, and where that most likely is.
     fn one(&mut self, resolved: &Resolved, key: Option<(Key, u32)>) {
         match resolved {
-            Resolved::Flow(flow) => self.flow(flow, key),
+            Resolved::Flow { flow, domain } => self.flow(flow, domain.as_ref(), key),
             Resolved::Exchange {
                 ts,
                 client,
@@ -220,6 +222,7 @@ impl Baseline {
                 outcome,
                 latency,
                 retrieved,
+                ..
             } => {
                 let metric = match (*application, kind.as_str()) {
                     ("hl7", _) => Some(Metric::Messages),
@@ -280,7 +283,7 @@ impl Baseline {
         }
     }
 
-    fn flow(&mut self, flow: &Flow, key: Option<(Key, u32)>) {
+    fn flow(&mut self, flow: &Flow, domain: Option<&Text>, key: Option<(Key, u32)>) {
         let record = &flow.record;
         let hour = self.clock.hour();
         let is_lease = record.app == Some("dhcp");
@@ -307,7 +310,7 @@ impl Baseline {
             let [(asker, _), (answerer, _)] = record.ends();
             let is_outside =
                 |side: usize, ip| flow.devices[side].is_none() && self.config.site.is_outside(ip);
-            let seen = FlowSeen { flow, outside: [is_outside(0, asker), is_outside(1, answerer)] };
+            let seen = FlowSeen { flow, domain, outside: [is_outside(0, asker), is_outside(1, answerer)] };
             let Watchers { all, flows, .. } = &mut self.watchers;
             for at in flows.iter() {
                 if let Some((_, watch)) = all.get_mut(*at) {
@@ -441,13 +444,13 @@ impl Baseline {
         if state.dirty {
             self.mark(key.client);
         }
-        self.bytes += state.weight();
+        self.bytes += state.weight() + self.edges.weight_of_name(&key);
         self.edges.insert(key, state);
     }
 
     fn remove(&mut self, key: &Key) -> Option<State> {
         let state = self.edges.remove(key)?;
-        self.bytes -= state.weight();
+        self.bytes -= state.weight() + self.edges.weight_of_name(key);
         self.once.remove(&(state.last, *key));
         self.mark(key.client);
         Some(state)

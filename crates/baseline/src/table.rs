@@ -1,19 +1,28 @@
 //! The table of edges: entries in a dense list, found by key and by the devices at their ends.
 
+use crate::domains::Domains;
 use crate::edge::State;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
-use model::{DeviceId, EdgeKey, IpProto};
+use model::{DeviceId, EdgeKey, IpProto, Stranger};
 use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 
+/// A [`Stranger`] in compact form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Far {
+    Address(IpAddr),
+    /// The number of the domain.
+    Domain(u32),
+}
+
 /// A key in compact form: one look-up for each flow compares and hashes it. It sorts like [`EdgeKey`] but for the
-/// application, which is a number here.
+/// application and the peer's domain, which are numbers here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) client: DeviceId,
     pub(crate) server: Option<DeviceId>,
-    pub(crate) peer: Option<IpAddr>,
+    pub(crate) peer: Option<Far>,
     /// Whether the peer asks.
     pub(crate) inbound: bool,
     pub(crate) transport: IpProto,
@@ -32,8 +41,9 @@ impl Key {
     fn hash(&self, hasher: &DefaultHashBuilder) -> u64 {
         let peer = match self.peer {
             None => 0,
-            Some(IpAddr::V4(ip)) => 1 << 64 | u128::from(ip.to_bits()),
-            Some(IpAddr::V6(ip)) => ip.to_bits(),
+            Some(Far::Address(IpAddr::V4(ip))) => 1 << 64 | u128::from(ip.to_bits()),
+            Some(Far::Address(IpAddr::V6(ip))) => ip.to_bits(),
+            Some(Far::Domain(number)) => 2 << 64 | u128::from(number),
         };
         let server = self.server.map_or(0, |id| id.0);
         let ends = u64::from(self.client.0) << 32 | u64::from(server);
@@ -68,6 +78,7 @@ pub(crate) struct Table {
     noted: usize,
     /// There are as many as dissectors have names.
     applications: Vec<Cow<'static, str>>,
+    pub(crate) domains: Domains,
 }
 
 /// Places noted for which throwing out old ones is not worth while.
@@ -92,7 +103,7 @@ impl Table {
     /// A key with the number of its application.
     pub(crate) const fn with(
         client: DeviceId,
-        (server, peer, inbound): (Option<DeviceId>, Option<IpAddr>, bool),
+        (server, peer, inbound): (Option<DeviceId>, Option<Far>, bool),
         transport: IpProto,
         port: u16,
         application: u16,
@@ -103,6 +114,10 @@ impl Table {
     /// The compact form of a key.
     pub(crate) fn key(&mut self, key: EdgeKey) -> Key {
         let EdgeKey { client, server, peer, inbound, transport, port, application } = key;
+        let peer = peer.and_then(|peer| match peer {
+            Stranger::Address(ip) => Some(Far::Address(ip)),
+            Stranger::Domain(domain) => self.domains.number(&domain).map(Far::Domain),
+        });
         Self::with(client, (server, peer, inbound), transport, port, self.application(application))
     }
 
@@ -111,6 +126,10 @@ impl Table {
         let Key { client, server, peer, inbound, transport, port, application } = *key;
         let place = usize::from(application).checked_sub(1);
         let application = place.and_then(|place| self.applications.get(place)).cloned();
+        let peer = peer.and_then(|peer| match peer {
+            Far::Address(ip) => Some(Stranger::Address(ip)),
+            Far::Domain(number) => self.domains.get(number).cloned().map(Stranger::Domain),
+        });
         EdgeKey { client, server, peer, inbound, transport, port, application }
     }
 
@@ -169,6 +188,9 @@ impl Table {
 
     /// Adds an edge that is not in the table.
     pub(crate) fn insert(&mut self, key: Key, state: State) {
+        if let Some(Far::Domain(number)) = key.peer {
+            self.domains.add(number);
+        }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
             u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
@@ -213,7 +235,18 @@ impl Table {
         let is = |(_, slot): &(u32, u32)| matches!(entries.get(*slot as usize), Some(Some((known, _))) if known == key);
         let ((_, slot), _) = index.find_entry(key.hash(hasher), is).ok()?.remove();
         free.push(slot);
+        if let Some(Far::Domain(number)) = key.peer {
+            self.domains.leave(number);
+        }
         entries.get_mut(slot as usize)?.take().map(|(_, state)| state)
+    }
+
+    /// Bytes that the name of an edge's peer takes.
+    pub(crate) fn weight_of_name(&self, key: &Key) -> usize {
+        match key.peer {
+            Some(Far::Domain(number)) => self.domains.weight(number),
+            Some(Far::Address(_)) | None => 0,
+        }
     }
 
     /// Whether a device is the client of an edge.

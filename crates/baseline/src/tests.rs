@@ -40,7 +40,19 @@ fn flow(
         gaps: 0,
         tunnel: None,
     };
-    Resolved::Flow(Flow { record: Box::new(record), devices: [client.map(DeviceId), server.map(DeviceId)] })
+    let devices = [client.map(DeviceId), server.map(DeviceId)];
+    Resolved::Flow { flow: Flow { record: Box::new(record), devices }, domain: None }
+}
+
+/// A conversation of device 1 with somebody outside, known by a domain or not.
+fn outside(seconds: i64, ip: &str, domain: Option<&str>) -> Resolved {
+    let Resolved::Flow { mut flow, .. } = flow(seconds, Some(1), None, 443, Some("tls")) else {
+        unreachable!()
+    };
+    let ends = ("10.0.0.1".parse().unwrap(), 40_000);
+    let (key, originator) = FlowKey::new(Vlan::NONE, IpProto::TCP, ends, (ip.parse().unwrap(), 443));
+    (flow.record.key, flow.record.originator) = (key, originator);
+    Resolved::Flow { flow, domain: domain.map(text) }
 }
 
 fn exchange(seconds: i64, client: u32, server: u32, outcome: &str, micros: u64) -> Resolved {
@@ -49,6 +61,7 @@ fn exchange(seconds: i64, client: u32, server: u32, outcome: &str, micros: u64) 
         client: DeviceId(client),
         server: Some(DeviceId(server)),
         peer: "192.0.2.1".parse().unwrap(),
+        domain: None,
         port: 2575,
         application: "hl7",
         kind: text("ORU^R01"),
@@ -67,8 +80,11 @@ fn learn(config: &Config, events: &[Resolved]) -> Baseline {
 /// An edge in one line.
 fn line(edge: &Edge) -> String {
     let key = &edge.key;
-    let server =
-        key.server.map(|id| id.to_string()).or_else(|| key.peer.map(|ip| ip.to_string())).unwrap_or_default();
+    let server = key
+        .server
+        .map(|id| id.to_string())
+        .or_else(|| key.peer.as_ref().map(ToString::to_string))
+        .unwrap_or_default();
     let app = key.application.as_deref().unwrap_or("-");
     let exchanges: Vec<_> = edge
         .exchanges
@@ -125,17 +141,89 @@ fn conversations_and_requests_add_up_to_habits() {
 #[test]
 fn of_two_unknown_ports_the_lower_one_is_the_services() {
     let first_packet = |port, client_port| {
-        let Resolved::Flow(mut flow) = flow(0, Some(1), Some(2), port, None) else { unreachable!() };
+        let Resolved::Flow { mut flow, domain } = flow(0, Some(1), Some(2), port, None) else {
+            unreachable!()
+        };
         let ends = [("10.0.0.1".parse().unwrap(), client_port), ("10.0.0.2".parse().unwrap(), port)];
         (flow.record.key, flow.record.originator) = FlowKey::new(Vlan::NONE, IpProto::UDP, ends[0], ends[1]);
         flow.record.originator_by = OriginatorBy::FirstPacket;
-        learn(&Config::default(), &[Resolved::Flow(flow)]).edges().next().map(|edge| edge.key.port)
+        learn(&Config::default(), &[Resolved::Flow { flow, domain }]).edges().next().map(|edge| edge.key.port)
     };
     for (port, client_port, expected) in
         [(5353, 5353, 5353), (5560, 40_000, 5560), (6000, 5560, 0), (161, 100, 161)]
     {
         assert_eq!(first_packet(port, client_port), Some(expected), "{client_port} to {port}");
     }
+}
+
+#[test]
+fn peers_outside_are_one_by_domain_and_else_by_network() {
+    let request = |domain: Option<&str>| {
+        let Resolved::Exchange { ts, client, peer, kind, outcome, .. } = exchange(9, 1, 2, "AA", 5) else {
+            unreachable!()
+        };
+        let (server, application, latency) = (None, "tls", None);
+        let domain = domain.map(text);
+        Resolved::Exchange {
+            ts,
+            client,
+            server,
+            peer,
+            domain,
+            port: 443,
+            application,
+            kind,
+            outcome,
+            latency,
+            retrieved: None,
+        }
+    };
+    let mut baseline = learn(
+        &Config::default(),
+        &[
+            outside(0, "192.0.2.1", Some("example.org")),
+            outside(1, "203.0.113.7", Some("example.org")),
+            outside(2, "2001:db8::7", Some("example.org")),
+            outside(3, "203.0.113.7", Some("example.net")),
+            outside(4, "203.0.113.7", None),
+            outside(5, "203.0.113.8", None),
+            // What is inside has an address, whatever it is called.
+            outside(6, "10.9.9.9", Some("example.org")),
+            request(Some("example.org")),
+            request(None),
+        ],
+    );
+    let peers = |baseline: &Baseline| -> Vec<(String, u64)> {
+        baseline.edges().map(|edge| (edge.key.peer.unwrap().to_string(), edge.flows)).collect()
+    };
+    let expected =
+        [("10.9.9.9", 1), ("192.0.2.0", 0), ("203.0.113.0", 2), ("example.net", 1), ("example.org", 3)];
+    let expected: Vec<_> = expected.map(|(peer, flows)| (peer.to_owned(), flows)).into();
+    assert_eq!(peers(&baseline), expected);
+    // What is written is read, and goes on as what it was.
+    let rows = baseline.changes();
+    let mut again = Baseline::restore(Config::default(), rows);
+    assert_eq!((peers(&again), again.held()), (expected, baseline.held()));
+    again.resolved(&[outside(20, "198.51.100.1", Some("example.org"))]);
+    assert_eq!(peers(&again)[4], ("example.org".to_owned(), 4));
+}
+
+#[test]
+fn a_flood_of_domains_is_charged_and_what_is_forgotten_is_let_go() {
+    let config = Config { max_bytes: 40 * LEAST, ..Config::default() };
+    let mut baseline = Baseline::new(config.clone());
+    let habit = outside(0, "192.0.2.1", Some("kept.example"));
+    baseline.resolved(&[habit.clone(), habit]);
+    for n in 0..5_000 {
+        let domain = format!("{}.example", "x".repeat(40 + n % 10) + &n.to_string());
+        baseline.resolved(&[outside(60 * n as i64, "192.0.2.1", Some(&domain))]);
+        assert!(baseline.held() <= config.max_bytes + 512, "{} bytes", baseline.held());
+    }
+    let edges: Vec<_> = baseline.edges().collect();
+    assert!((10..40).contains(&edges.len()), "{} edges: names take room", edges.len());
+    assert!(edges.iter().any(|edge| edge.key.peer.as_ref().unwrap().to_string() == "kept.example"));
+    baseline.resolved(&[outside(0, "192.0.2.1", None)]);
+    assert!(baseline.edges.domains.len() <= edges.len() + 1, "{} domains", baseline.edges.domains.len());
 }
 
 #[test]
@@ -265,7 +353,8 @@ fn requests_of_all_kinds_are_bounded() {
 fn events() -> impl Strategy<Value = Vec<Resolved>> {
     let event = (0..8u8, 1..5u32, 1..5u32, 0..4u16, 0..50i64).prop_map(|(what, a, b, port, t)| match what {
         0..=2 => flow(t, Some(a), Some(b), 80 + port, None),
-        3 => flow(t, Some(a), None, 443, Some("tls")),
+        3 if port == 0 => flow(t, Some(a), None, 443, Some("tls")),
+        3 => outside(t, "192.0.2.1", Some(["a.example", "b.example", "c.example"][usize::from(port - 1)])),
         4 => flow(t, (a > 2).then_some(a), Some(b), 2575, Some("hl7")),
         5 | 6 => exchange(t, a, b, ["AA", "AE"][usize::from(port % 2)], 1 << (port * 9)),
         _ => Resolved::Renamed { from: DeviceId(a.max(b)), into: DeviceId(a.min(b)) },
@@ -346,13 +435,16 @@ fn a_lost_row_is_noticed() {
 #[test]
 fn leases_are_one_habit_and_errors_are_none() {
     let of = |app, proto, packets| {
-        let Resolved::Flow(mut flow) = flow(0, Some(1), None, 67, app) else { unreachable!() };
+        let Resolved::Flow { mut flow, domain } = flow(0, Some(1), None, 67, app) else { unreachable!() };
         flow.record.key.proto = proto;
         flow.record.packets = packets;
-        learn(&Config::default(), &[Resolved::Flow(flow)]).edges().map(|edge| edge.key).collect::<Vec<_>>()
+        learn(&Config::default(), &[Resolved::Flow { flow, domain }])
+            .edges()
+            .map(|edge| edge.key)
+            .collect::<Vec<_>>()
     };
     let lease = of(Some("dhcp"), IpProto::UDP, [1, 1]);
-    assert_eq!((lease.len(), lease[0].server, lease[0].peer, lease[0].port), (1, None, None, 67));
+    assert_eq!((lease.len(), lease[0].server, &lease[0].peer, lease[0].port), (1, None, &None, 67));
     assert_eq!(of(None, IpProto::ICMP, [3, 0]), [], "nobody answered");
     assert_eq!(of(None, IpProto::ICMP, [3, 3]).len(), 1);
     assert_eq!(of(None, IpProto::UDP, [3, 0]).len(), 1, "the control");

@@ -10,7 +10,7 @@ pub struct BaselineEdge {
     pub device: String,
     /// The number of the device, where it is one.
     pub device_id: Option<DeviceId>,
-    /// The other end: a device, its role, a network outside, an address or a zone; `None` where that is not known.
+    /// The other end: a device, its role, a domain or network outside, an address or a zone; `None` where that is not known.
     pub peer: Option<String>,
     /// The number of the peer, where it is one device.
     pub peer_id: Option<DeviceId>,

@@ -3,7 +3,7 @@
 use crate::counters::{Tally, add};
 use crate::stream::{Outcome, Reader, Stream};
 use crate::table::pick_mut;
-use dissectors::{Claim, Dissector, Malformed, Parse, Pdu, Probe, Progress, Session, Sink};
+use dissectors::{Claim, Dissector, Malformed, Pdu, Probe, Progress, Session, Sink};
 use model::{Fact, IpProto, Mac, Observation, Side, Subject, Timestamp, Vlan};
 use std::net::{IpAddr, Ipv4Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -157,7 +157,7 @@ pub(crate) fn datagram(
     out: &mut Vec<Observation>,
 ) {
     let Some(dissector) = registry.get(place) else { return };
-    let Parse::Datagram(parse) = dissector.parse else { return };
+    let Some(parse) = dissector.parse.datagram() else { return };
     counters.pdu(place);
     let result = guard(dissector, origin, counters, out, |out| {
         parse(&origin.pdu(bytes), &mut Sink::new(out, dissector.name, origin.no, origin.ts))
@@ -198,9 +198,9 @@ impl Reader for Feed<'_> {
     fn data(&mut self, bytes: &[u8]) -> Progress {
         if self.session.is_none() {
             match self.registry.probe(bytes) {
-                Ok(place) => match self.registry.get(place).map(|dissector| &dissector.parse) {
-                    Some(Parse::Stream(open)) => *self.session = Some((place, open())),
-                    _ => return Progress::Done,
+                Ok(place) => match self.registry.get(place).and_then(|dissector| dissector.parse.stream()) {
+                    Some(open) => *self.session = Some((place, open())),
+                    None => return Progress::Done,
                 },
                 Err(true) => return Progress::Consumed(0),
                 Err(false) => {

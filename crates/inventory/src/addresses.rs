@@ -413,7 +413,7 @@ impl Inventory {
 
     /// The one node that holds an address in some other scope, if there is exactly one device that does. A packet on
     /// its way through routers shows the same address in every VLAN it crosses.
-    fn holder_elsewhere(&self, vlan: Vlan, ip: IpAddr, ts: Timestamp) -> Option<DeviceId> {
+    pub(crate) fn holder_elsewhere(&self, vlan: Vlan, ip: IpAddr, ts: Timestamp) -> Option<DeviceId> {
         let scopes = self.scopes.get(&ip)?.iter().filter(|scope| **scope != vlan);
         let mut open = scopes.flat_map(|scope| {
             self.open_spans(*scope, ip).filter(|(id, span)| self.covers(*id, ip, span, ts))

@@ -9,6 +9,9 @@ use model::{Address, Change, DeviceId, LeaseEntry, Service, Timestamp};
 use std::convert::Infallible;
 use std::sync::Arc;
 
+/// The row of the site that is the inventory's: the names of addresses outside.
+pub const NAMES: &str = "names";
+
 impl Inventory {
     /// Every row that changed since the last call: what is gone first, then what is new or confirmed, each sorted by kind
     /// and key. Apply them in this order; a device that is gone takes all its rows with it.
@@ -53,7 +56,10 @@ impl Inventory {
             recorded.dirt.flush();
             each(Change::Merge(Box::new(recorded.merge.clone())))?;
         }
-        Ok(())
+        match self.names.save() {
+            Some(names) => each(Change::Site(NAMES.into(), names)),
+            None => Ok(()),
+        }
     }
 
     /// Rows of what is gone that wait to be given by [`Inventory::changes`].
@@ -226,6 +232,7 @@ impl Inventory {
                 };
                 self.node_at(row.device, row.first).services.insert((row.transport, row.port), served);
             }
+            Change::Site(name, bytes) if name == NAMES => self.names.restore(&bytes),
             _ => {}
         }
     }
@@ -308,12 +315,13 @@ pub(crate) enum RowKey {
     Address(DeviceId, model::Vlan, std::net::IpAddr, Timestamp),
     Lease(DeviceId, Timestamp, u32),
     Service(DeviceId, model::IpProto, u16),
+    Names,
 }
 
 impl RowKey {
     const fn device(&self) -> Option<DeviceId> {
         match self {
-            Self::Merge(..) => None,
+            Self::Merge(..) | Self::Names => None,
             Self::Evidence(key) => Some(key.device),
             Self::Device(id) | Self::Address(id, ..) | Self::Lease(id, ..) | Self::Service(id, ..) => {
                 Some(*id)
@@ -335,6 +343,7 @@ pub(crate) fn final_rows(
             Change::Address(a) => RowKey::Address(a.device, a.vlan, a.ip, a.first),
             Change::Lease(l) => RowKey::Lease(l.device, l.ts, l.n),
             Change::Service(s) => RowKey::Service(s.device, s.transport, s.port),
+            Change::Site(name, _) if name == NAMES => RowKey::Names,
             Change::EvidenceGone(key) => {
                 last.remove(&RowKey::Evidence((**key).clone()));
                 continue;

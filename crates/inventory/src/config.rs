@@ -22,6 +22,8 @@ pub struct Config {
     pub max_services_per_device: usize,
     /// Most merges that are recorded; beyond it devices stay apart.
     pub max_merges: usize,
+    /// Most bytes that the names of addresses outside take; the address named longest ago goes first.
+    pub max_name_bytes: usize,
     /// Prefixes that are inside the site besides the private and link-local ones.
     pub internal_prefixes: Vec<(IpAddr, u8)>,
 }
@@ -36,6 +38,7 @@ impl Default for Config {
             max_leases_per_device: 256,
             max_services_per_device: 256,
             max_merges: 100_000,
+            max_name_bytes: 8 * 1024 * 1024,
             internal_prefixes: Vec::new(),
         }
     }
@@ -48,19 +51,10 @@ impl Config {
     }
 }
 
-/// Whether an address belongs to the site: RFC 1918, RFC 6598 (CGNAT), link-local, ULA (RFC 4193), loopback, or in one of
-/// some prefixes.
+/// Whether an address belongs to the site: it has no meaning outside of any ([`model::is_private`]), or is in one of some
+/// prefixes.
 pub fn is_internal(ip: IpAddr, prefixes: &[(IpAddr, u8)]) -> bool {
-    let private = match ip {
-        IpAddr::V4(v4) => {
-            v4.is_private()
-                || v4.is_link_local()
-                || v4.is_loopback()
-                || matches!(v4.octets(), [100, 64..=127, ..])
-        }
-        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_loopback(),
-    };
-    private || prefixes.iter().any(|(net, len)| in_prefix(ip, *net, *len))
+    model::is_private(ip) || prefixes.iter().any(|(net, len)| in_prefix(ip, *net, *len))
 }
 
 /// Whether an address is in a prefix of its own family.
@@ -120,6 +114,8 @@ pub struct Counters {
     pub merges_undone: u64,
     /// Merges that did not happen because of [`Config::max_merges`].
     pub merges_refused: u64,
+    /// Names of addresses outside that fell to [`Config::max_name_bytes`].
+    pub names_evicted: u64,
     /// Addresses claimed by two devices at once, and identities that contradict each other.
     pub conflicts: u64,
     /// Addresses taken back from a MAC that turned out to be a router's.

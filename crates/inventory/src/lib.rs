@@ -12,6 +12,7 @@
 //! - `addresses`: who held which address when, and `recent` answers to that; `merge`: nodes that are one device; `equipment`: whose identity a message
 //!   carries; `evidence`: the ledger and the order of values;
 //! - `classify`: the vote on what a device is for; `project`: the device as it is shown;
+//! - `names`: by which domain an end outside is known;
 //! - `signs`: what those who watch behaviour are told of;
 //! - `room`: what all of it takes of memory, and who gives way; `newcomers`: in which order;
 //! - `changes`: rows out and in; `vendors`: who registered a MAC prefix.
@@ -27,6 +28,7 @@ mod graph;
 mod identity;
 mod keys;
 mod merge;
+mod names;
 mod newcomers;
 mod project;
 mod recent;
@@ -40,6 +42,7 @@ mod vendors;
 #[cfg(test)]
 mod tests;
 
+pub use changes::NAMES;
 pub use config::{Config, Counters, in_prefix, is_host, is_internal};
 pub use newcomers::Newcomers;
 pub use signs::Sign;
@@ -62,7 +65,13 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Resolved {
     /// A conversation, with who its ends were when it began.
-    Flow(Flow),
+    Flow {
+        /// The conversation.
+        flow: Flow,
+        /// The domain that its end outside is known by: what the client asked for, else what an answer last called the
+        /// address before the conversation began.
+        domain: Option<Text>,
+    },
     /// A request and its answer.
     Exchange {
         /// When it was answered, or seen to be asked.
@@ -73,6 +82,8 @@ pub enum Resolved {
         server: Option<DeviceId>,
         /// The peer's address.
         peer: IpAddr,
+        /// The peer's domain, where it is outside and known by one.
+        domain: Option<Text>,
         /// The peer's port.
         port: u16,
         /// The application protocol.
@@ -117,6 +128,7 @@ pub struct Inventory {
     recent: Recent,
     partners: Partners,
     places: Places,
+    names: names::Names,
     /// The node that one MAC stands for alone, as long as nothing changed about who is who: one frame says many things of
     /// its sender.
     sender: Option<(Mac, DeviceId)>,
@@ -155,6 +167,7 @@ impl Inventory {
     pub fn new(config: Config, vendors: Arc<Vendors>) -> Self {
         Self {
             newcomers: Newcomers::one_in(room::AT_STAKE),
+            names: names::Names::new(config.max_name_bytes),
             config,
             vendors,
             counters: Counters::default(),
@@ -187,8 +200,8 @@ impl Inventory {
     }
 
     /// What fell to a limit, and what was decided that a user should know of.
-    pub const fn counters(&self) -> &Counters {
-        &self.counters
+    pub const fn counters(&self) -> Counters {
+        Counters { names_evicted: self.names.evicted, ..self.counters }
     }
 
     /// Takes one event in, in [`Event::order`]. What it means to those who follow conversations is pushed to `out`.
@@ -199,9 +212,10 @@ impl Inventory {
                 for observation in learned {
                     self.observation(observation, out);
                 }
+                let domain = self.domain_of(&record);
                 let flow = self.flow(record);
                 self.report_merges(out);
-                out.push(Resolved::Flow(flow));
+                out.push(Resolved::Flow { flow, domain });
             }
         }
         self.report_merges(out);

@@ -24,11 +24,14 @@ impl Inventory {
         match (fact, subject) {
             (Fact::Binding { vlan, ip, how }, Subject::Mac(mac)) => self.binding(mac, vlan, ip, how, ts),
             (Fact::Binding { .. }, _) => {}
+            (Fact::Resolves { name }, subject) => self.resolves(&subject, name, &said),
+            (Fact::AsksFor { peer, domain }, subject) => self.asks_for(&subject, peer, domain, ts),
             (Fact::Exchange { peer, application, kind, outcome, latency, retrieved }, subject) => {
                 let Some((client, _)) = self.subject(&subject, ts, true) else { return };
                 self.heard(client, ts);
                 let vlan = subject.address().map_or(Vlan::NONE, |(vlan, _)| vlan);
                 let server = self.holder(vlan, peer.0, ts, None).map(|(id, _)| id);
+                let domain = if server.is_none() { self.domain_at(peer.0, ts) } else { None };
                 if application == "hl7" {
                     self.note_hl7_partners(client, server, &subject, peer.0, &said);
                 }
@@ -38,6 +41,7 @@ impl Inventory {
                     client: self.root(client),
                     server: server.map(|id| self.root(id)),
                     peer: peer.0,
+                    domain,
                     port: peer.1,
                     application,
                     kind,
@@ -103,7 +107,7 @@ impl Inventory {
             }
             Fact::Weird { what, .. } => self.learn(id, via, attr::WEIRD, text(what), said),
             Fact::Equipment(equipment) => self.equipment(id, &via, &equipment, said),
-            Fact::Binding { .. } | Fact::Exchange { .. } => {}
+            Fact::Binding { .. } | Fact::Exchange { .. } | Fact::Resolves { .. } | Fact::AsksFor { .. } => {}
         }
     }
 

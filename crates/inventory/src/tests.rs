@@ -7,6 +7,7 @@ use model::{
 };
 
 mod floods;
+mod names;
 mod restore;
 mod signs;
 mod stories;
@@ -31,6 +32,8 @@ fn mac(text: &str) -> Mac {
 /// 0 00:12:21:00:00:01 dhcp ack 10.0.0.5 3600
 /// 0 10.0.0.5 is hostname ct-rm3 by dns 80
 /// 0 10.0.0.5 flow 10.0.0.9:104 dicom
+/// 0 203.0.113.9 is-called example.org         (what a DNS answer says)
+/// 0 10.0.0.5:40000 wants example.org of 203.0.113.9:443
 /// ```
 fn event(no: u64, line: &str) -> Event {
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -77,6 +80,11 @@ fn event(no: u64, line: &str) -> Event {
         "role" => Fact::Role {
             class: DeviceClass::parse(rest(4).as_str()).unwrap(),
             weight: word(3).parse().unwrap(),
+        },
+        "is-called" => Fact::Resolves { name: evidence::text(word(3)) },
+        "wants" => Fact::AsksFor {
+            peer: word(5).parse::<std::net::SocketAddr>().map(|end| (end.ip(), end.port())).unwrap(),
+            domain: evidence::text(word(3)),
         },
         "serves" => Fact::Service { application: "dicom" },
         "sop" => Fact::SopClass {
@@ -172,8 +180,14 @@ fn tell(inventory: &mut Inventory, story: &str) -> Vec<String> {
     let name = |id: Option<DeviceId>| id.map_or("-".to_owned(), |id| id.to_string());
     out.iter()
         .filter_map(|resolved| match resolved {
-            Resolved::Flow(flow) => Some(format!("{} > {}", name(flow.devices[0]), name(flow.devices[1]))),
-            Resolved::Exchange { client, server, .. } => Some(format!("{client} asks {}", name(*server))),
+            Resolved::Flow { flow, domain } => {
+                let called = domain.as_ref().map(|domain| format!(" {domain}")).unwrap_or_default();
+                Some(format!("{} > {}{called}", name(flow.devices[0]), name(flow.devices[1])))
+            }
+            Resolved::Exchange { client, server, domain, .. } => {
+                let called = domain.as_ref().map(|domain| format!(" {domain}")).unwrap_or_default();
+                Some(format!("{client} asks {}{called}", name(*server)))
+            }
             Resolved::Renamed { from, into } => Some(format!("{from} is {into}")),
             Resolved::Sign { .. } => None,
         })

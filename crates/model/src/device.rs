@@ -209,6 +209,34 @@ pub struct Merge {
     pub undone: Option<(Timestamp, Text)>,
 }
 
+/// A peer that is no device.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stranger {
+    /// Known by its address; outside the site by that of its network, /24 or /48.
+    Address(IpAddr),
+    /// Outside the site and known by the domain that somebody registered, wherever it is hosted.
+    Domain(Text),
+}
+
+impl Stranger {
+    /// The address, where it is known by one.
+    pub const fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Address(ip) => Some(*ip),
+            Self::Domain(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Stranger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(ip) => write!(f, "{ip}"),
+            Self::Domain(domain) => write!(f, "{domain}"),
+        }
+    }
+}
+
 /// What makes two conversations the same habit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EdgeKey {
@@ -216,8 +244,8 @@ pub struct EdgeKey {
     pub client: DeviceId,
     /// The device that serves; `None` for a peer that is no device (outside the site, a group address).
     pub server: Option<DeviceId>,
-    /// The peer's address where it is no device; of peers outside the site that of their network, /24 or /48.
-    pub peer: Option<IpAddr>,
+    /// The peer where it is no device.
+    pub peer: Option<Stranger>,
     /// Whether the peer asks and the device serves: so it is where the asker is no device.
     pub inbound: bool,
     /// Transport.
@@ -288,7 +316,7 @@ pub enum Change {
     Habit(DeviceId, Vec<u8>),
     /// A device's habits went with it.
     HabitGone(DeviceId),
-    /// What the baseline and its rules know of the site as a whole, under a name. Only they read it.
+    /// What the baseline and its rules, or the inventory, know of the site as a whole, under a name. Only they read it.
     Site(Cow<'static, str>, Vec<u8>),
     /// A finding is new or was seen again.
     Finding(Box<Finding>),

@@ -21,7 +21,7 @@ mod tunnel;
 pub use class::DeviceClass;
 pub use device::{
     Address, Attachment, Change, Device, DeviceId, Edge, EdgeKey, Evidence, EvidenceKey, KeyKind, LeaseEntry,
-    Merge, Service, Vote,
+    Merge, Service, Stranger, Vote,
 };
 pub use finding::{
     Decision, EdgeState, Figure, Finding, FindingId, FindingKey, JournalEntry, LearningState, Party, Pattern,
@@ -29,7 +29,7 @@ pub use finding::{
 };
 pub use flow::{Flow, FlowRecord, FlowState, OriginatorBy};
 pub use frame::{Frame, LinkType};
-pub use net::{FlowKey, IpProto, Mac, Side, Vlan};
+pub use net::{FlowKey, IpProto, Mac, Side, Vlan, is_private};
 pub use observation::{
     Attribute, BindingSource, Confidence, DicomRole, DicomStage, Equipment, EquipmentAttribute, Event, Fact,
     Lease, LeaseMessage, Observation, Relation, SubOperations, Subject,

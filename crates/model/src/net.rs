@@ -192,6 +192,20 @@ impl fmt::Display for IpProto {
     }
 }
 
+/// Whether an address has no meaning outside a site, whatever the site: RFC 1918, RFC 6598 (CGNAT), link-local, ULA
+/// (RFC 4193), loopback.
+pub const fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => {
+            v4.is_private()
+                || v4.is_link_local()
+                || v4.is_loopback()
+                || matches!(v4.octets(), [100, 64..=127, ..])
+        }
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_loopback(),
+    }
+}
+
 /// One end of a [`FlowKey`]: the lower or the higher (address, port) pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {

@@ -427,6 +427,19 @@ pub enum Fact {
         /// Of a DICOM retrieval: what has become of the instances.
         retrieved: Option<SubOperations>,
     },
+    /// A name was asked for, and the answer is the subject (an address). The name is the host's where the address is
+    /// private, and else no more than the domain that somebody registered.
+    Resolves {
+        /// The name, lower case.
+        name: Text,
+    },
+    /// The subject (an endpoint) asked its peer, in this conversation, for a host of this domain.
+    AsksFor {
+        /// The endpoint that was asked.
+        peer: (IpAddr, u16),
+        /// The domain that somebody registered, lower case.
+        domain: Text,
+    },
     /// Where the subject is plugged in.
     Attachment {
         /// The switch, access point or relay agent.
@@ -526,6 +539,8 @@ impl fmt::Display for Fact {
                 retrieved.map_or(Ok(()), |counts| write!(f, " with {counts}"))?;
                 latency.map_or(Ok(()), |ns| write!(f, " after {ns} ns"))
             }
+            Self::Resolves { name } => write!(f, "is {name:?} by name"),
+            Self::AsksFor { peer: (ip, port), domain } => write!(f, "asks {ip}:{port} for {domain:?}"),
             Self::Attachment { switch, port } => {
                 f.write_str("attached to")?;
                 switch.as_ref().map_or(Ok(()), |s| write!(f, " switch {s:?}"))?;

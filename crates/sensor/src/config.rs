@@ -201,6 +201,7 @@ impl Config {
             max_devices: self.inventory.max_devices.unwrap_or(caps.devices),
             max_bytes: caps.device_bytes,
             max_merges: caps.merges,
+            max_name_bytes: caps.name_bytes,
             max_evidence_per_device: self.inventory.max_evidence_per_device,
             internal_prefixes: self
                 .site

@@ -34,8 +34,9 @@ const A_MERGE: u64 = 512;
 const FLOWS: u64 = 32;
 const CONNECTIONS: u64 = 12;
 const FRAGMENTS: u64 = 2;
-const DEVICES: u64 = 38;
+const DEVICES: u64 = 37;
 const MERGES: u64 = 2;
+const NAMES: u64 = 1;
 const EDGES: u64 = 11;
 const HABITS: u64 = 3;
 
@@ -107,6 +108,7 @@ pub(crate) struct Caps {
     pub(crate) devices: usize,
     pub(crate) device_bytes: usize,
     pub(crate) merges: usize,
+    pub(crate) name_bytes: usize,
     pub(crate) edges: usize,
     pub(crate) edge_bytes: usize,
     pub(crate) habit_bytes: usize,
@@ -126,6 +128,7 @@ impl Caps {
             devices: entries(DEVICES, A_DEVICE),
             device_bytes: share(DEVICES),
             merges: entries(MERGES, A_MERGE),
+            name_bytes: share(NAMES),
             edges: entries(EDGES, AN_EDGE),
             edge_bytes: share(EDGES),
             habit_bytes: share(HABITS),
@@ -179,13 +182,14 @@ mod tests {
 
     #[test]
     fn the_shares_are_all_there_is_and_no_more() {
-        assert_eq!(FLOWS + CONNECTIONS + FRAGMENTS + DEVICES + MERGES + EDGES + HABITS, 100);
+        assert_eq!(FLOWS + CONNECTIONS + FRAGMENTS + DEVICES + MERGES + NAMES + EDGES + HABITS, 100);
         for limit in [LEAST, DEFAULT, 4 * DEFAULT] {
             let caps = Caps::of(Bytes(limit));
             let taken = caps.flows as u64 * A_FLOW
                 + (caps.reassembly_bytes
                     + caps.fragment_bytes
                     + caps.device_bytes
+                    + caps.name_bytes
                     + caps.edge_bytes
                     + caps.habit_bytes) as u64
                 + caps.merges as u64 * A_MERGE;

@@ -146,7 +146,7 @@ pub fn run(
     }
     Ok(Outcome {
         flow,
-        inventory: *sink.inventory.counters(),
+        inventory: sink.inventory.counters(),
         baseline: sink.baseline.counters(),
         first,
         last,
@@ -211,6 +211,7 @@ impl<'a> Sink<'a> {
         let mut inventory = Inventory::new(config.inventory(), vendors);
         let mut baseline = Baseline::new(config.baseline());
         store.each_row(|row| match row {
+            Change::Site(ref name, _) if name == inventory::NAMES => inventory.restore_row(row),
             Change::Edges(..) | Change::Habit(..) | Change::Site(..) | Change::Finding(_) => {
                 baseline.restore_row(row);
             }
@@ -263,7 +264,7 @@ impl<'a> Sink<'a> {
     fn pass_on(&mut self) {
         self.baseline.resolved(&self.resolved);
         for resolved in self.resolved.drain(..) {
-            if let Resolved::Flow(flow) = resolved {
+            if let Resolved::Flow { flow, .. } = resolved {
                 self.store.add_flow(&flow);
             }
         }

@@ -122,6 +122,11 @@ fn sentence(outcome: &Outcome) -> String {
     say(inventory.addresses_evicted, "address dropped, table full", "addresses dropped, table full");
     say(inventory.leases_evicted, "lease dropped, table full", "leases dropped, table full");
     say(inventory.services_refused, "service not taken up, table full", "services not taken up, table full");
+    say(
+        inventory.names_evicted,
+        "name of an address outside forgotten, table full",
+        "names of addresses outside forgotten, table full",
+    );
     say(inventory.merges_refused, "merge not made, table full", "merges not made, table full");
     say(baseline.edges_evicted, "peer dropped, table full", "peers dropped, table full");
     say(baseline.edges_refused, "new peer not taken up, table full", "new peers not taken up, table full");

@@ -143,6 +143,7 @@ fn summary(report: &Report, outcome: &Outcome) -> Value {
             "flows": flow.flows_evicted, "sessions": flow.sessions_evicted, "devices": outcome.inventory.devices_evicted,
             "devices_refused": outcome.inventory.devices_refused, "evidence": outcome.inventory.evidence_evicted,
             "services_refused": outcome.inventory.services_refused, "merges_refused": outcome.inventory.merges_refused,
+            "names_evicted": outcome.inventory.names_evicted,
             "addresses": outcome.inventory.addresses_evicted, "leases": outcome.inventory.leases_evicted,
             "edges": outcome.baseline.edges_evicted, "edges_refused": outcome.baseline.edges_refused,
             "exchange_kinds_refused": outcome.baseline.kinds_refused, "habits": outcome.baseline.habits_evicted,

@@ -124,7 +124,8 @@ fn address(k: &Known) -> String {
 fn known_from(k: &Known) -> String {
     let name = |source: &str| match source {
         "IEEE registry" => "OUI".to_owned(),
-        "hl7" | "dicom" | "arp" | "dhcp" | "lldp" | "cdp" | "nd" | "ip" | "tcp" => source.to_uppercase(),
+        "nd" | "ip" | "tcp" => source.to_uppercase(),
+        name if dissectors::REGISTRY.iter().any(|known| known.name == name) => name.to_uppercase(),
         other => other.to_owned(),
     };
     let mut counts: Vec<(String, u8)> = Vec::new();
@@ -388,10 +389,10 @@ fn peers(known: &Known, all: &[Known], reader: &Reader<'_>) -> Result<(), Error>
     let called = |id| all.iter().find(|k| k.device.id == id).map_or_else(|| id.to_string(), name);
     let rows = edges.iter().map(|e| {
         let asks = e.key.client == me && !e.key.inbound;
-        let peer = match (e.key.client == me, e.key.server, e.key.peer) {
+        let peer = match (e.key.client == me, e.key.server, &e.key.peer) {
             (false, ..) => called(e.key.client),
             (true, Some(server), _) => called(server),
-            (true, None, peer) => peer.map(|ip| ip.to_string()).unwrap_or_else(|| "–".into()),
+            (true, None, peer) => peer.as_ref().map_or_else(|| "–".into(), ToString::to_string),
         };
         let port = if e.key.port == 0 {
             e.key.transport.to_string()

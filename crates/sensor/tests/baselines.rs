@@ -78,7 +78,7 @@ impl Ward {
         let db = dir.path().join("ward.db").to_str().unwrap().to_owned();
         let mut ward = Self { dir, db, ct: DeviceId(0), pacs: DeviceId(0), last: Timestamp(0) };
         ward.replay(0);
-        (ward.ct, ward.pacs) = (ward.id("CT_SOM_01"), ward.id("WARDPACS"));
+        (ward.ct, ward.pacs) = (ward.id("CT_SOM_01"), ward.id("pacs"));
         ward.last =
             Store::open_read_only(Path::new(&ward.db)).unwrap().reader().runs().unwrap()[0].last.unwrap();
         ward
@@ -162,7 +162,7 @@ fn learning_is_shown_device_by_device_and_role_by_role() {
         "(Chao and Jost)",
         "active hours                       1     at least 72     not yet\n",
         "\nEdges\n",
-        &format!("asks  WARDPACS ({})  11112/tcp  dicom        learned", ward.pacs),
+        &format!("asks  pacs ({})      11112/tcp  dicom        learned", ward.pacs),
         "seen once",
     ] {
         assert!(page.contains(says), "{says:?} is not in\n{page}");
@@ -170,8 +170,8 @@ fn learning_is_shown_device_by_device_and_role_by_role() {
     let page = json(&ward.says(&["baseline", "show", "CT_SOM_01", "--format", "json"])).remove(0);
     assert_eq!(page["conditions"].as_array().unwrap().len(), 5);
     let edges = page["edge_list"].as_array().unwrap();
-    assert!(edges.iter().any(|edge| edge["peer"] == "WARDPACS" && edge["seen_once"] == true), "{page}");
-    let pacs = ward.says(&["baseline", "show", "WARDPACS"]);
+    assert!(edges.iter().any(|edge| edge["peer"] == "pacs" && edge["seen_once"] == true), "{page}");
+    let pacs = ward.says(&["baseline", "show", "pacs"]);
     assert!(pacs.contains(&format!("serves  CT_SOM_01 ({ct})")), "{pacs}");
 
     let roles = ward.says(&["baseline", "show", "--roles"]);
@@ -219,15 +219,15 @@ fn baselines_are_kept_compared_and_replaced() {
     let pacs = ward.pacs;
     for says in [
         format!("\nCT_SOM_01   CT   {}\n", ward.ct),
-        format!("  new      asks WARDPACS ({pacs}) on 22/tcp: 7 conversations in 10 active hours, first "),
+        format!("  new      asks pacs ({pacs}) on 22/tcp: 7 conversations in 10 active hours, first "),
         "UTC (reported)\n".into(),
         format!(
-            "  gone     asks WARDPACS ({pacs}) on 4343/tcp: it had 12 conversations in 10 active hours, last "
+            "  gone     asks pacs ({pacs}) on 4343/tcp: it had 12 conversations in 10 active hours, last "
         ),
-        format!("  silent   asks WARDPACS ({pacs}) on 4242/tcp: not used for 1 d "),
+        format!("  silent   asks pacs ({pacs}) on 4242/tcp: not used for 1 d "),
         "its usual pause is 2 h\n".into(),
         format!(
-            "  changed  asks WARDPACS ({pacs}) on 4444/tcp: 40 conversations an active hour, 10 before (4.0 times more); 44 kB \
+            "  changed  asks pacs ({pacs}) on 4444/tcp: 40 conversations an active hour, 10 before (4.0 times more); 44 kB \
              an active hour, 11 kB before (4.0 times more)\n"
         ),
         "\nRole CT\n  new      asks PACS on 22/tcp: ".into(),
@@ -241,7 +241,7 @@ fn baselines_are_kept_compared_and_replaced() {
     assert_eq!(of_ct["silent"][0]["usual_pause_seconds"], 7_200);
     assert_eq!(of_ct["changed"][0]["conversations_per_active_hour"]["after"], 40.0);
     let back = ward.says(&["baseline", "diff", "now", "monday"]);
-    assert!(back.contains("  new      asks WARDPACS") && !back.contains("  silent "), "{back}");
+    assert!(back.contains("  new      asks pacs") && !back.contains("  silent "), "{back}");
 
     ward.fails(&["baseline", "save", "monday"], &["ward.db", "\"monday\"", "--replace"]);
     ward.says(&["baseline", "save", "Fri.2026_03-06"]);
@@ -291,7 +291,7 @@ fn learning_is_ended_by_hand_and_that_is_shown_at_once() {
     let said = ward.says(&["baseline", "lock", "CT_SOM_01", "--reason", "commissioned"]);
     assert!(said.starts_with(&format!("Ended learning of CT_SOM_01 ({}) at ", ward.ct)), "{said}");
     assert_eq!(
-        (&state("CT_SOM_01")["state"], &state("WARDPACS")["state"]),
+        (&state("CT_SOM_01")["state"], &state("pacs")["state"]),
         (&"locked".into(), &"observing".into())
     );
     let why = state("CT_SOM_01")["why"].as_str().unwrap().to_owned();
@@ -301,7 +301,7 @@ fn learning_is_ended_by_hand_and_that_is_shown_at_once() {
 
     let said = ward.says(&["baseline", "lock", "--reason", "accepted", "--by", "eve"]);
     assert!(said.starts_with("Ended learning of all 21 devices at "), "{said}");
-    assert_eq!(state("WARDPACS")["state"], "locked");
+    assert_eq!(state("pacs")["state"], "locked");
     let all = ward.says(&["baseline", "show"]);
     assert!(all.contains("\n3 observing, 21 locked\n"), "what did nothing yet is not locked: {all}");
     let silent = json(&ward.says(&["baseline", "show", "--format", "json"]));
@@ -311,7 +311,7 @@ fn learning_is_ended_by_hand_and_that_is_shown_at_once() {
     assert!(ward.says(&["journal"]).starts_with("2 entries"), "a mistake leaves no entry");
     // It holds for what is replayed from then on.
     ward.replay(2 * HOUR);
-    assert_eq!(state("WARDPACS")["state"], "locked");
+    assert_eq!(state("pacs")["state"], "locked");
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn edges_are_exported_at_every_level() {
     let edges = json(&ward.says(&["export", "baselines"]));
     assert_eq!(edges.len(), 32);
     let ct = ward.ct.to_string();
-    let one = edges.iter().find(|e| e["device_id"] == ct && e["peer"] == "WARDPACS").unwrap();
+    let one = edges.iter().find(|e| e["device_id"] == ct && e["peer"] == "pacs").unwrap();
     let fields: Vec<_> = one.as_object().unwrap().keys().map(String::as_str).collect();
     let mut expected = vec![
         "device",

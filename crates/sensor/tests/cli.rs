@@ -47,9 +47,10 @@ fn a_capture_is_replayed_and_its_devices_explained() {
     for says in [
         "1,720 packets",
         "24 devices",
+        "DICOM, DNS, OUI",
         "CLASS",
         "SOMATOM Force #WLB-CT-75021",
-        "Protocols read: ARP, CDP, DHCP, DICOM, HL7, LLDP.",
+        "Protocols read: ARP, CDP, DHCP, DICOM, DNS, HL7, LLDP.",
         "Capture quality: 13 flows one-sided",
         "ONE-SIDED FLOWS",
         "LLDP/CDP heard from",
@@ -230,10 +231,10 @@ fn standard_input_folders_and_a_closed_pipe() {
 #[test]
 fn the_program_documents_itself() {
     let protocols = fine(&["protocols"]);
-    for name in ["arp", "dhcp", "lldp", "cdp", "hl7", "dicom"] {
+    for name in ["arp", "dhcp", "lldp", "cdp", "hl7", "dicom", "dns", "tls"] {
         assert!(protocols.contains(name), "{protocols}");
     }
-    assert_eq!(fine(&["protocols", "--format", "json"]).lines().count(), 6);
+    assert_eq!(fine(&["protocols", "--format", "json"]).lines().count(), 8);
     let man = fine(&["man"]);
     assert!(man.contains(".TH") && man.contains("wardwatch REPLAY"), "{man}");
     assert!(man.contains("wardwatch BASELINE DIFF"), "what is below a command has its section, too: {man}");

@@ -4,12 +4,13 @@
 //! was counted on it.
 
 use crate::packed::{Reader, place, put, put_ip, put_list, put_signed};
-use model::{DeviceId, Edge, EdgeKey, EdgeState, IpProto, Text, Timestamp};
+use model::{DeviceId, Edge, EdgeKey, EdgeState, IpProto, Stranger, Text, Timestamp};
 use std::net::IpAddr;
 
-/// Whose the peer's address is, if there is one, and in a bit of its own whether the peer asks.
+/// What the peer is known by, if anything, and in a bit of its own whether the peer asks.
 mod peer {
     pub(super) const NONE: u8 = 0;
+    pub(super) const DOMAIN: u8 = 1;
     pub(super) const V4: u8 = 4;
     pub(super) const V6: u8 = 6;
     pub(super) const INBOUND: u8 = 0x80;
@@ -21,13 +22,21 @@ pub(crate) fn pack(edges: &[Edge]) -> Vec<u8> {
     for edge in edges {
         let key = &edge.key;
         put(&mut body, key.server.map_or(0, |id| u64::from(id.0) + 1));
-        let family = match key.peer {
+        let family = match &key.peer {
             None => peer::NONE,
-            Some(IpAddr::V4(_)) => peer::V4,
-            Some(IpAddr::V6(_)) => peer::V6,
+            Some(Stranger::Address(IpAddr::V4(_))) => peer::V4,
+            Some(Stranger::Address(IpAddr::V6(_))) => peer::V6,
+            Some(Stranger::Domain(_)) => peer::DOMAIN,
         };
         body.push(family | if key.inbound { peer::INBOUND } else { 0 });
-        key.peer.into_iter().for_each(|ip| put_ip(&mut body, ip));
+        match &key.peer {
+            None => {}
+            Some(Stranger::Address(ip)) => put_ip(&mut body, *ip),
+            Some(Stranger::Domain(domain)) => {
+                put(&mut body, domain.as_str().len() as u64);
+                body.extend_from_slice(domain.as_str().as_bytes());
+            }
+        }
         body.push(key.transport.0);
         put(&mut body, key.port.into());
         put(&mut body, place(&mut apps, key.application.as_deref()));
@@ -95,8 +104,12 @@ fn edge(client: DeviceId, from: &mut Reader<'_>, apps: &[String], texts: &[Text]
     let [family] = from.array()?;
     let peer = match family & !peer::INBOUND {
         peer::NONE => None,
-        peer::V4 => Some(from.ip(false)?),
-        peer::V6 => Some(from.ip(true)?),
+        peer::V4 => Some(Stranger::Address(from.ip(false)?)),
+        peer::V6 => Some(Stranger::Address(from.ip(true)?)),
+        peer::DOMAIN => {
+            let length = from.small()?;
+            Some(Stranger::Domain(Text::new(from.take(length)?)?))
+        }
         _ => return None,
     };
     let inbound = family & peer::INBOUND != 0;
@@ -126,8 +139,10 @@ mod tests {
 
     #[test]
     fn a_row_reads_back() {
-        let mut edges = vec![edge(1); 4];
-        edges[1].key.peer = Some("2001:db8::1".parse().unwrap());
+        let mut edges = vec![edge(1); 5];
+        edges[4].key.peer = Text::from_str_lossy("example.org").map(Stranger::Domain);
+        edges[4].key.inbound = true;
+        edges[1].key.peer = Some(Stranger::Address("2001:db8::1".parse().unwrap()));
         edges[1].key.application = Some("hl7".into());
         edges[1].exchanges.clear();
         edges[2].key.server = Some(DeviceId(u32::MAX));
@@ -142,7 +157,9 @@ mod tests {
 
     #[test]
     fn damage_is_told_and_never_panics() {
-        let packed = pack(&[edge(1), edge(1)]);
+        let mut named = edge(1);
+        named.key.peer = Text::from_str_lossy("example.org").map(Stranger::Domain);
+        let packed = pack(&[edge(1), named]);
         let whole: Vec<_> =
             (0..packed.len()).filter(|cut| unpack(DeviceId(1), &packed[..*cut]).is_some()).collect();
         // A row that ends where what is learned begins is one of the first baselines'.

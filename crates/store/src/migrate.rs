@@ -4,7 +4,7 @@ use crate::flows::Block;
 use crate::read::{Bad, app_name, count, id, need, time, vlan};
 use crate::rows::{ORIGINATOR_BY, STATES, blob_ip, blob_mac};
 use crate::write::put_edges;
-use model::{DeviceId, Edge, EdgeKey, EdgeState, Flow, FlowKey, FlowRecord, IpProto, Side, Text};
+use model::{DeviceId, Edge, EdgeKey, EdgeState, Flow, FlowKey, FlowRecord, IpProto, Side, Stranger, Text};
 use rusqlite::{Row, Transaction};
 
 /// Puts the flow records of schema 1, a row for each, into blocks.
@@ -111,7 +111,10 @@ fn edge(row: &Row<'_>) -> Result<Edge, Bad> {
         key: EdgeKey {
             client: id(row, "client")?,
             server: Some(id(row, "server")?).filter(|id| id.0 != 0),
-            peer: Some(peer).filter(|p| !p.is_empty()).map(|p| need(p.parse().ok(), "peer")).transpose()?,
+            peer: Some(peer)
+                .filter(|p| !p.is_empty())
+                .map(|p| need(p.parse().ok(), "peer").map(Stranger::Address))
+                .transpose()?,
             inbound: false,
             transport: IpProto(row.get("transport")?),
             port: row.get("port")?,

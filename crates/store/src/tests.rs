@@ -101,7 +101,7 @@ pub(crate) fn edge(client: u32) -> Edge {
         key: EdgeKey {
             client: DeviceId(client),
             server: None,
-            peer: Some(ip("8.8.8.8")),
+            peer: Some(model::Stranger::Address(ip("8.8.8.8"))),
             inbound: false,
             transport: IpProto::UDP,
             port: 53,

@@ -5,10 +5,11 @@ use super::{Rule, Wants, Watch};
 use crate::findings::{number, real};
 use crate::judge::{FlowSeen, Out, Peer, Verdict, View};
 use crate::site::network;
-use model::{DeviceId, Severity, Timestamp};
+use model::{DeviceId, Severity, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub(super) static RULE: Rule = Rule {
     name: "beaconing",
@@ -16,7 +17,8 @@ pub(super) static RULE: Rule = Rule {
     rises: false,
     posture: false,
     attack: &["T1071.001", "T1029"],
-    finds: "A device began at least 24 conversations with one network outside (/24, /48) at even intervals: Bowley skewness \
+    finds: "A device began at least 24 conversations with one domain outside, or one network (/24, /48) where \
+        no domain is known, at even intervals: Bowley skewness \
         within 0.1, median absolute deviation at most a tenth of the median of at least a second. The contact is younger \
         than 14 days, and no more than 2 % of devices (or one) have it. Name and time service (53, 123) do not count.",
     matters: "Malicious software asks its master for orders by the clock.",
@@ -28,7 +30,44 @@ pub(super) static RULE: Rule = Rule {
     watch: || Box::<Beaconing>::default(),
 };
 
-/// Pairs of a device and a network outside that are watched; the one unheard of for longest goes first.
+/// Whom a device calls: a network outside, or a domain.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Callee {
+    // In this order, and so, networks alone were saved before there were domains.
+    V4(Ipv4Addr),
+    V6(Ipv6Addr),
+    Domain(String),
+}
+
+impl Callee {
+    fn new(seen: &FlowSeen<'_>, ip: IpAddr) -> Self {
+        match (seen.domain, network(ip)) {
+            (Some(domain), _) => Self::Domain(domain.as_str().to_owned()),
+            (None, IpAddr::V4(net)) => Self::V4(net),
+            (None, IpAddr::V6(net)) => Self::V6(net),
+        }
+    }
+
+    fn peer(&self) -> Peer {
+        match self {
+            Self::V4(net) => Peer::Address((*net).into()),
+            Self::V6(net) => Peer::Address((*net).into()),
+            Self::Domain(domain) => Text::from_str_lossy(domain).map_or(Peer::Nobody, Peer::Domain),
+        }
+    }
+}
+
+impl fmt::Display for Callee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V4(net) => write!(f, "{net}"),
+            Self::V6(net) => write!(f, "{net}"),
+            Self::Domain(domain) => f.write_str(domain),
+        }
+    }
+}
+
+/// Pairs of a device and somebody outside that are watched; the one unheard of for longest goes first.
 const MOST_PAIRS: usize = 4_096;
 /// Starts that are remembered of each.
 const RING: usize = 128;
@@ -39,9 +78,9 @@ const SECOND: i64 = 1_000_000_000;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Beaconing {
-    pairs: BTreeMap<(u32, IpAddr), Contact>,
+    pairs: BTreeMap<(u32, Callee), Contact>,
     #[serde(skip)]
-    changed: Vec<(u32, IpAddr)>,
+    changed: Vec<(u32, Callee)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -64,14 +103,14 @@ impl Watch for Beaconing {
         if matches!(port, 53 | 123) {
             return;
         }
-        let pair = (device.0, network(ip));
+        let pair = (device.0, Callee::new(seen, ip));
         if !self.pairs.contains_key(&pair) && self.pairs.len() >= MOST_PAIRS {
-            let oldest = self.pairs.iter().min_by_key(|(pair, contact)| (contact.starts.last().copied(), **pair));
-            if let Some(oldest) = oldest.map(|(pair, _)| *pair) {
+            let oldest = self.pairs.iter().min_by_key(|(pair, contact)| (contact.starts.last().copied(), *pair));
+            if let Some(oldest) = oldest.map(|(pair, _)| pair.clone()) {
                 self.pairs.remove(&oldest);
             }
         }
-        let contact = self.pairs.entry(pair).or_insert_with(|| Contact {
+        let contact = self.pairs.entry(pair.clone()).or_insert_with(|| Contact {
             first: record.first.0,
             starts: Vec::new(),
             port,
@@ -95,7 +134,7 @@ impl Watch for Beaconing {
         changed.dedup();
         let devices = view.habits.len();
         for pair in changed {
-            let with_it = self.pairs.keys().filter(|(_, net)| *net == pair.1).count();
+            let with_it = self.pairs.keys().filter(|(_, callee)| *callee == pair.1).count();
             let Some(contact) = self.pairs.get_mut(&pair) else { continue };
             let is_young = view.now.since(Timestamp(contact.first)) < 14 * DAYS;
             let is_rare = with_it <= 1 || with_it * 50 <= devices;
@@ -113,7 +152,7 @@ impl Watch for Beaconing {
             let first = contact.starts.first().copied().unwrap_or_default();
             let last = contact.starts.last().copied().unwrap_or_default();
             let verdict = Verdict::new(&RULE, Some(device.id()), Timestamp(first), title)
-                .peer(Peer::Address(pair.1))
+                .peer(pair.1.peer())
                 .service(model::IpProto(contact.proto), contact.port, None)
                 .between(Timestamp(first), Timestamp(last.max(first)))
                 .times(times)
@@ -134,10 +173,10 @@ impl Watch for Beaconing {
     }
 
     fn renamed(&mut self, from: DeviceId, into: DeviceId) {
-        let start = (from.0, IpAddr::from([0, 0, 0, 0]));
-        let its = self.pairs.range(start..).map(|(pair, _)| *pair).take_while(|(id, _)| *id == from.0);
-        for pair in its.collect::<Vec<_>>() {
-            rename(&mut self.pairs, &pair, (into.0, pair.1), |own, other| {
+        let start = (from.0, Callee::V4(Ipv4Addr::UNSPECIFIED));
+        let its = self.pairs.range(start..).map(|(pair, _)| pair).take_while(|(id, _)| *id == from.0);
+        for pair in its.cloned().collect::<Vec<_>>() {
+            rename(&mut self.pairs, &pair, (into.0, pair.1.clone()), |own, other| {
                 own.first = own.first.min(other.first);
                 own.starts.extend(other.starts);
                 own.starts.sort_unstable();
@@ -219,6 +258,38 @@ mod tests {
         story.device(1, DeviceClass::Workstation, 40);
         call(&mut story, a, |n| (1 + n * n * 7 % 97) * SECOND, 60);
         assert_eq!(story.found("beaconing").len(), 0, "people click as they like");
+    }
+
+    #[test]
+    fn a_beat_to_one_domain_is_heard_wherever_it_is_hosted() {
+        let beats = |domain: fn(i64) -> Option<&'static str>| {
+            let mut story = Story::new(DAY);
+            let a = story.device(1, DeviceClass::Workstation, 40);
+            let ip = story.ip(a);
+            for n in 0..30 {
+                story.wait(60 * SECOND);
+                let to = format!("203.0.{}.9", n % 10).parse().unwrap();
+                story.flow_by_name((Some(a), ip), (None, to), domain(n), 443, Some("tls"), [500, 500], FlowState::Closed);
+                if n == 10 {
+                    story.restart();
+                }
+            }
+            let found = story.found("beaconing");
+            found.iter().map(|f| (f.title.to_string(), f.peer.as_ref().unwrap().kind.to_string())).collect::<Vec<_>>()
+        };
+        let told = "host-1 (workstation) calls example.org outside about every 60 s".to_owned();
+        assert_eq!(beats(|_| Some("example.org")), [(told, "domain".to_owned())]);
+        assert_eq!(beats(|_| None), [], "the control: ten networks, three calls each");
+        assert_eq!(beats(|n| Some(["a.example", "b.example"][(n % 2) as usize])), [], "two domains, fifteen calls each");
+    }
+
+    /// Networks that were saved before there were domains are read.
+    #[test]
+    fn a_saved_network_is_what_it_was() {
+        for ip in ["203.0.113.0", "2001:db8:7::"] {
+            let before = postcard::to_allocvec(&ip.parse::<std::net::IpAddr>().unwrap()).unwrap();
+            assert_eq!(postcard::from_bytes::<super::Callee>(&before).map(|callee| callee.to_string()), Ok(ip.to_owned()));
+        }
     }
 
     #[test]

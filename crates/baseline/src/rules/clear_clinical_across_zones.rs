@@ -33,11 +33,10 @@ impl Watch for ClearClinical {
         }
         let zone = |end: usize| {
             let profile = news.ends().get(end).copied().flatten().and_then(|id| view.profile(id));
-            match (profile, news.key.peer) {
-                (Some(profile), _) => profile.zone.as_ref().map(ToString::to_string),
-                (None, Some(ip)) if view.site.is_outside(ip) => Some("outside".to_owned()),
-                (None, Some(ip)) => view.zone(ip).map(|zone| zone.name.to_string()),
-                (None, None) => None,
+            match profile {
+                Some(profile) => profile.zone.as_ref().map(ToString::to_string),
+                None if news.is_with_outside(view.site) => Some("outside".to_owned()),
+                None => news.address().and_then(|ip| view.zone(ip)).map(|zone| zone.name.to_string()),
             }
         };
         let (Some(from), Some(to)) = (zone(0), zone(1)) else { return };

@@ -1,9 +1,11 @@
 //! What the rules about edges have in common: which of them an edge is for, so that one thing is told once, and by the
 //! coarsest step of the ladder that is new.
 
+use crate::findings::word;
 use crate::judge::{EdgeNews, Profile, View};
 use crate::site::ZoneKind;
-use model::{EdgeState, IpProto};
+use model::{EdgeState, Figure, IpProto, Stranger};
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -71,7 +73,7 @@ pub(crate) type Ends = [Option<Rc<Profile>>; 2];
 /// Looks up the ends of an edge, and what it is to be told for.
 pub(crate) fn kind(news: &EdgeNews, view: &View<'_>) -> (Kind, Ends) {
     // To look up a device costs more than all the rest; of most edges that are learned nothing has to be known.
-    let outside = news.key.peer.is_some_and(|ip| view.site.is_outside(ip));
+    let outside = news.is_with_outside(view.site);
     if !news.armed && !outside && remote(news.key.transport, news.key.port).is_none() {
         return (Kind::Nothing, [None, None]);
     }
@@ -80,7 +82,7 @@ pub(crate) fn kind(news: &EdgeNews, view: &View<'_>) -> (Kind, Ends) {
 }
 
 fn kind_of(news: &EdgeNews, view: &View<'_>, ends: &Ends) -> Kind {
-    let outside = news.key.peer.is_some_and(|ip| view.site.is_outside(ip));
+    let outside = news.is_with_outside(view.site);
     let clinical = |side: usize| ends.get(side).and_then(Option::as_ref).is_some_and(|p| p.is_clinical());
     match ends {
         [Some(_), None] if outside && clinical(0) => return Kind::ToOutside,
@@ -91,7 +93,7 @@ fn kind_of(news: &EdgeNews, view: &View<'_>, ends: &Ends) -> Kind {
         _ => {}
     }
     let is_new = news.armed && matches!(news.state, EdgeState::Fresh | EdgeState::Reported);
-    if !is_new || news.key.peer.is_some_and(is_everybody) || is_lease(news) || pings_router(news, ends) {
+    if !is_new || news.address().is_some_and(is_everybody) || is_lease(news) || pings_router(news, ends) {
         return Kind::Nothing;
     }
     if let [Some(a), Some(b)] = ends
@@ -138,12 +140,20 @@ fn is_everybody(ip: IpAddr) -> bool {
     local || !inventory::is_host(ip) || matches!(ip, IpAddr::V4(v4) if v4.octets()[3] == 255)
 }
 
-/// `d3`, its name and class, or an address: how a title names an end.
+/// `d3`, its name and class, or an address or domain: how a title names an end.
 pub(crate) fn name(end: &Option<Rc<Profile>>, news: &EdgeNews) -> String {
-    match (end, news.key.peer) {
+    match (end, &news.key.peer) {
         (Some(profile), _) => format!("{} ({})", profile.name, profile.class()),
-        (None, Some(ip)) => ip.to_string(),
+        (None, Some(peer)) => peer.to_string(),
         (None, None) => "somebody".to_owned(),
+    }
+}
+
+/// The other end of an edge with somebody outside, as evidence.
+pub(crate) fn outsider(news: &EdgeNews) -> Option<(Cow<'static, str>, Figure)> {
+    match news.key.peer.as_ref()? {
+        Stranger::Address(ip) => word("network", &ip.to_string()),
+        Stranger::Domain(domain) => word("domain", domain.as_str()),
     }
 }
 

@@ -85,7 +85,8 @@ impl Sends<'_> {
     fn verdict(&self, view: &View<'_>, what: &str) -> Option<Verdict> {
         let device = view.profile(self.device)?;
         let peer = self.key.server.and_then(|id| view.profile(id));
-        let to = peer.as_ref().map(|peer| peer.name.to_string()).or_else(|| self.key.peer.map(|ip| ip.to_string()));
+        let outside = || view.edges.edge_key(&self.key).peer.map(|peer| peer.to_string());
+        let to = peer.as_ref().map(|peer| peer.name.to_string()).or_else(outside);
         let title =
             format!("{} ({}) has sent nothing to {} {what}", device.name, device.class(), to.unwrap_or_default());
         let verdict = Verdict::new(&RULE, Some(device.id()), view.now, title)

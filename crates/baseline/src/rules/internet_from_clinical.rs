@@ -1,6 +1,6 @@
 //! A clinical device talks to somebody outside the site.
 
-use super::edges::{Kind, kind, service};
+use super::edges::{Kind, kind, outsider, service};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{EdgeNews, Out, Verdict, View};
@@ -13,8 +13,8 @@ pub(super) static RULE: Rule = Rule {
     posture: false,
     attack: &["T0883", "T0822"],
     finds: "A clinical device has an answered conversation with an address outside the site, whether it is learned or not. \
-        Peers outside are told by network (/24, /48), as no names are read yet. Public prefixes that the site uses inside \
-        are to be configured.",
+        Peers outside are told by the domain that was asked for, where DNS or TLS shows one, else by network (/24, /48). \
+        Public prefixes that the site uses inside are to be configured.",
     matters: "A device that reaches the internet can be steered from there, and can send patients' data there.",
     innocent: "A maker's telemetry or remote service; name and time servers outside; public addresses used inside.",
     references: "Medical Device Network Isolation: prefer proxies and egress by name; ATT&CK T0883, T0822.",
@@ -30,7 +30,7 @@ struct FromClinical;
 impl Watch for FromClinical {
     fn edge(&mut self, news: &EdgeNews, view: &View<'_>, out: &mut Out<'_>) {
         let (Kind::ToOutside, [Some(device), _]) = kind(news, view) else { return };
-        let net = news.key.peer.map(|ip| ip.to_string()).unwrap_or_default();
+        let net = news.key.peer.as_ref().map(ToString::to_string).unwrap_or_default();
         let title = format!("{} ({}) reaches {net} outside on {}", device.name, device.class(), service(news));
         let verdict = Verdict::new(&RULE, Some(device.id()), news.first, title)
             .edge(news)
@@ -39,7 +39,7 @@ impl Watch for FromClinical {
                 number("bytes_out", news.bytes[0]),
                 number("bytes_in", news.bytes[1]),
             ])
-            .found(word("network", &net))
+            .found(outsider(news))
             .normal(word("outside", "nobody"));
         out.raise(view, verdict);
     }
@@ -70,6 +70,23 @@ mod tests {
         let ip = story.ip(mr);
         story.flow((Some(mr), ip), (None, outside), 443, Some("tls"), [5_000, 0], FlowState::Attempt);
         assert_eq!(story.found("internet-from-clinical").len(), 2, "it was not learned");
+    }
+
+    #[test]
+    fn who_is_reached_is_named_where_there_is_a_name() {
+        let mut story = Story::new(DAY);
+        let mr = story.device(1, DeviceClass::Mr, 20);
+        let own = story.ip(mr);
+        for (ip, domain) in [("203.0.113.9", Some("example.org")), ("198.51.100.9", None)] {
+            let (peer, closed) = (ip.parse().unwrap(), FlowState::Closed);
+            story.flow_by_name((Some(mr), own), (None, peer), domain, 443, Some("tls"), [5_000, 9_000], closed);
+        }
+        let found = story.found("internet-from-clinical");
+        let titles: Vec<_> = found.iter().map(|f| f.title.as_str()).collect();
+        let on = |peer: &str| format!("host-1 (MR) reaches {peer} outside on tcp/443 tls");
+        assert_eq!(titles, [on("example.org"), on("198.51.100.0")]);
+        let figures: Vec<_> = found.iter().map(|f| f.evidence.iter().map(|(name, _)| name.as_ref()).next_back()).collect();
+        assert_eq!(figures, [Some("domain"), Some("network")]);
     }
 
     #[test]

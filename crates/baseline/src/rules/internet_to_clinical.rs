@@ -1,6 +1,6 @@
 //! Somebody outside the site reaches a clinical device.
 
-use super::edges::{Kind, kind, service};
+use super::edges::{Kind, kind, outsider, service};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{EdgeNews, Out, Verdict, View};
@@ -30,12 +30,12 @@ struct ToClinical;
 impl Watch for ToClinical {
     fn edge(&mut self, news: &EdgeNews, view: &View<'_>, out: &mut Out<'_>) {
         let (Kind::FromOutside, [_, Some(device)]) = kind(news, view) else { return };
-        let net = news.key.peer.map(|ip| ip.to_string()).unwrap_or_default();
+        let net = news.key.peer.as_ref().map(ToString::to_string).unwrap_or_default();
         let title = format!("{net} outside reaches {} ({}) on {}", device.name, device.class(), service(news));
         let verdict = Verdict::new(&RULE, Some(device.id()), news.first, title)
             .edge(news)
             .found([number("flows", news.flows), number("bytes_out", news.bytes[1])])
-            .found(word("network", &net))
+            .found(outsider(news))
             .normal(word("outside", "nobody"));
         out.raise(view, verdict);
     }

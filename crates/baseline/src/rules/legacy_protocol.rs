@@ -41,7 +41,7 @@ impl Watch for Legacy {
         };
         let zone_of = |end: &Option<Rc<Profile>>| match end {
             Some(profile) => profile.zone.clone(),
-            None => news.key.peer.and_then(|ip| view.zone(ip)).map(|zone| zone.name.clone()),
+            None => news.address().and_then(|ip| view.zone(ip)).map(|zone| zone.name.clone()),
         };
         let (from, to) = (zone_of(&asker), zone_of(&answerer));
         let crosses = from.is_some() && to.is_some() && from != to;

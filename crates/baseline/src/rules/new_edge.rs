@@ -104,6 +104,33 @@ mod tests {
     }
 
     #[test]
+    fn another_address_of_a_known_domain_is_nothing_new_and_another_domain_at_a_known_address_is() {
+        let mut story = Story::new(DAY);
+        let desk = story.device(1, DeviceClass::Workstation, 40);
+        let call = |story: &mut Story, ip: &str, domain: Option<&str>| {
+            let (own, peer) = (story.ip(desk), ip.parse().unwrap());
+            let (bytes, closed) = ([5_000, 9_000], model::FlowState::Closed);
+            story.flow_by_name((Some(desk), own), (None, peer), domain, 443, Some("tls"), bytes, closed);
+        };
+        for hour in 0..10 {
+            call(story.at(hour * HOUR), "203.0.113.9", Some("example.org"));
+        }
+        story.at(DAY + HOUR);
+        call(&mut story, "198.51.100.7", Some("example.org"));
+        call(&mut story, "2001:db8::7", Some("example.org"));
+        assert_eq!(story.found("new-edge").len(), 0, "a CDN moves as it likes");
+        call(&mut story, "203.0.113.9", Some("example.net"));
+        let found = story.found("new-edge");
+        let titles: Vec<_> = found.iter().map(|f| f.title.as_str()).collect();
+        assert_eq!(titles, ["host-1 (workstation) asks example.net on tcp/443 tls, which is new"]);
+        let peer = found[0].peer.as_ref().unwrap();
+        assert_eq!((peer.kind.as_ref(), peer.name.as_ref().map(model::Text::as_str)), ("domain", Some("example.net")));
+        assert_eq!((found[0].severity, peer.ips.len()), (Severity::High, 0), "as of anybody outside");
+        call(&mut story, "203.0.113.9", None);
+        assert_eq!(story.found("new-edge").len(), 2, "the control: whom nothing names is told by network");
+    }
+
+    #[test]
     fn another_server_of_the_same_role_is_for_information() {
         let (mut story, ct, _) = story();
         story.talk(ct, DeviceId(8), 104, Some("dicom"));

@@ -157,6 +157,21 @@ impl Story {
         bytes: [u64; 2],
         state: FlowState,
     ) {
+        self.flow_by_name((from, from_ip), (to, to_ip), None, port, app, bytes, state);
+    }
+
+    /// A conversation between any two, one of which is maybe known by a domain.
+    #[expect(clippy::too_many_arguments, reason = "who, with whom, and what of it")]
+    pub(crate) fn flow_by_name(
+        &mut self,
+        (from, from_ip): (Option<DeviceId>, IpAddr),
+        (to, to_ip): (Option<DeviceId>, IpAddr),
+        domain: Option<&str>,
+        port: u16,
+        app: Option<&'static str>,
+        bytes: [u64; 2],
+        state: FlowState,
+    ) {
         self.port = if self.port == u16::MAX { 40_000 } else { self.port + 1 };
         let (key, originator): (FlowKey, Side) =
             FlowKey::new(Vlan::NONE, IpProto::TCP, (from_ip, self.port), (to_ip, port));
@@ -177,7 +192,7 @@ impl Story {
             gaps: self.gaps,
             tunnel: None,
         });
-        self.tell(Resolved::Flow(Flow { record, devices: [from, to] }));
+        self.tell(Resolved::Flow { flow: Flow { record, devices: [from, to] }, domain: domain.map(text) });
     }
 
     /// A request and its answer.
@@ -213,6 +228,7 @@ impl Story {
             client: from,
             server,
             peer,
+            domain: None,
             port,
             application,
             kind,

@@ -33,7 +33,7 @@ impl Watch for UnusualDestination {
         if kind != Kind::NewZone {
             return;
         }
-        let by_address = || news.key.peer.and_then(|ip| view.zone(ip)).map(|zone| zone.name.clone());
+        let by_address = || news.address().and_then(|ip| view.zone(ip)).map(|zone| zone.name.clone());
         let zone = answerer.as_ref().and_then(|p| p.zone.clone()).or_else(by_address);
         let zone = zone.map_or_else(|| "an unknown zone".to_owned(), |zone| zone.to_string());
         let peer = name(&answerer, news);

@@ -35,7 +35,7 @@ impl Step {
         let vlan = if self.value.is_multiple_of(5) { "vlan 7" } else { "" };
         let v = self.value % 3;
         let end = |address: &str, port: u16| std::net::SocketAddr::new(address.parse().unwrap(), port);
-        let what = match self.what % 32 {
+        let what = match self.what % 33 {
             0 | 1 => format!("{mac} claims {ip} {vlan}"),
             2 => format!("{mac} sends {ip} ttl 64 {vlan}"),
             3 => format!("{mac} sends {ip} ttl 63 {vlan}"),
@@ -68,7 +68,9 @@ impl Step {
             28 => format!("{mac} sends {ip} ttl 64"),
             29 => format!("{ip} is dicom.ae_title AE{v} by dicom"),
             30 => format!("{ip} equipment undecided serial S{v}1 ae AE{v} class CT"),
-            _ => format!("{ip} also {mac} by snmp"),
+            31 => format!("{ip} also {mac} by snmp"),
+            _ if v == 0 => format!("{ip} is-called h{v}.ward.example by dns 50"),
+            _ => format!("8.8.{}.8 is-called d{v}.example by dns 50", 8 - self.ip % 4),
         };
         format!("{now} {what}")
     }
@@ -88,7 +90,7 @@ impl Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = (0..32u8, 0..6u8, 0..8u8, any::<u8>(), 0..10u8);
+    let step = (0..33u8, 0..6u8, 0..8u8, any::<u8>(), 0..10u8);
     let step = step.prop_map(|(what, mac, ip, value, wait)| Step { what, mac, ip, value, wait });
     prop::collection::vec(step, 1..100)
 }
@@ -102,6 +104,7 @@ fn tight() -> Config {
         max_leases_per_device: 3,
         max_services_per_device: 2,
         max_merges: 6,
+        max_name_bytes: 1_300,
         internal_prefixes: Vec::new(),
     }
 }
@@ -184,7 +187,7 @@ proptest! {
             let owner = match key {
                 RowKey::Evidence(key) => key.device,
                 RowKey::Address(id, ..) | RowKey::Lease(id, ..) | RowKey::Service(id, ..) => *id,
-                RowKey::Device(_) | RowKey::Merge(..) => continue,
+                RowKey::Device(_) | RowKey::Merge(..) | RowKey::Names => continue,
             };
             prop_assert!(end.devices.iter().any(|d| d.id == owner), "{:?} belongs to nobody", key);
         }
@@ -203,19 +206,21 @@ fn a_lost_kind_of_row_is_noticed() {
         step(12, 0, 0, 1),
         step(23, 0, 0, 1),
         step(14, 3, 0, 1),
+        step(32, 0, 0, 1),
     ];
     let expired = Step { wait: 6, ..step(25, 0, 0, 1) };
-    let after = [step(23, 0, 0, 1), step(11, 0, 1, 1), expired, step(28, 0, 0, 1)];
+    let after = [step(23, 0, 0, 1), step(11, 0, 1, 1), expired, step(28, 0, 0, 1), step(23, 0, 0, 6)];
     let steps: Vec<Step> = before.into_iter().chain(after).collect();
     let whole = run(&Config::default(), &steps, None, |_| true);
     type Kind = (&'static str, fn(&Change) -> bool);
-    let kinds: [Kind; 6] = [
+    let kinds: [Kind; 7] = [
         ("device", |row| matches!(row, Change::Device(_))),
         ("evidence", |row| matches!(row, Change::Evidence(_))),
         ("address", |row| matches!(row, Change::Address(_))),
         ("lease", |row| matches!(row, Change::Lease(_))),
         ("service", |row| matches!(row, Change::Service(_))),
         ("merge", |row| matches!(row, Change::Merge(_))),
+        ("name", |row| matches!(row, Change::Site(..))),
     ];
     let same = |parted: &Run| {
         whole.rows == parted.rows && whole.devices == parted.devices && whole.out == parted.out

@@ -4,7 +4,7 @@ use super::snapshot::{Devices, Snapshot};
 use crate::cli::Level;
 use baseline::Site;
 use export::BaselineEdge;
-use model::{DeviceClass, DeviceId, Edge, EdgeKey, EdgeState, IpProto, Timestamp};
+use model::{DeviceClass, DeviceId, Edge, EdgeKey, EdgeState, IpProto, Stranger, Timestamp};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -129,7 +129,7 @@ impl Names<'_> {
         if inventory::is_internal(ip, &self.site.internal) {
             return ("address", ip.to_string());
         }
-        // Peers outside are counted by network.
+        // Peers outside of which no domain is known are counted by network.
         let (len, is_network) = match ip {
             IpAddr::V4(v4) => (24, v4.octets()[3] == 0),
             IpAddr::V6(v6) => (48, v6.to_bits() << 48 == 0),
@@ -143,7 +143,7 @@ impl Names<'_> {
             Level::Device | Level::RolePeer => (self.device(key.client), Some(key.client)),
             Level::Role | Level::Zone => self.role(key.client),
         };
-        let (peer, peer_id, peer_kind) = match (key.server, key.peer) {
+        let (peer, peer_id, peer_kind) = match (key.server, &key.peer) {
             (Some(id), _) => {
                 let (peer, id) = match level {
                     Level::Device => (Some(self.device(id)), Some(id)),
@@ -155,9 +155,10 @@ impl Names<'_> {
                 };
                 (peer, id, Some("device"))
             }
-            (None, Some(ip)) => {
-                let (kind, written) = self.address(ip);
-                let zone = || self.site.zone(None, ip).map(|zone| zone.name.to_string());
+            (None, Some(Stranger::Domain(domain))) => (Some(domain.to_string()), None, Some("domain")),
+            (None, Some(Stranger::Address(ip))) => {
+                let (kind, written) = self.address(*ip);
+                let zone = || self.site.zone(None, *ip).map(|zone| zone.name.to_string());
                 let peer = match (level, kind) {
                     (Level::Zone, "address") => zone(),
                     _ => Some(written),
@@ -258,7 +259,7 @@ mod tests {
 
     fn to(ip: &str) -> Edge {
         let mut edge = edge(1, 2, 104);
-        (edge.key.server, edge.key.peer) = (None, Some(ip.parse().unwrap()));
+        (edge.key.server, edge.key.peer) = (None, Some(Stranger::Address(ip.parse().unwrap())));
         edge
     }
 
@@ -278,6 +279,13 @@ mod tests {
         assert_eq!(of("10.30.1.1", Level::Device), ("address", "10.30.1.1".into()));
         assert_eq!(of("10.30.1.1", Level::Zone), ("address", "archive".into()));
         assert_eq!(of("10.40.1.1", Level::Zone), ("address", String::new()), "no zone is known");
+        let mut named = edge(1, 2, 443);
+        named.key.peer = Text::from_str_lossy("example.org").map(Stranger::Domain);
+        named.key.server = None;
+        for level in [Level::Device, Level::RolePeer, Level::Role, Level::Zone] {
+            let labels = names.labels(&named.key, level);
+            assert_eq!((labels.peer_kind, labels.peer.as_deref()), (Some("domain"), Some("example.org")));
+        }
     }
 
     #[test]
