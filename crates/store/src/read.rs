@@ -218,6 +218,10 @@ impl<'a> Reader<'a> {
         &self,
         mut each: impl FnMut(Known) -> Result<(), E>,
     ) -> Result<(), E> {
+        // All of it as it is now, and the file is locked once and not for every table of every device.
+        let is_alone = self.conn.is_autocommit();
+        let snapshot = is_alone.then(|| self.conn.unchecked_transaction()).transpose();
+        let _snapshot = snapshot.map_err(|error| StoreError::from_sqlite(self.name, error))?;
         for id in self.table("device", "id", None, |row| id(row, "id"))? {
             let of = Some(id);
             let found = self.query("device", "SELECT * FROM device WHERE id = ?1", &[&id.0], device_row)?;
