@@ -5,8 +5,8 @@ use crate::site::{Site, network};
 use crate::table::{Far, Key, Table};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
-use inventory::Resolved;
-use model::{Edge, EdgeKey, EdgeState, Flow, IpProto, OriginatorBy, Text, Timestamp};
+use inventory::{Resolved, Sign};
+use model::{DeviceId, Edge, EdgeKey, EdgeState, Flow, IpProto, LeaseMessage, OriginatorBy, Text, Timestamp};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -57,8 +57,8 @@ const KIND: usize = 2 * ALLOCATION;
 /// A histogram of latencies: counts of four bytes, 16 for each doubling up to the longest.
 const HISTOGRAM: usize = 3 * 1024;
 
-/// The edge that an event belongs to; `None` for a conversation between two who are no devices, and for what is neither
-/// conversation nor request.
+/// The edge that an event belongs to; `None` for a conversation between two who are no devices, and for what is no
+/// conversation, request or lease.
 pub(crate) fn key(resolved: &Resolved, table: &mut Table, site: &Site) -> Option<Key> {
     match resolved {
         Resolved::Flow { flow, domain } => key_of_flow(flow, domain.as_ref(), table, site),
@@ -66,6 +66,10 @@ pub(crate) fn key(resolved: &Resolved, table: &mut Table, site: &Site) -> Option
             let peer = if server.is_none() { Some(far(*peer, domain.as_ref(), table, site)) } else { None };
             let application = table.application(Some((*application).into()));
             Some(Table::with(*client, (*server, peer, false), IpProto::TCP, *port, application))
+        }
+        // Who has no address yet asks everybody, and all who do so are one conversation: the answer says who it was.
+        Resolved::Sign { device, sign: Sign::Lease(lease), .. } => {
+            (lease.message == LeaseMessage::Ack).then(|| lease_key(*device, table))
         }
         Resolved::Renamed { .. } | Resolved::Sign { .. } => None,
     }
@@ -80,14 +84,17 @@ fn far(ip: IpAddr, domain: Option<&Text>, table: &mut Table, site: &Site) -> Far
     number.map_or_else(|| Far::Address(network(ip)), Far::Domain)
 }
 
+fn lease_key(device: DeviceId, table: &mut Table) -> Key {
+    let application = table.application(Some(LEASES.into()));
+    Table::with(device, (None, None, false), IpProto::UDP, LEASE_PORT, application)
+}
+
 fn key_of_flow(flow: &Flow, domain: Option<&Text>, table: &mut Table, site: &Site) -> Option<Key> {
     let record = &flow.record;
     let [(asker, client_port), (ip, port)] = record.ends();
     // Leases are asked of whoever answers, and addresses come and go: that a device takes part is all there is to learn.
     if record.app == Some(LEASES) && record.key.proto == IpProto::UDP {
-        let application = table.application(Some(LEASES.into()));
-        let device = flow.devices[0].or(flow.devices[1])?;
-        return Some(Table::with(device, (None, None, false), IpProto::UDP, LEASE_PORT, application));
+        return Some(lease_key(flow.devices[0].or(flow.devices[1])?, table));
     }
     // An error, or a ping that nobody answered, joins nobody.
     if matches!(record.key.proto, IpProto::ICMP | IpProto::ICMPV6) && record.packets[1] == 0 {
@@ -158,7 +165,7 @@ impl State {
         EDGE + kinds + feed + if self.latency.is_some() { HISTOGRAM } else { 0 }
     }
 
-    fn seen(&mut self, first: Timestamp, last: Timestamp) {
+    pub(crate) fn seen(&mut self, first: Timestamp, last: Timestamp) {
         self.first = self.first.min(first);
         self.last = self.last.max(last);
         self.dirty = true;

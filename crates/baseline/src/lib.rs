@@ -271,6 +271,12 @@ impl Baseline {
                 }
             }
             Resolved::Sign { ts, device, sign } => {
+                if let Some(at) = key {
+                    self.update(at, *ts, |state, _| {
+                        state.seen(*ts, *ts);
+                        0
+                    });
+                }
                 let seen = SignSeen { ts: *ts, device: *device, sign };
                 let Watchers { all, signs, .. } = &mut self.watchers;
                 for at in signs.iter() {
