@@ -178,8 +178,9 @@ impl Counters {
     }
 }
 
-/// Counts in the making: what is counted for each frame stands in lists here, not in maps.
+/// Counts in the making: what is counted for each frame stands in lists here, not in maps, and only once.
 pub(crate) struct Tally {
+    /// All that is neither counted by scope nor follows from what is.
     pub(crate) sum: Counters,
     /// By place in the registry.
     pdus: Vec<u64>,
@@ -194,12 +195,13 @@ pub(crate) struct Tally {
 /// Lets a list reach as far as a place, and changes what stands there.
 #[inline]
 fn at<T: Clone + Default>(list: &mut Vec<T>, place: usize, change: impl FnOnce(&mut T)) {
-    if place >= list.len() {
-        list.resize(place.saturating_add(1), T::default());
-    }
     if let Some(entry) = list.get_mut(place) {
-        change(entry);
+        return change(entry);
     }
+    list.resize(place, T::default());
+    let mut entry = T::default();
+    change(&mut entry);
+    list.push(entry);
 }
 
 impl Tally {
@@ -233,6 +235,12 @@ impl Tally {
     /// The counts as they are given out.
     pub(crate) fn counters(&self, name: impl Fn(u8) -> Option<&'static str>) -> Counters {
         let mut out = self.sum.clone();
+        let mut all = Quality::default();
+        self.quality.iter().for_each(|quality| all.merge(quality));
+        let other = out.skipped.values().fold(out.non_ip, |other, n| other.saturating_add(*n));
+        (out.frames, out.truncated) = (all.frames, all.truncated);
+        out.ip_packets = all.frames.saturating_sub(all.malformed).saturating_sub(other);
+        add(&mut out.malformed, all.malformed);
         for (place, n) in (0..=u8::MAX).zip(&self.pdus) {
             if let Some(name) = name(place).filter(|_| *n > 0) {
                 out.pdus.insert(name, *n);
