@@ -55,18 +55,28 @@ impl Clock {
             self.set(ts);
             return Step::default();
         };
+        // In the same second, as nearly all are, nothing has to be worked out.
+        if ts >= now && ts < self.second_ends {
+            self.far = (false, 0);
+            self.now = Some(ts);
+            return Step::default();
+        }
+        self.other_second(now, ts)
+    }
+
+    #[cold]
+    fn other_second(&mut self, now: Timestamp, ts: Timestamp) -> Step {
         let ahead = ts.since(now);
         let step = Step { back: now.since(ts), ..Step::default() };
         if !(-BACK..=AHEAD).contains(&ahead) {
             return self.far_off(ts, ahead > 0, step);
         }
         self.far = (false, 0);
-        if ts >= self.second_ends {
-            self.set(ts);
-            return Step { next_second: true, ..step };
+        if ahead <= 0 {
+            return step;
         }
-        self.now = Some(now.max(ts));
-        step
+        self.set(ts);
+        Step { next_second: ts.seconds() > now.seconds(), ..step }
     }
 
     fn set(&mut self, ts: Timestamp) {
@@ -74,7 +84,6 @@ impl Clock {
         self.second_ends = Timestamp(ts.seconds().saturating_add(1).saturating_mul(SECOND));
     }
 
-    #[cold]
     fn far_off(&mut self, ts: Timestamp, ahead: bool, step: Step) -> Step {
         let (was_ahead, count) = self.far;
         self.far = (ahead, if was_ahead == ahead { count.saturating_add(1) } else { 1 });

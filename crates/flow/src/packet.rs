@@ -2,9 +2,9 @@
 
 use crate::bytes::u16_at;
 use crate::copies;
-use crate::decode::{Addr, Ip, Tcp, tcp, udp};
+use crate::decode::{Addr, Decoded, Ip, Tcp, tcp, udp};
 use crate::table::Key;
-use model::{IpProto, Mac, Side, Tunnel, Vlan};
+use model::{IpProto, Side, Vlan};
 use std::net::IpAddr;
 
 /// What a flow is found by, and what follows.
@@ -72,9 +72,10 @@ impl<'a> Transport<'a> {
 /// A packet at hand.
 #[derive(Clone, Copy)]
 pub(crate) struct Packet<'p, 'a> {
+    /// Its scope; none where scopes are not told apart.
     pub(crate) vlan: Vlan,
-    pub(crate) macs: [Option<Mac>; 2],
-    pub(crate) tunnel: &'p Option<Tunnel>,
+    /// The frame it came in, or the last of its fragments.
+    pub(crate) decoded: &'p Decoded<'p>,
     pub(crate) ip: &'p Ip<'a>,
     pub(crate) transport: &'p Transport<'a>,
     pub(crate) truncated: bool,

@@ -40,7 +40,7 @@ pub(crate) struct Context<'a> {
     pub(crate) out: &'a mut Vec<Event>,
 }
 
-/// A flow that is to be closed: the number of its first frame, its part and its place there. They sort as their records do.
+/// A flow that is to be closed: the number of its first frame, its part and its place there.
 pub(crate) type Ending = (u64, u8, u32);
 
 /// Tables of one part.
@@ -92,7 +92,7 @@ impl Part {
         if slot == NONE
             && let Net::Ip(ip) = &decoded.net
         {
-            self.notice.fetch(decoded.vlan, [decoded.src_mac, decoded.dst_mac], ip);
+            self.notice.fetch(decoded.vlan, decoded.macs(), ip);
         }
         slot
     }
@@ -110,7 +110,7 @@ impl Part {
     #[inline]
     pub(crate) fn packet(&mut self, cx: &mut Context<'_>, packet: &Packet<'_, '_>, slot: u32) {
         if !packet.ip.src.is_host() {
-            self.notice.heard(cx.no, cx.ts, packet.vlan, packet.macs[0], &mut self.learned);
+            self.notice.heard(cx.no, cx.ts, packet.vlan, packet.decoded.src_mac, &mut self.learned);
         }
         let signature = packet.transport.signature;
         match self.copies.original(signature, cx.ts.0) {
@@ -202,7 +202,7 @@ impl Part {
         }
         self.copies.remember(signature, cx.ts.0, NONE);
         let Some(place) = cx.registry.link(claim) else { return };
-        let (vlan, macs) = (decoded.vlan, [decoded.src_mac, decoded.dst_mac]);
+        let (vlan, macs) = (decoded.vlan, decoded.macs());
         let origin = Origin::link(cx.no, cx.ts, vlan, macs, truncated);
         let from = self.learned.len();
         datagram(cx.registry, place, &origin, bytes, cx.tally, &mut self.learned);
@@ -240,8 +240,7 @@ impl Part {
         let (vlan, scope) = if cx.config.vlan_scope { (decoded.vlan, scope) } else { (Vlan::NONE, 0) };
         match Transport::new(&ip, scope, cx.config.seed) {
             Some(transport) => {
-                let (macs, tunnel) = ([decoded.src_mac, decoded.dst_mac], &decoded.tunnel);
-                let packet = Packet { vlan, macs, tunnel, ip: &ip, transport: &transport, truncated };
+                let packet = Packet { vlan, decoded, ip: &ip, transport: &transport, truncated };
                 let slot = self.find(&transport);
                 self.transport(cx, &packet, slot);
             }
@@ -255,9 +254,7 @@ impl Part {
         let Packet { ip, transport, .. } = *packet;
         let side = transport.side;
         if ip.proto != IpProto::TCP.0 {
-            let (no, ts, learned) = (cx.no, cx.ts, &mut self.learned);
-            let (ports, bytes) = (transport.ports, transport.bytes);
-            self.notice.packet(no, ts, packet.vlan, packet.macs[0], ip, ports, bytes, learned);
+            self.notice.packet(cx.no, cx.ts, packet, &mut self.learned);
         }
         // Most likely is not surely: the batch may have opened or closed it since.
         let mut slot = if self.table.is(found, &transport.key) { found } else { self.find(transport) };
@@ -271,7 +268,7 @@ impl Part {
         let Some(flow) = self.table.get_mut(slot) else { return NONE };
         flow.last = flow.last.max(cx.ts);
         let first_of_side = flow.packets(side) == 0;
-        let moved = flow.mac(side) != packet.macs[0];
+        let moved = flow.has_other_mac(side, packet.decoded.src_mac);
         let packets = pick_mut(&mut flow.packets, side);
         *packets = packets.saturating_add(1);
         add(pick_mut(&mut flow.bytes, side), u64::from(ip.length));
@@ -279,10 +276,9 @@ impl Part {
             flow.heard_in(side, transport.key.scope);
         }
         if first_of_side || moved {
-            flow.set_mac(side, packet.macs[0]);
+            flow.set_mac(side, packet.decoded.src_mac);
             let answered = flow.packets(side.other()) > 0;
-            let (no, ts, learned) = (cx.no, cx.ts, &mut self.learned);
-            self.notice.addresses(no, ts, packet.vlan, packet.macs, ip, answered, learned);
+            self.notice.addresses(cx.no, cx.ts, packet, answered, &mut self.learned);
         }
         match &transport.segment {
             Some(segment) => self.tcp(cx, packet, slot, segment),
@@ -318,8 +314,8 @@ impl Part {
         }
         add(&mut cx.tally.sum.flows, 1);
         let mut flow = Flow::new(packet.transport.key, packet.transport.side, cx.no, cx.ts);
-        if packet.tunnel.is_some() {
-            flow.tunnel = cx.tally.tunnels.known(*packet.tunnel);
+        if packet.decoded.tunnel.is_some() {
+            flow.tunnel = cx.tally.tunnels.known(packet.decoded.tunnel);
         }
         let check = cx.now.plus(flow.idle(cx.config)).seconds();
         let slot = self.table.insert(flow, packet.transport.hash);
@@ -589,7 +585,7 @@ fn origin(cx: &Context<'_>, packet: &Packet<'_, '_>) -> Origin {
         no: cx.no,
         ts: cx.ts,
         vlan: packet.vlan,
-        macs: packet.macs,
+        macs: packet.decoded.macs(),
         src,
         dst,
         proto: packet.ip.proto,

@@ -164,17 +164,19 @@ impl Shard {
         match &decoded.net {
             Net::Ip(ip) if work.is_packet => {
                 let vlan = if context.config.vlan_scope { decoded.vlan } else { Vlan::NONE };
-                let (macs, tunnel) = ([decoded.src_mac, decoded.dst_mac], &decoded.tunnel);
                 let (truncated, transport) = (is_truncated(frame), &work.transport);
-                let packet = Packet { vlan, macs, tunnel, ip, transport, truncated };
+                let packet = Packet { vlan, decoded, ip, transport, truncated };
                 part.packet(&mut context, &packet, work.slot);
             }
             _ => part.frame(&mut context, frame, decoded, work.scope),
         }
         // What the frame itself ended (the same ports again, a full table) joins what its time ended.
         let ended = |event: &Event| matches!(event, Event::Flow { .. });
-        if out.get(from..).is_some_and(|new| new.len() > 1 && new.iter().any(ended)) {
-            sort(out, from);
+        if out.len() > from.saturating_add(1)
+            && let Some(new) = out.get_mut(from..)
+            && new.iter().any(ended)
+        {
+            new.sort_by_key(Event::order);
         }
     }
 
@@ -218,7 +220,8 @@ impl Shard {
                 which(part, &mut context, number, &mut all);
             }
         }
-        all.sort_unstable();
+        // By the frame alone: none begins two flows.
+        all.sort_unstable_by_key(|(first_no, ..)| *first_no);
         all
     }
 
@@ -292,20 +295,16 @@ fn part_of(decoded: &Decoded<'_>) -> usize {
     let hash = match &decoded.net {
         Net::Ip(ip) => {
             let (a, b) = (ip.src.bits, ip.dst.bits);
-            let fold = |x: u128| (x as u64) ^ (x >> 64) as u64;
-            mix(fold(a.min(b)), fold(a.max(b)))
+            if ip.src.v6 {
+                let fold = |x: u128| (x as u64) ^ (x >> 64) as u64;
+                mix(fold(a.min(b)), fold(a.max(b)))
+            } else {
+                let (a, b) = (a as u64, b as u64);
+                mix(a.min(b), a.max(b))
+            }
         }
         _ => decoded.src_mac.map_or(0, |mac| mix(mac.to_u64(), 0)),
     };
     // The upper five bits: PARTS is 32.
     (hash >> 59) as usize
-}
-
-/// Sorts what was pushed since `from`.
-fn sort(out: &mut [Event], from: usize) {
-    if let Some(new) = out.get_mut(from..)
-        && new.len() > 1
-    {
-        new.sort_by_key(Event::order);
-    }
 }

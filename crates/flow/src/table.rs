@@ -183,6 +183,15 @@ impl Flow {
         Some(pick(&self.macs, side)).filter(|mac| !mac.is_zero())
     }
 
+    /// Whether a side's MAC was not this one. One of zeroes is none, and always another.
+    pub(crate) fn has_other_mac(&self, side: Side, mac: Option<Mac>) -> bool {
+        let known = pick(&self.macs, side);
+        match mac {
+            Some(mac) => known != mac || mac.is_zero(),
+            None => !known.is_zero(),
+        }
+    }
+
     pub(crate) fn macs(&self) -> [Option<Mac>; 2] {
         [self.mac(Side::Low), self.mac(Side::High)]
     }
