@@ -264,19 +264,24 @@ impl Tally {
 
 /// How the networks of one part of the traffic were heard. A part's own, so that its cap is the same for any number of
 /// shards.
-#[derive(Default)]
 pub(crate) struct Networks {
     all: Vec<((Vlan, IpAddr), Heard)>,
     places: BTreeMap<(Vlan, IpAddr), usize>,
     /// Places found lately: every flow asks for two, and most of the time for the same.
-    lately: [usize; LATELY],
+    lately: Box<[u16]>,
     refused: u64,
 }
 
+const _: () = assert!(MAX_NETWORKS <= 1 << 16, "a place is two bytes where it is remembered");
+
 /// Places of networks that are found without searching.
-const LATELY: usize = 32;
+const LATELY: usize = 256;
 
 impl Networks {
+    pub(crate) fn new() -> Self {
+        Self { all: Vec::new(), places: BTreeMap::new(), lately: vec![0; LATELY].into(), refused: 0 }
+    }
+
     /// A flow of a host ended; only private networks are told apart.
     pub(crate) fn heard(&mut self, vlan: Vlan, host: IpAddr, group: bool) {
         let Some(network) = private_network(host) else { return };
@@ -286,7 +291,7 @@ impl Networks {
             IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64,
         };
         let lately = mix(bits, vlan.bits()) as usize % LATELY;
-        let place = self.lately.get(lately).copied().unwrap_or_default();
+        let place = self.lately.get(lately).map_or(0, |place| usize::from(*place));
         let place = match self.all.get(place) {
             Some((known, _)) if *known == key => place,
             _ => match self.place(key) {
@@ -295,7 +300,7 @@ impl Networks {
             },
         };
         if let Some(entry) = self.lately.get_mut(lately) {
-            *entry = place;
+            *entry = place as u16;
         }
         if let Some((_, heard)) = self.all.get_mut(place) {
             add(if group { &mut heard.group } else { &mut heard.unicast }, 1);

@@ -276,7 +276,10 @@ impl Conversation {
         let mut total = Outcome::default();
         let mut hopeless = false;
         let mut dead = false;
-        if let Some(ack) = ack {
+        // Nearly always nothing waits for it.
+        if let Some(ack) = ack
+            && pick_mut(streams, origin.side.other()).has_holes()
+        {
             let other = reversed(origin);
             let mut feed =
                 Feed { session, registry, origin: &other, counters, out, hopeless: false, panicked: false };

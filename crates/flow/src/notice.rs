@@ -4,7 +4,7 @@ use crate::bytes::mac_at;
 use crate::config::mix;
 use crate::decode::{Addr, Ip};
 use crate::packet::Packet;
-use model::{BindingSource, Confidence, Fact, IpProto, Mac, Observation, Subject, Timestamp, Vlan};
+use model::{BindingSource, Confidence, Event, Fact, IpProto, Mac, Observation, Subject, Timestamp, Vlan};
 use std::net::IpAddr;
 
 /// The same is said again after this many nanoseconds at the earliest.
@@ -63,7 +63,7 @@ impl Notice {
         ts: Timestamp,
         vlan: Vlan,
         mac: Option<Mac>,
-        out: &mut Vec<Observation>,
+        out: &mut Vec<Event>,
     ) {
         if let Some(mac) = mac.filter(|mac| mac.is_device())
             && self.fresh(mac, None, HEARD, ts)
@@ -79,7 +79,7 @@ impl Notice {
         ts: Timestamp,
         packet: &Packet<'_, '_>,
         answered: bool,
-        out: &mut Vec<Observation>,
+        out: &mut Vec<Event>,
     ) {
         let Packet { vlan, ip, .. } = *packet;
         let [src, dst] = packet.decoded.macs();
@@ -101,20 +101,14 @@ impl Notice {
 
     /// Protocols that only routers speak, and neighbour discovery.
     #[inline]
-    pub(crate) fn packet(
-        &mut self,
-        no: u64,
-        ts: Timestamp,
-        packet: &Packet<'_, '_>,
-        out: &mut Vec<Observation>,
-    ) {
+    pub(crate) fn packet(&mut self, no: u64, ts: Timestamp, packet: &Packet<'_, '_>, out: &mut Vec<Event>) {
         let is_routers = matches!(packet.transport.ports.1, 520 | 1985 | 2029 | 3222);
         if packet.ip.proto != IpProto::UDP.0 || is_routers {
             self.routing(no, ts, packet, out);
         }
     }
 
-    fn routing(&mut self, no: u64, ts: Timestamp, packet: &Packet<'_, '_>, out: &mut Vec<Observation>) {
+    fn routing(&mut self, no: u64, ts: Timestamp, packet: &Packet<'_, '_>, out: &mut Vec<Event>) {
         let Packet { vlan, ip, transport, .. } = *packet;
         let (ports, payload) = (transport.ports, transport.bytes);
         let why = match (IpProto(ip.proto), ports.1) {
@@ -154,7 +148,7 @@ impl Notice {
         kind: u8,
         ip: &Ip<'_>,
         payload: &[u8],
-        out: &mut Vec<Observation>,
+        out: &mut Vec<Event>,
     ) {
         // Solicitations carry their sender's address (option 1), advertisements their target's (option 2).
         let (option, holder, field) = match kind {
@@ -224,6 +218,6 @@ fn say(
     mac: Mac,
     confidence: Confidence,
     fact: Fact,
-) -> Observation {
-    Observation { no, ts, by, field, subject: Subject::Mac(mac), confidence, fact }
+) -> Event {
+    Event::Observation(Observation { no, ts, by, field, subject: Subject::Mac(mac), confidence, fact })
 }

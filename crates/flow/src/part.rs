@@ -57,7 +57,7 @@ pub(crate) struct Part {
     /// A second, and those of its flows that are still to be looked at.
     due: (i64, std::vec::IntoIter<u32>),
     overdue: bool,
-    /// What the frame at hand taught; kept so that no frame allocates.
+    /// What dissectors learned of the frame at hand; kept so that no frame allocates.
     learned: Vec<Observation>,
 }
 
@@ -70,7 +70,7 @@ impl Part {
             fragments: Fragments::new(share(config.max_fragment_bytes)),
             notice: Notice::new(config.seed),
             copies: Copies::new(),
-            networks: Networks::default(),
+            networks: Networks::new(),
             held: 0,
             due: Default::default(),
             overdue: false,
@@ -110,7 +110,7 @@ impl Part {
     #[inline]
     pub(crate) fn packet(&mut self, cx: &mut Context<'_>, packet: &Packet<'_, '_>, slot: u32) {
         if !packet.ip.src.is_host() {
-            self.notice.heard(cx.no, cx.ts, packet.vlan, packet.decoded.src_mac, &mut self.learned);
+            self.notice.heard(cx.no, cx.ts, packet.vlan, packet.decoded.src_mac, cx.out);
         }
         let signature = packet.transport.signature;
         match self.copies.original(signature, cx.ts.0) {
@@ -140,7 +140,7 @@ impl Part {
             Net::Llc | Net::Skipped | Net::Malformed => false,
         };
         if nameless {
-            self.notice.heard(cx.no, cx.ts, decoded.vlan, decoded.src_mac, &mut self.learned);
+            self.notice.heard(cx.no, cx.ts, decoded.vlan, decoded.src_mac, cx.out);
         }
         match decoded.net {
             Net::Ip(ip) => match ip.fragment {
@@ -254,11 +254,16 @@ impl Part {
         let Packet { ip, transport, .. } = *packet;
         let side = transport.side;
         if ip.proto != IpProto::TCP.0 {
-            self.notice.packet(cx.no, cx.ts, packet, &mut self.learned);
+            self.notice.packet(cx.no, cx.ts, packet, cx.out);
         }
         // Most likely is not surely: the batch may have opened or closed it since.
-        let mut slot = if self.table.is(found, &transport.key) { found } else { self.find(transport) };
-        if self.table.get(slot).is_some_and(|flow| starts_anew(cx, flow, packet)) {
+        let mut slot = found;
+        let mut flow = self.table.of(slot, &transport.key);
+        if flow.is_none() {
+            slot = self.find(transport);
+            flow = self.table.get(slot);
+        }
+        if flow.is_some_and(|flow| starts_anew(cx, flow, packet)) {
             self.end(cx, slot);
             slot = NONE;
         }
@@ -278,7 +283,7 @@ impl Part {
         if first_of_side || moved {
             flow.set_mac(side, packet.decoded.src_mac);
             let answered = flow.packets(side.other()) > 0;
-            self.notice.addresses(cx.no, cx.ts, packet, answered, &mut self.learned);
+            self.notice.addresses(cx.no, cx.ts, packet, answered, cx.out);
         }
         match &transport.segment {
             Some(segment) => self.tcp(cx, packet, slot, segment),
