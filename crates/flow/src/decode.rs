@@ -90,7 +90,7 @@ impl Addr {
         if self.v6 {
             IpAddr::V6(Ipv6Addr::from(self.bits))
         } else {
-            IpAddr::V4(Ipv4Addr::from(u32::try_from(self.bits).unwrap_or_default()))
+            IpAddr::V4(Ipv4Addr::from(self.bits as u32))
         }
     }
 

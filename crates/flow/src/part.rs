@@ -14,6 +14,7 @@ use crate::table::{Flow, NONE, Table, pick_mut};
 use crate::timers::{Timers, is_due};
 use dissectors::Claim;
 use model::{Event, Fact, Frame, IpProto, Observation, Side, Timestamp, Vlan};
+use std::net::IpAddr;
 
 /// Segments with data looked at before a connection is taken for none of ours: on any port, and on a claimed one.
 const PROBES: u8 = 4;
@@ -481,11 +482,13 @@ impl Part {
                 add(&mut quality.gaps, u64::from(flow.gaps));
             });
         }
-        for (side, (host, _), other_single) in [(Side::Low, low, single[1]), (Side::High, high, single[0])] {
+        let mut heard = |side: Side, (host, _): (IpAddr, u16), group: bool| {
             if flow.packets(side) > 0 {
-                self.networks.heard(cx.tally.scopes.get(flow.scope(side)), host, !other_single);
+                self.networks.heard(cx.tally.scopes.get(flow.scope(side)), host, group);
             }
-        }
+        };
+        heard(Side::Low, low, !single[1]);
+        heard(Side::High, high, !single[0]);
         let name = |place: u8| cx.registry.get(place).map(|dissector| dissector.name);
         let claimed = |port: u16| cx.registry.port(proto.0, port).and_then(name);
         let tunnel = cx.tally.tunnels.get(flow.tunnel);
