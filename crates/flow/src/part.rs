@@ -302,7 +302,8 @@ impl Part {
             return;
         };
         let from = self.learned.len();
-        datagram(registry, place, &origin(cx, packet), packet.transport.bytes, cx.tally, &mut self.learned);
+        let origin = packet.origin(cx.no, cx.ts);
+        datagram(registry, place, &origin, packet.transport.bytes, cx.tally, &mut self.learned);
         if self.learned.len() > from
             && let Some(flow) = self.table.get_mut(slot)
         {
@@ -422,7 +423,7 @@ impl Part {
         let Some(conversation) = self.sessions.get_mut(flow.conversation) else { return };
         let before = conversation.charged();
         let ack = (segment.flags & ACK != 0).then_some(segment.ack);
-        let origin = origin(cx, packet);
+        let origin = packet.origin(cx.no, cx.ts);
         let (registry, now, learned) = (cx.registry, cx.now.0, &mut self.learned);
         let (next, mut gaps) =
             conversation.segment(registry, &origin, now, seq, ack, bytes, cx.tally, learned);
@@ -585,19 +586,4 @@ fn starts_anew(cx: &Context<'_>, flow: &Flow, packet: &Packet<'_, '_>) -> bool {
         flow.ended()
             || flow.start(packet.transport.side).is_some_and(|start| start != tcp.seq.wrapping_add(1))
     }) || flow.packets(packet.transport.side) == u32::MAX
-}
-
-fn origin(cx: &Context<'_>, packet: &Packet<'_, '_>) -> Origin {
-    let (src, dst) = packet.ends();
-    Origin {
-        no: cx.no,
-        ts: cx.ts,
-        vlan: packet.vlan,
-        macs: packet.decoded.macs(),
-        src,
-        dst,
-        proto: packet.ip.proto,
-        side: packet.transport.side,
-        truncated: packet.truncated,
-    }
 }
