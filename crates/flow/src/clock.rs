@@ -10,12 +10,16 @@ use model::Timestamp;
 const AHEAD: i64 = 86_400_000_000_000;
 const BACK: i64 = 3_600_000_000_000;
 
+const SECOND: i64 = 1_000_000_000;
+
 /// Frames in a row that confirm it.
 const CONFIRM: u32 = 32;
 
 #[derive(Default)]
 pub(crate) struct Clock {
     now: Option<Timestamp>,
+    /// When the next second begins: so that no frame needs a division.
+    second_ends: Timestamp,
     /// Frames in a row that were far ahead, or far back.
     far: (bool, u32),
     steps: u64,
@@ -30,6 +34,8 @@ pub(crate) struct Step {
     pub(crate) set: bool,
     /// The frame is far off, and on its own so far.
     pub(crate) outlier: bool,
+    /// Nanoseconds that the frame is older than the clock was; 0 or less when it is not.
+    pub(crate) back: i64,
 }
 
 impl Clock {
@@ -46,32 +52,48 @@ impl Clock {
     #[inline]
     pub(crate) fn frame(&mut self, ts: Timestamp) -> Step {
         let Some(now) = self.now else {
-            self.now = Some(ts);
+            self.set(ts);
             return Step::default();
         };
-        let ahead = ts.since(now);
-        if (-BACK..=AHEAD).contains(&ahead) {
+        // In the same second, as nearly all are, nothing has to be worked out.
+        if ts >= now && ts < self.second_ends {
             self.far = (false, 0);
-            if ahead <= 0 {
-                return Step::default();
-            }
             self.now = Some(ts);
-            return Step { next_second: ts.seconds() > now.seconds(), ..Step::default() };
+            return Step::default();
         }
-        self.far_off(ts, ahead > 0)
+        self.other_second(now, ts)
     }
 
     #[cold]
-    fn far_off(&mut self, ts: Timestamp, ahead: bool) -> Step {
+    fn other_second(&mut self, now: Timestamp, ts: Timestamp) -> Step {
+        let ahead = ts.since(now);
+        let step = Step { back: now.since(ts), ..Step::default() };
+        if !(-BACK..=AHEAD).contains(&ahead) {
+            return self.far_off(ts, ahead > 0, step);
+        }
+        self.far = (false, 0);
+        if ahead <= 0 {
+            return step;
+        }
+        self.set(ts);
+        Step { next_second: ts.seconds() > now.seconds(), ..step }
+    }
+
+    fn set(&mut self, ts: Timestamp) {
+        self.now = Some(ts);
+        self.second_ends = Timestamp(ts.seconds().saturating_add(1).saturating_mul(SECOND));
+    }
+
+    fn far_off(&mut self, ts: Timestamp, ahead: bool, step: Step) -> Step {
         let (was_ahead, count) = self.far;
         self.far = (ahead, if was_ahead == ahead { count.saturating_add(1) } else { 1 });
         if self.far.1 < CONFIRM {
-            return Step { outlier: true, ..Step::default() };
+            return Step { outlier: true, ..step };
         }
         self.far = (false, 0);
-        self.now = Some(ts);
+        self.set(ts);
         self.steps = self.steps.saturating_add(1);
-        Step { next_second: ahead, set: true, outlier: false }
+        Step { next_second: ahead, set: true, ..step }
     }
 }
 
@@ -79,15 +101,14 @@ impl Clock {
 mod tests {
     use super::*;
 
-    const SECOND: i64 = 1_000_000_000;
-
     #[test]
     fn one_frame_far_off_moves_nothing_and_many_set_the_clock() {
         let mut clock = Clock::default();
         let start = 1_772_438_400 * SECOND;
         assert_eq!(clock.frame(Timestamp(start)), Step::default());
         assert!(clock.frame(Timestamp(start + SECOND)).next_second);
-        assert_eq!(clock.frame(Timestamp(start)), Step::default(), "a little back is nothing");
+        let back = Step { back: SECOND, ..Step::default() };
+        assert_eq!(clock.frame(Timestamp(start)), back, "a little back moves nothing");
         for far in [start + 400 * AHEAD, start - 400 * AHEAD, i64::MAX, i64::MIN] {
             assert!(clock.frame(Timestamp(far)).outlier);
             assert_eq!(clock.now(), Some(Timestamp(start + SECOND)), "alone it moves nothing");
@@ -100,5 +121,21 @@ mod tests {
         let steps: Vec<_> = (0..40).map(|n| clock.frame(Timestamp(start + n))).collect();
         assert!(steps[31].set && clock.now() == Some(Timestamp(start + 39)));
         assert_eq!(clock.steps(), 2);
+    }
+
+    #[test]
+    fn a_second_is_over_at_its_end_and_once() {
+        let mut clock = Clock::default();
+        let tenths = [15, 16, 19, 20, 18, 21, 29, 30, 31, 55, 30];
+        let over: Vec<bool> =
+            tenths.map(|tenth| clock.frame(Timestamp(tenth * SECOND / 10)).next_second).into();
+        assert_eq!(
+            tenths.iter().zip(over).filter(|(_, over)| *over).map(|(t, _)| *t).collect::<Vec<_>>(),
+            [20, 30, 55]
+        );
+        let mut clock = Clock::default();
+        clock.frame(Timestamp(-5 * SECOND / 2));
+        assert!(!clock.frame(Timestamp(-2 * SECOND - 1)).next_second, "before 1970, too");
+        assert!(clock.frame(Timestamp(-2 * SECOND)).next_second);
     }
 }

@@ -178,8 +178,9 @@ impl Counters {
     }
 }
 
-/// Counts in the making: what is counted for each frame stands in lists here, not in maps.
+/// Counts in the making: what is counted for each frame stands in lists here, not in maps, and only once.
 pub(crate) struct Tally {
+    /// All that is neither counted by scope nor follows from what is.
     pub(crate) sum: Counters,
     /// By place in the registry.
     pdus: Vec<u64>,
@@ -194,12 +195,13 @@ pub(crate) struct Tally {
 /// Lets a list reach as far as a place, and changes what stands there.
 #[inline]
 fn at<T: Clone + Default>(list: &mut Vec<T>, place: usize, change: impl FnOnce(&mut T)) {
-    if place >= list.len() {
-        list.resize(place.saturating_add(1), T::default());
-    }
     if let Some(entry) = list.get_mut(place) {
-        change(entry);
+        return change(entry);
     }
+    list.resize(place, T::default());
+    let mut entry = T::default();
+    change(&mut entry);
+    list.push(entry);
 }
 
 impl Tally {
@@ -233,6 +235,12 @@ impl Tally {
     /// The counts as they are given out.
     pub(crate) fn counters(&self, name: impl Fn(u8) -> Option<&'static str>) -> Counters {
         let mut out = self.sum.clone();
+        let mut all = Quality::default();
+        self.quality.iter().for_each(|quality| all.merge(quality));
+        let other = out.skipped.values().fold(out.non_ip, |other, n| other.saturating_add(*n));
+        (out.frames, out.truncated) = (all.frames, all.truncated);
+        out.ip_packets = all.frames.saturating_sub(all.malformed).saturating_sub(other);
+        add(&mut out.malformed, all.malformed);
         for (place, n) in (0..=u8::MAX).zip(&self.pdus) {
             if let Some(name) = name(place).filter(|_| *n > 0) {
                 out.pdus.insert(name, *n);
@@ -256,19 +264,24 @@ impl Tally {
 
 /// How the networks of one part of the traffic were heard. A part's own, so that its cap is the same for any number of
 /// shards.
-#[derive(Default)]
 pub(crate) struct Networks {
     all: Vec<((Vlan, IpAddr), Heard)>,
     places: BTreeMap<(Vlan, IpAddr), usize>,
     /// Places found lately: every flow asks for two, and most of the time for the same.
-    lately: [usize; LATELY],
+    lately: Box<[u16]>,
     refused: u64,
 }
 
+const _: () = assert!(MAX_NETWORKS <= 1 << 16, "a place is two bytes where it is remembered");
+
 /// Places of networks that are found without searching.
-const LATELY: usize = 32;
+const LATELY: usize = 256;
 
 impl Networks {
+    pub(crate) fn new() -> Self {
+        Self { all: Vec::new(), places: BTreeMap::new(), lately: vec![0; LATELY].into(), refused: 0 }
+    }
+
     /// A flow of a host ended; only private networks are told apart.
     pub(crate) fn heard(&mut self, vlan: Vlan, host: IpAddr, group: bool) {
         let Some(network) = private_network(host) else { return };
@@ -278,7 +291,7 @@ impl Networks {
             IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64,
         };
         let lately = mix(bits, vlan.bits()) as usize % LATELY;
-        let place = self.lately.get(lately).copied().unwrap_or_default();
+        let place = self.lately.get(lately).map_or(0, |place| usize::from(*place));
         let place = match self.all.get(place) {
             Some((known, _)) if *known == key => place,
             _ => match self.place(key) {
@@ -287,7 +300,7 @@ impl Networks {
             },
         };
         if let Some(entry) = self.lately.get_mut(lately) {
-            *entry = place;
+            *entry = place as u16;
         }
         if let Some((_, heard)) = self.all.get_mut(place) {
             add(if group { &mut heard.group } else { &mut heard.unicast }, 1);

@@ -90,7 +90,7 @@ impl Addr {
         if self.v6 {
             IpAddr::V6(Ipv6Addr::from(self.bits))
         } else {
-            IpAddr::V4(Ipv4Addr::from(u32::try_from(self.bits).unwrap_or_default()))
+            IpAddr::V4(Ipv4Addr::from(self.bits as u32))
         }
     }
 
@@ -114,6 +114,11 @@ impl Decoded<'_> {
     /// Nothing yet.
     pub(crate) const NOTHING: Self =
         Self { src_mac: None, dst_mac: None, vlan: Vlan::NONE, tunnel: None, net: Net::Malformed };
+
+    /// Of who sent it and of who it was sent to.
+    pub(crate) const fn macs(&self) -> [Option<Mac>; 2] {
+        [self.src_mac, self.dst_mac]
+    }
 }
 
 /// Decodes as far as the bytes go, to the innermost frame; in place, because what is found is large and most frames are
@@ -129,39 +134,44 @@ pub(crate) fn frame_into<'a>(link: LinkType, bytes: &'a [u8], out: &mut Decoded<
 /// UDP that is no tunnel. `None` for every other, of which nothing is changed.
 #[inline]
 fn common<'a>(bytes: &'a [u8], out: &mut Decoded<'a>) -> Option<()> {
-    let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, k0, k1, t0, t1, n0, n1] =
-        *bytes.first_chunk::<18>()?;
-    let (vlan, packet) = match ([k0, k1], [n0, n1]) {
-        ([0x08, 0x00], _) => (Vlan::NONE, bytes.get(14..)?),
-        ([0x81, 0x00], [0x08, 0x00]) => (Vlan::single(u16::from_be_bytes([t0, t1])), bytes.get(18..)?),
+    let (dst, rest) = bytes.split_first_chunk::<6>()?;
+    let (src, rest) = rest.split_first_chunk::<6>()?;
+    let (vlan, packet) = match *rest {
+        [0x08, 0x00, ref packet @ ..] => (Vlan::NONE, packet),
+        [0x81, 0x00, t0, t1, 0x08, 0x00, ref packet @ ..] => {
+            (Vlan::single(u16::from_be_bytes([t0, t1])), packet)
+        }
         _ => return None,
     };
-    let head = packet.first_chunk::<24>()?;
-    let [first, _, l0, l1, i0, i1, f0, f1, ttl, proto, _, _, rest @ ..] = *head;
-    let [a0, a1, a2, a3, b0, b1, b2, b3, _, _, p0, p1] = rest;
-    let length = usize::from(u16::from_be_bytes([l0, l1]));
+    // In words: what begins the header up to the fragment's place, what ends with the source, and the destination with the
+    // ports that follow.
+    let ([a, b, c], _) = packet.first_chunk::<24>()?.as_chunks::<8>() else { return None };
+    let [a, b, c] = [a, b, c].map(|word| u64::from_be_bytes(*word));
+    let (first, length, ident, place) = (a >> 56, (a >> 32) as u16, (a >> 16) as u16, a as u16);
+    let (ttl, proto, port) = ((b >> 56) as u8, (b >> 48) as u8, c as u16);
     let plain = match proto {
         6 => true,
-        17 => !tunnel::is_port(u16::from_be_bytes([p0, p1])),
+        17 => !tunnel::is_port(port),
         _ => false,
     };
-    if first != 0x45 || u16::from_be_bytes([f0, f1]) & 0x3fff != 0 || length < 24 || !plain {
+    if first != 0x45 || place & 0x3fff != 0 || length < 24 || !plain {
         return None;
     }
-    out.dst_mac = Some(Mac([d0, d1, d2, d3, d4, d5]));
-    out.src_mac = Some(Mac([s0, s1, s2, s3, s4, s5]));
+    let end = usize::from(length);
+    out.dst_mac = Some(Mac(*dst));
+    out.src_mac = Some(Mac(*src));
     out.vlan = vlan;
     out.tunnel = None;
     out.net = Net::Ip(Ip {
-        src: Addr::v4([a0, a1, a2, a3]),
-        dst: Addr::v4([b0, b1, b2, b3]),
+        src: Addr::v4((b as u32).to_be_bytes()),
+        dst: Addr::v4(((c >> 32) as u32).to_be_bytes()),
         ttl,
         proto,
-        ident: u32::from(u16::from_be_bytes([i0, i1])),
-        length: u32::from(u16::from_be_bytes([l0, l1])),
+        ident: u32::from(ident),
+        length: u32::from(length),
         fragment: None,
-        payload: packet.get(20..length).or_else(|| packet.get(20..))?,
-        cut: length > packet.len(),
+        payload: packet.get(20..end).or_else(|| packet.get(20..))?,
+        cut: end > packet.len(),
     });
     Some(())
 }

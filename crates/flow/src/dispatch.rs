@@ -17,17 +17,24 @@ const MAX_WEIRD: u8 = 16;
 /// What an allocation takes besides what was asked for.
 const ALLOCATION: usize = 24;
 
+/// Finds a protocol by content.
+type Probing = fn(&[u8]) -> Probe;
+
 /// The dissectors, by where they are found.
 pub(crate) struct Registry {
     all: &'static [&'static Dissector],
     /// Place in `all` plus one, by port; 0 for none.
     tcp: Box<[u8]>,
     udp: Box<[u8]>,
+    /// Those that are found by content, in the order in which they are asked.
+    probes: Vec<(u8, Probing)>,
 }
 
 impl Registry {
     pub(crate) fn new(all: &'static [&'static Dissector]) -> Self {
-        let mut registry = Self { all, tcp: vec![0; 65_536].into(), udp: vec![0; 65_536].into() };
+        let probes = (0..=u8::MAX).zip(all).filter_map(|(place, dissector)| Some((place, dissector.probe?)));
+        let (tcp, udp) = (vec![0; 65_536].into(), vec![0; 65_536].into());
+        let mut registry = Self { all, tcp, udp, probes: probes.collect() };
         for (place, dissector) in (1..=u8::MAX).zip(all) {
             for claim in dissector.claims {
                 let (table, port) = match *claim {
@@ -67,10 +74,9 @@ impl Registry {
     /// Asks the probes. `Ok(place)`, or whether more bytes may help.
     fn probe(&self, bytes: &[u8]) -> Result<u8, bool> {
         let mut more = false;
-        for (place, dissector) in (0..=u8::MAX).zip(self.all) {
-            let Some(probe) = dissector.probe else { continue };
+        for (place, probe) in &self.probes {
             match catch_unwind(|| probe(bytes)) {
-                Ok(Probe::Yes) => return Ok(place),
+                Ok(Probe::Yes) => return Ok(*place),
                 Ok(Probe::More) => more = true,
                 Ok(Probe::No) | Err(_) => {}
             }
@@ -276,7 +282,10 @@ impl Conversation {
         let mut total = Outcome::default();
         let mut hopeless = false;
         let mut dead = false;
-        if let Some(ack) = ack {
+        // Nearly always nothing waits for it.
+        if let Some(ack) = ack
+            && pick_mut(streams, origin.side.other()).has_holes()
+        {
             let other = reversed(origin);
             let mut feed =
                 Feed { session, registry, origin: &other, counters, out, hopeless: false, panicked: false };

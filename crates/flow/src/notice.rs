@@ -3,7 +3,8 @@
 use crate::bytes::mac_at;
 use crate::config::mix;
 use crate::decode::{Addr, Ip};
-use model::{BindingSource, Confidence, Fact, IpProto, Mac, Observation, Subject, Timestamp, Vlan};
+use crate::packet::Packet;
+use model::{BindingSource, Confidence, Event, Fact, IpProto, Mac, Observation, Subject, Timestamp, Vlan};
 use std::net::IpAddr;
 
 /// The same is said again after this many nanoseconds at the earliest.
@@ -62,7 +63,7 @@ impl Notice {
         ts: Timestamp,
         vlan: Vlan,
         mac: Option<Mac>,
-        out: &mut Vec<Observation>,
+        out: &mut Vec<Event>,
     ) {
         if let Some(mac) = mac.filter(|mac| mac.is_device())
             && self.fresh(mac, None, HEARD, ts)
@@ -72,18 +73,16 @@ impl Notice {
     }
 
     /// The addresses of a flow's first packet in a direction, or of one whose MAC differs from the last.
-    #[expect(clippy::too_many_arguments, reason = "a packet's place and the place for what it teaches")]
     pub(crate) fn addresses(
         &mut self,
         no: u64,
         ts: Timestamp,
-        vlan: Vlan,
-        macs: [Option<Mac>; 2],
-        ip: &Ip<'_>,
+        packet: &Packet<'_, '_>,
         answered: bool,
-        out: &mut Vec<Observation>,
+        out: &mut Vec<Event>,
     ) {
-        let [src, dst] = macs;
+        let Packet { vlan, ip, .. } = *packet;
+        let [src, dst] = packet.decoded.macs();
         let holder = |mac: Option<Mac>| mac.filter(|mac| !mac.is_group() && !mac.is_zero());
         if let Some(mac) = holder(src).filter(|_| ip.src.is_host())
             && self.fresh(mac, Some((vlan, ip.src)), SENT, ts)
@@ -101,18 +100,17 @@ impl Notice {
     }
 
     /// Protocols that only routers speak, and neighbour discovery.
-    #[expect(clippy::too_many_arguments, reason = "a packet's place and the place for what it teaches")]
-    pub(crate) fn packet(
-        &mut self,
-        no: u64,
-        ts: Timestamp,
-        vlan: Vlan,
-        src_mac: Option<Mac>,
-        ip: &Ip<'_>,
-        ports: (u16, u16),
-        payload: &[u8],
-        out: &mut Vec<Observation>,
-    ) {
+    #[inline]
+    pub(crate) fn packet(&mut self, no: u64, ts: Timestamp, packet: &Packet<'_, '_>, out: &mut Vec<Event>) {
+        let is_routers = matches!(packet.transport.ports.1, 520 | 1985 | 2029 | 3222);
+        if packet.ip.proto != IpProto::UDP.0 || is_routers {
+            self.routing(no, ts, packet, out);
+        }
+    }
+
+    fn routing(&mut self, no: u64, ts: Timestamp, packet: &Packet<'_, '_>, out: &mut Vec<Event>) {
+        let Packet { vlan, ip, transport, .. } = *packet;
+        let (ports, payload) = (transport.ports, transport.bytes);
         let why = match (IpProto(ip.proto), ports.1) {
             (IpProto(112), _) => "VRRP",
             (IpProto(89), _) => "OSPF",
@@ -131,7 +129,7 @@ impl Notice {
             },
             _ => return,
         };
-        if let Some(mac) = src_mac.filter(|mac| !mac.is_group() && !mac.is_zero())
+        if let Some(mac) = packet.decoded.src_mac.filter(|mac| !mac.is_group() && !mac.is_zero())
             && ip.ttl_is_first_hop(why)
             && self.fresh(mac, None, FORWARDS, ts)
         {
@@ -150,7 +148,7 @@ impl Notice {
         kind: u8,
         ip: &Ip<'_>,
         payload: &[u8],
-        out: &mut Vec<Observation>,
+        out: &mut Vec<Event>,
     ) {
         // Solicitations carry their sender's address (option 1), advertisements their target's (option 2).
         let (option, holder, field) = match kind {
@@ -220,6 +218,6 @@ fn say(
     mac: Mac,
     confidence: Confidence,
     fact: Fact,
-) -> Observation {
-    Observation { no, ts, by, field, subject: Subject::Mac(mac), confidence, fact }
+) -> Event {
+    Event::Observation(Observation { no, ts, by, field, subject: Subject::Mac(mac), confidence, fact })
 }

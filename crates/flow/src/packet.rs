@@ -2,10 +2,10 @@
 
 use crate::bytes::u16_at;
 use crate::copies;
-use crate::decode::{Addr, Ip, Tcp, tcp, udp};
+use crate::decode::{Decoded, Ip, Tcp, tcp, udp};
+use crate::dispatch::Origin;
 use crate::table::Key;
-use model::{IpProto, Mac, Side, Tunnel, Vlan};
-use std::net::IpAddr;
+use model::{IpProto, Side, Timestamp, Vlan};
 
 /// What a flow is found by, and what follows.
 #[derive(Clone, Copy)]
@@ -72,18 +72,21 @@ impl<'a> Transport<'a> {
 /// A packet at hand.
 #[derive(Clone, Copy)]
 pub(crate) struct Packet<'p, 'a> {
+    /// Its scope; none where scopes are not told apart.
     pub(crate) vlan: Vlan,
-    pub(crate) macs: [Option<Mac>; 2],
-    pub(crate) tunnel: &'p Option<Tunnel>,
+    /// The frame it came in, or the last of its fragments.
+    pub(crate) decoded: &'p Decoded<'p>,
     pub(crate) ip: &'p Ip<'a>,
     pub(crate) transport: &'p Transport<'a>,
     pub(crate) truncated: bool,
 }
 
 impl Packet<'_, '_> {
-    /// Address and port of the sender and of who it is sent to.
-    pub(crate) fn ends(&self) -> ((IpAddr, u16), (IpAddr, u16)) {
-        let end = |addr: Addr, port| (addr.ip(), port);
-        (end(self.ip.src, self.transport.ports.0), end(self.ip.dst, self.transport.ports.1))
+    /// Where what it carries comes from, given the number and time of its frame.
+    pub(crate) fn origin(&self, no: u64, ts: Timestamp) -> Origin {
+        let Self { vlan, decoded, ip, transport, truncated } = *self;
+        let (src, dst) = ((ip.src.ip(), transport.ports.0), (ip.dst.ip(), transport.ports.1));
+        let (macs, proto, side) = (decoded.macs(), ip.proto, transport.side);
+        Origin { no, ts, vlan, macs, src, dst, proto, side, truncated }
     }
 }

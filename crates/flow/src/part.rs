@@ -14,6 +14,7 @@ use crate::table::{Flow, NONE, Table, pick_mut};
 use crate::timers::{Timers, is_due};
 use dissectors::Claim;
 use model::{Event, Fact, Frame, IpProto, Observation, Side, Timestamp, Vlan};
+use std::net::IpAddr;
 
 /// Segments with data looked at before a connection is taken for none of ours: on any port, and on a claimed one.
 const PROBES: u8 = 4;
@@ -40,7 +41,7 @@ pub(crate) struct Context<'a> {
     pub(crate) out: &'a mut Vec<Event>,
 }
 
-/// A flow that is to be closed: the number of its first frame, its part and its place there. They sort as their records do.
+/// A flow that is to be closed: the number of its first frame, its part and its place there.
 pub(crate) type Ending = (u64, u8, u32);
 
 /// Tables of one part.
@@ -57,7 +58,7 @@ pub(crate) struct Part {
     /// A second, and those of its flows that are still to be looked at.
     due: (i64, std::vec::IntoIter<u32>),
     overdue: bool,
-    /// What the frame at hand taught; kept so that no frame allocates.
+    /// What dissectors learned of the frame at hand; kept so that no frame allocates.
     learned: Vec<Observation>,
 }
 
@@ -70,7 +71,7 @@ impl Part {
             fragments: Fragments::new(share(config.max_fragment_bytes)),
             notice: Notice::new(config.seed),
             copies: Copies::new(),
-            networks: Networks::default(),
+            networks: Networks::new(),
             held: 0,
             due: Default::default(),
             overdue: false,
@@ -92,7 +93,7 @@ impl Part {
         if slot == NONE
             && let Net::Ip(ip) = &decoded.net
         {
-            self.notice.fetch(decoded.vlan, [decoded.src_mac, decoded.dst_mac], ip);
+            self.notice.fetch(decoded.vlan, decoded.macs(), ip);
         }
         slot
     }
@@ -110,7 +111,7 @@ impl Part {
     #[inline]
     pub(crate) fn packet(&mut self, cx: &mut Context<'_>, packet: &Packet<'_, '_>, slot: u32) {
         if !packet.ip.src.is_host() {
-            self.notice.heard(cx.no, cx.ts, packet.vlan, packet.macs[0], &mut self.learned);
+            self.notice.heard(cx.no, cx.ts, packet.vlan, packet.decoded.src_mac, cx.out);
         }
         let signature = packet.transport.signature;
         match self.copies.original(signature, cx.ts.0) {
@@ -140,7 +141,7 @@ impl Part {
             Net::Llc | Net::Skipped | Net::Malformed => false,
         };
         if nameless {
-            self.notice.heard(cx.no, cx.ts, decoded.vlan, decoded.src_mac, &mut self.learned);
+            self.notice.heard(cx.no, cx.ts, decoded.vlan, decoded.src_mac, cx.out);
         }
         match decoded.net {
             Net::Ip(ip) => match ip.fragment {
@@ -202,7 +203,7 @@ impl Part {
         }
         self.copies.remember(signature, cx.ts.0, NONE);
         let Some(place) = cx.registry.link(claim) else { return };
-        let (vlan, macs) = (decoded.vlan, [decoded.src_mac, decoded.dst_mac]);
+        let (vlan, macs) = (decoded.vlan, decoded.macs());
         let origin = Origin::link(cx.no, cx.ts, vlan, macs, truncated);
         let from = self.learned.len();
         datagram(cx.registry, place, &origin, bytes, cx.tally, &mut self.learned);
@@ -240,8 +241,7 @@ impl Part {
         let (vlan, scope) = if cx.config.vlan_scope { (decoded.vlan, scope) } else { (Vlan::NONE, 0) };
         match Transport::new(&ip, scope, cx.config.seed) {
             Some(transport) => {
-                let (macs, tunnel) = ([decoded.src_mac, decoded.dst_mac], &decoded.tunnel);
-                let packet = Packet { vlan, macs, tunnel, ip: &ip, transport: &transport, truncated };
+                let packet = Packet { vlan, decoded, ip: &ip, transport: &transport, truncated };
                 let slot = self.find(&transport);
                 self.transport(cx, &packet, slot);
             }
@@ -255,13 +255,16 @@ impl Part {
         let Packet { ip, transport, .. } = *packet;
         let side = transport.side;
         if ip.proto != IpProto::TCP.0 {
-            let (no, ts, learned) = (cx.no, cx.ts, &mut self.learned);
-            let (ports, bytes) = (transport.ports, transport.bytes);
-            self.notice.packet(no, ts, packet.vlan, packet.macs[0], ip, ports, bytes, learned);
+            self.notice.packet(cx.no, cx.ts, packet, cx.out);
         }
         // Most likely is not surely: the batch may have opened or closed it since.
-        let mut slot = if self.table.is(found, &transport.key) { found } else { self.find(transport) };
-        if self.table.get(slot).is_some_and(|flow| starts_anew(cx, flow, packet)) {
+        let mut slot = found;
+        let mut flow = self.table.of(slot, &transport.key);
+        if flow.is_none() {
+            slot = self.find(transport);
+            flow = self.table.get(slot);
+        }
+        if flow.is_some_and(|flow| starts_anew(cx, flow, packet)) {
             self.end(cx, slot);
             slot = NONE;
         }
@@ -271,7 +274,7 @@ impl Part {
         let Some(flow) = self.table.get_mut(slot) else { return NONE };
         flow.last = flow.last.max(cx.ts);
         let first_of_side = flow.packets(side) == 0;
-        let moved = flow.mac(side) != packet.macs[0];
+        let moved = flow.has_other_mac(side, packet.decoded.src_mac);
         let packets = pick_mut(&mut flow.packets, side);
         *packets = packets.saturating_add(1);
         add(pick_mut(&mut flow.bytes, side), u64::from(ip.length));
@@ -279,10 +282,9 @@ impl Part {
             flow.heard_in(side, transport.key.scope);
         }
         if first_of_side || moved {
-            flow.set_mac(side, packet.macs[0]);
+            flow.set_mac(side, packet.decoded.src_mac);
             let answered = flow.packets(side.other()) > 0;
-            let (no, ts, learned) = (cx.no, cx.ts, &mut self.learned);
-            self.notice.addresses(no, ts, packet.vlan, packet.macs, ip, answered, learned);
+            self.notice.addresses(cx.no, cx.ts, packet, answered, cx.out);
         }
         match &transport.segment {
             Some(segment) => self.tcp(cx, packet, slot, segment),
@@ -300,7 +302,8 @@ impl Part {
             return;
         };
         let from = self.learned.len();
-        datagram(registry, place, &origin(cx, packet), packet.transport.bytes, cx.tally, &mut self.learned);
+        let origin = packet.origin(cx.no, cx.ts);
+        datagram(registry, place, &origin, packet.transport.bytes, cx.tally, &mut self.learned);
         if self.learned.len() > from
             && let Some(flow) = self.table.get_mut(slot)
         {
@@ -318,8 +321,8 @@ impl Part {
         }
         add(&mut cx.tally.sum.flows, 1);
         let mut flow = Flow::new(packet.transport.key, packet.transport.side, cx.no, cx.ts);
-        if packet.tunnel.is_some() {
-            flow.tunnel = cx.tally.tunnels.known(*packet.tunnel);
+        if packet.decoded.tunnel.is_some() {
+            flow.tunnel = cx.tally.tunnels.known(packet.decoded.tunnel);
         }
         let check = cx.now.plus(flow.idle(cx.config)).seconds();
         let slot = self.table.insert(flow, packet.transport.hash);
@@ -420,7 +423,7 @@ impl Part {
         let Some(conversation) = self.sessions.get_mut(flow.conversation) else { return };
         let before = conversation.charged();
         let ack = (segment.flags & ACK != 0).then_some(segment.ack);
-        let origin = origin(cx, packet);
+        let origin = packet.origin(cx.no, cx.ts);
         let (registry, now, learned) = (cx.registry, cx.now.0, &mut self.learned);
         let (next, mut gaps) =
             conversation.segment(registry, &origin, now, seq, ack, bytes, cx.tally, learned);
@@ -480,11 +483,13 @@ impl Part {
                 add(&mut quality.gaps, u64::from(flow.gaps));
             });
         }
-        for (side, (host, _), other_single) in [(Side::Low, low, single[1]), (Side::High, high, single[0])] {
+        let mut heard = |side: Side, (host, _): (IpAddr, u16), group: bool| {
             if flow.packets(side) > 0 {
-                self.networks.heard(cx.tally.scopes.get(flow.scope(side)), host, !other_single);
+                self.networks.heard(cx.tally.scopes.get(flow.scope(side)), host, group);
             }
-        }
+        };
+        heard(Side::Low, low, !single[1]);
+        heard(Side::High, high, !single[0]);
         let name = |place: u8| cx.registry.get(place).map(|dissector| dissector.name);
         let claimed = |port: u16| cx.registry.port(proto.0, port).and_then(name);
         let tunnel = cx.tally.tunnels.get(flow.tunnel);
@@ -581,19 +586,4 @@ fn starts_anew(cx: &Context<'_>, flow: &Flow, packet: &Packet<'_, '_>) -> bool {
         flow.ended()
             || flow.start(packet.transport.side).is_some_and(|start| start != tcp.seq.wrapping_add(1))
     }) || flow.packets(packet.transport.side) == u32::MAX
-}
-
-fn origin(cx: &Context<'_>, packet: &Packet<'_, '_>) -> Origin {
-    let (src, dst) = packet.ends();
-    Origin {
-        no: cx.no,
-        ts: cx.ts,
-        vlan: packet.vlan,
-        macs: packet.macs,
-        src,
-        dst,
-        proto: packet.ip.proto,
-        side: packet.transport.side,
-        truncated: packet.truncated,
-    }
 }

@@ -9,7 +9,7 @@ use crate::packet::{Packet, Transport};
 use crate::part::{Context, Ending, Part};
 use crate::table::NONE;
 use dissectors::Dissector;
-use model::{Event, Frame, Vlan};
+use model::{Event, Frame, LinkType, Timestamp, Vlan};
 
 /// Frames decoded together, so that what the tables hold of them can be fetched from memory meanwhile, and only then read
 /// one by one. More gain nothing and fill the first-level cache.
@@ -50,11 +50,17 @@ struct Work<'a> {
     slot: u32,
 }
 
-impl<'a> Work<'a> {
-    const fn new(frame: Frame<'a>) -> Self {
-        let (decoded, transport) = (Decoded::NOTHING, Transport::NOTHING);
-        Self { frame, decoded, transport, is_packet: false, part: 0, scope: 0, slot: NONE }
-    }
+impl Work<'_> {
+    /// Of no frame yet.
+    const NOTHING: Self = Self {
+        frame: Frame { no: 0, ts: Timestamp(0), source: 0, link: LinkType::NULL, orig_len: 0, bytes: &[] },
+        decoded: Decoded::NOTHING,
+        transport: Transport::NOTHING,
+        is_packet: false,
+        part: 0,
+        scope: 0,
+        slot: NONE,
+    };
 }
 
 impl Shard {
@@ -77,23 +83,18 @@ impl Shard {
 
     /// Takes the next frames of the timeline. Events come out sorted by [`Event::order`].
     pub fn frames<'a>(&mut self, mut frames: impl Iterator<Item = Frame<'a>>, out: &mut Vec<Event>) {
-        let mut batch: Vec<Work<'a>> = Vec::with_capacity(BATCH);
+        // What is decoded is large, so the places are used again and again.
+        let mut batch: [Work<'a>; BATCH] = [Work::NOTHING; BATCH];
         loop {
             let mut count = 0usize;
-            for frame in frames.by_ref().take(BATCH) {
-                // What is decoded is large, so the places are used again and again.
-                if batch.len() == count {
-                    batch.push(Work::new(frame));
-                }
-                let Some(work) = batch.get_mut(count) else { break };
+            // In this order, so that no frame is taken for which there is no place.
+            for (work, frame) in batch.iter_mut().zip(frames.by_ref()) {
                 work.frame = frame;
                 frame_into(frame.link, frame.bytes, &mut work.decoded);
+                self.place(work);
                 count = count.saturating_add(1);
             }
             let Some(batch) = batch.get_mut(..count).filter(|batch| !batch.is_empty()) else { return };
-            for work in &mut *batch {
-                self.place(work);
-            }
             for work in &mut *batch {
                 if work.is_packet
                     && let Some(Some(part)) = self.parts.get(work.part)
@@ -133,7 +134,6 @@ impl Shard {
         let frame = &work.frame;
         self.last_no = frame.no;
         let from = out.len();
-        let before = self.clock.now().unwrap_or(frame.ts);
         let step = self.clock.frame(frame.ts);
         if step.set {
             for part in self.parts.iter_mut().flatten() {
@@ -143,12 +143,10 @@ impl Shard {
         if step.next_second || self.overdue {
             self.expire(frame.no, step.next_second, out);
         }
-        self.tally.sum.clock_steps = self.clock.steps();
         let Some(Some(part)) = self.parts.get_mut(work.part) else { return };
-        let back = before.since(frame.ts);
-        if back > 0 {
+        if step.back > 0 {
             add(&mut self.tally.sum.backwards, 1);
-            self.tally.sum.largest_step_back = self.tally.sum.largest_step_back.max(back);
+            self.tally.sum.largest_step_back = self.tally.sum.largest_step_back.max(step.back);
         }
         if step.outlier {
             add(&mut self.tally.sum.outliers, 1);
@@ -166,17 +164,19 @@ impl Shard {
         match &decoded.net {
             Net::Ip(ip) if work.is_packet => {
                 let vlan = if context.config.vlan_scope { decoded.vlan } else { Vlan::NONE };
-                let (macs, tunnel) = ([decoded.src_mac, decoded.dst_mac], &decoded.tunnel);
                 let (truncated, transport) = (is_truncated(frame), &work.transport);
-                let packet = Packet { vlan, macs, tunnel, ip, transport, truncated };
+                let packet = Packet { vlan, decoded, ip, transport, truncated };
                 part.packet(&mut context, &packet, work.slot);
             }
             _ => part.frame(&mut context, frame, decoded, work.scope),
         }
         // What the frame itself ended (the same ports again, a full table) joins what its time ended.
         let ended = |event: &Event| matches!(event, Event::Flow { .. });
-        if out.get(from..).is_some_and(|new| new.len() > 1 && new.iter().any(ended)) {
-            sort(out, from);
+        if out.len() > from.saturating_add(1)
+            && let Some(new) = out.get_mut(from..)
+            && new.iter().any(ended)
+        {
+            new.sort_by_key(Event::order);
         }
     }
 
@@ -220,7 +220,8 @@ impl Shard {
                 which(part, &mut context, number, &mut all);
             }
         }
-        all.sort_unstable();
+        // By the frame alone: none begins two flows.
+        all.sort_unstable_by_key(|(first_no, ..)| *first_no);
         all
     }
 
@@ -249,35 +250,36 @@ impl Shard {
     /// What has been counted so far.
     pub fn counters(&self) -> Counters {
         let mut out = self.tally.counters(|place| self.registry.get(place).map(|dissector| dissector.name));
+        out.clock_steps = self.clock.steps();
         self.parts.iter().flatten().for_each(|part| part.add_to(&mut out));
         out
     }
 
     #[inline]
     fn count(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>, scope: u16) {
-        let truncated = is_truncated(frame);
-        let sum = &mut self.tally.sum;
-        add(&mut sum.frames, 1);
-        add(&mut sum.bytes, u64::from(frame.orig_len));
-        match decoded.net {
-            Net::Ip(_) => add(&mut sum.ip_packets, 1),
-            Net::Skipped => add(sum.skipped.entry(frame.link).or_default(), 1),
-            Net::Malformed => {}
-            _ => add(&mut sum.non_ip, 1),
-        }
+        // What each scope counts is not counted here again: `Tally::counters` sums it up.
+        add(&mut self.tally.sum.bytes, u64::from(frame.orig_len));
         let malformed = matches!(decoded.net, Net::Malformed);
-        let unicast = decoded.dst_mac.is_some_and(|mac| !mac.is_group());
-        add(&mut sum.truncated, u64::from(truncated));
-        add(&mut sum.malformed, u64::from(malformed));
+        match decoded.net {
+            Net::Ip(_) | Net::Malformed => {}
+            Net::Skipped => add(self.tally.sum.skipped.entry(frame.link).or_default(), 1),
+            _ => add(&mut self.tally.sum.non_ip, 1),
+        }
         if decoded.tunnel.is_some() {
             let number = self.tally.tunnels.known(decoded.tunnel);
             self.tally.tunnelled(number);
         }
+        let unicast = decoded.dst_mac.is_some_and(|mac| !mac.is_group());
+        let truncated = is_truncated(frame);
         self.tally.quality(scope, |quality| {
             add(&mut quality.frames, 1);
             add(&mut quality.unicast, u64::from(unicast));
-            add(&mut quality.truncated, u64::from(truncated));
-            add(&mut quality.malformed, u64::from(malformed));
+            if truncated {
+                add(&mut quality.truncated, 1);
+            }
+            if malformed {
+                add(&mut quality.malformed, 1);
+            }
         });
     }
 }
@@ -293,20 +295,16 @@ fn part_of(decoded: &Decoded<'_>) -> usize {
     let hash = match &decoded.net {
         Net::Ip(ip) => {
             let (a, b) = (ip.src.bits, ip.dst.bits);
-            let fold = |x: u128| (x as u64) ^ (x >> 64) as u64;
-            mix(fold(a.min(b)), fold(a.max(b)))
+            if ip.src.v6 {
+                let fold = |x: u128| (x as u64) ^ (x >> 64) as u64;
+                mix(fold(a.min(b)), fold(a.max(b)))
+            } else {
+                let (a, b) = (a as u64, b as u64);
+                mix(a.min(b), a.max(b))
+            }
         }
         _ => decoded.src_mac.map_or(0, |mac| mix(mac.to_u64(), 0)),
     };
     // The upper five bits: PARTS is 32.
     (hash >> 59) as usize
-}
-
-/// Sorts what was pushed since `from`.
-fn sort(out: &mut [Event], from: usize) {
-    if let Some(new) = out.get_mut(from..)
-        && new.len() > 1
-    {
-        new.sort_by_key(Event::order);
-    }
 }

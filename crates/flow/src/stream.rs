@@ -117,6 +117,11 @@ impl Stream {
         out
     }
 
+    /// Whether bytes wait behind a hole, so that an acknowledgement matters.
+    pub(crate) fn has_holes(&self) -> bool {
+        self.next.is_some() && !self.later.is_empty()
+    }
+
     /// The other side acknowledged everything before `ack`.
     pub(crate) fn ack(&mut self, now: i64, ack: u32, to: &mut impl Reader) -> Outcome {
         let mut out = Outcome::default();

@@ -183,6 +183,15 @@ impl Flow {
         Some(pick(&self.macs, side)).filter(|mac| !mac.is_zero())
     }
 
+    /// Whether a side's MAC was not this one. One of zeroes is none, and always another.
+    pub(crate) fn has_other_mac(&self, side: Side, mac: Option<Mac>) -> bool {
+        let known = pick(&self.macs, side);
+        match mac {
+            Some(mac) => known != mac || mac.is_zero(),
+            None => !known.is_zero(),
+        }
+    }
+
     pub(crate) fn macs(&self) -> [Option<Mac>; 2] {
         [self.mac(Side::Low), self.mac(Side::High)]
     }
@@ -371,7 +380,7 @@ impl Table {
     /// Where a key's flow is, given the key's hash.
     #[inline]
     pub(crate) fn find(&self, key: &Key, hash: u64) -> Option<u32> {
-        self.index.find(hash, |slot| self.is(slot, key))
+        self.index.find(hash, |slot| self.of(slot, key).is_some())
     }
 
     /// Fetches what the index holds for a hash.
@@ -397,10 +406,10 @@ impl Table {
         }
     }
 
-    /// Whether the flow at a place is the key's.
+    /// The flow at a place, if it is the key's.
     #[inline]
-    pub(crate) fn is(&self, slot: u32, key: &Key) -> bool {
-        self.flows.get(slot as usize).is_some_and(|flow| flow.is(key))
+    pub(crate) fn of(&self, slot: u32, key: &Key) -> Option<&Flow> {
+        self.flows.get(slot as usize).filter(|flow| flow.is(key))
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<&Flow> {
