@@ -58,12 +58,16 @@ fn open(flow: u64, packets: &mut [(i64, Vec<u8>)]) {
     let server = End { mac: [0, 0x50, 0x56, 0, 0, server], ip: IpAddr::V4(ip), port: 8_443 };
     let path = Path { vlan: Some(20), ends: [client, server] };
     let says: [(usize, u8, u32, u32, &[u8]); 3] =
-        [(0, SYN, 0, 0, &[]), (1, SYN | ACK, 0, 1, &[]), (0, PSH | ACK, 1, 1, &[0x17, 3, 3])];
+        [(0, SYN, 0, 0, &[]), (1, SYN | ACK, 0, 1, &[]), (0, PSH | ACK, 1, 1, RECORD)];
     for (n, ((ts, bytes), (from, flags, seq, ack, payload))) in packets.iter_mut().zip(says).enumerate() {
         *ts = 1_772_438_400_000_000_000 + (3 * flow as i64 + n as i64) * 1_000;
         frame::tcp(bytes, &path, from, n as u16, Segment { seq, ack, flags }, payload);
     }
 }
+
+/// The beginning of a record of TLS, as of a connection that has been there for long.
+const RECORD: &[u8] =
+    &[0x17, 3, 3, 0, 0x40, 0xa7, 0x51, 0x0c, 0x93, 0x2e, 0x64, 0xd8, 0x1b, 0x70, 0x45, 0xee];
 
 /// Most memory that this process has had at once, in bytes.
 pub fn peak() -> u64 {

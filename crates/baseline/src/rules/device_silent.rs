@@ -139,7 +139,10 @@ fn zones(silent: impl Iterator<Item = String>, view: &View<'_>) -> BTreeSet<Stri
     if counts.is_empty() {
         return BTreeSet::new();
     }
-    for (id, _) in view.habits.each().filter(|(_, habit)| is_expected(habit, view)).take(MOST) {
+    let expected = view.habits.each().filter(|(_, habit)| is_expected(habit, view));
+    let mut expected: Vec<DeviceId> = expected.map(|(id, _)| id).collect();
+    expected.sort_unstable();
+    for id in expected.into_iter().take(MOST) {
         if let Some([_, all]) = view.profile(id).and_then(|profile| counts.get_mut(&zone(&profile))) {
             *all += 1;
         }

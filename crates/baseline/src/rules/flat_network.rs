@@ -90,7 +90,7 @@ impl Watch for Flat {
         ids.sort_unstable();
         ids.truncate(MOST_DEVICES);
         // Where the same devices live, nothing changes but how long they do.
-        if ids == self.looked.1 && hour - self.looked.0 < AGAIN {
+        if ids == self.looked.1 && (0..AGAIN).contains(&(hour - self.looked.0)) {
             return;
         }
         self.looked = (hour, ids);
