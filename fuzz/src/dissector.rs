@@ -7,12 +7,15 @@ use dissectors::{Claim, Dissector, Pdu};
 use model::{IpProto, Observation, Side, Vlan};
 use std::net::{IpAddr, Ipv4Addr};
 
+/// A way of feeding an input to a dissector.
+type Way = fn(&'static Dissector, &[u8]) -> Vec<Observation>;
+
 /// Feeds an input to a dissector, as one datagram or as a conversation, or as both where it reads both.
 pub fn dissector(d: &'static Dissector, input: &[u8]) {
     if let Some(probe) = d.probe {
         probe(input);
     }
-    let ways: [Option<fn(&'static Dissector, &[u8]) -> Vec<Observation>>; 2] =
+    let ways: [Option<Way>; 2] =
         [d.parse.datagram().map(|_| datagram as _), d.parse.stream().map(|_| conversation as _)];
     for read in ways.into_iter().flatten() {
         let (out, most) = peak(|| read(d, input));
