@@ -198,7 +198,7 @@ fn baselines_are_kept_compared_and_replaced() {
     ward.edges(|edges| edges.extend([silent.clone(), gone.clone(), busy.clone()]));
     let saved = ward.says(&["baseline", "save", "monday"]);
     assert!(
-        saved.starts_with("Saved monday: 24 devices, 35 edges, until ") && saved.ends_with(" UTC\n"),
+        saved.starts_with("Saved monday: 24 devices, 43 edges, until ") && saved.ends_with(" UTC\n"),
         "{saved}"
     );
     assert_eq!(ward.says(&["baseline", "diff", "monday", "now"]), "Nothing changed from monday to now.\n");
@@ -318,7 +318,7 @@ fn learning_is_ended_by_hand_and_that_is_shown_at_once() {
 fn edges_are_exported_at_every_level() {
     let ward = Ward::new();
     let edges = json(&ward.says(&["export", "baselines"]));
-    assert_eq!(edges.len(), 32);
+    assert_eq!(edges.len(), 40);
     let ct = ward.ct.to_string();
     let one = edges.iter().find(|e| e["device_id"] == ct && e["peer"] == "pacs").unwrap();
     let fields: Vec<_> = one.as_object().unwrap().keys().map(String::as_str).collect();
@@ -360,7 +360,7 @@ fn edges_are_exported_at_every_level() {
     );
 
     let csv = ward.says(&["export", "baselines", "--format", "csv"]);
-    assert_eq!((csv.lines().next(), csv.lines().count()), (Some(header.as_str()), 33));
+    assert_eq!((csv.lines().next(), csv.lines().count()), (Some(header.as_str()), 41));
     let roles = json(&ward.says(&["export", "baselines", "--level", "role"]));
     assert!(roles.len() <= edges.len() && roles.iter().all(|e| e["level"] == "role"));
     let flows = |edges: &[Value]| edges.iter().map(|e| e["flows"].as_u64().unwrap()).sum::<u64>();
