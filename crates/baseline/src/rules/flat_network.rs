@@ -43,6 +43,8 @@ struct Flat {
     hour: Option<i64>,
     /// When devices were looked up last, and which.
     looked: (i64, Vec<u32>),
+    /// When the next of those will have lived there for long enough.
+    due: i64,
     /// Networks that were told, and the day.
     told: BTreeMap<String, i32>,
 }
@@ -90,15 +92,23 @@ impl Watch for Flat {
         ids.sort_unstable();
         ids.truncate(MOST_DEVICES);
         // Where the same devices live, nothing changes but how long they do.
-        if ids == self.looked.1 && (0..AGAIN).contains(&(hour - self.looked.0)) {
+        let is_soon = (0..AGAIN).contains(&(hour - self.looked.0)) && view.now.0 < self.due;
+        if is_soon && ids == self.looked.1 {
             return;
         }
-        self.looked = (hour, ids);
+        (self.looked, self.due) = ((hour, ids), i64::MAX);
         let mut all: BTreeMap<String, Living> = BTreeMap::new();
         for id in &self.looked.1 {
             let Some(profile) = view.profile(DeviceId(*id)) else { continue };
             let (is_clinical, is_office) = (profile.is_endpoint(), is_office(&profile));
-            if profile.device.last.since(profile.device.first) < LIVES || !(is_clinical || is_office) {
+            if !(is_clinical || is_office) {
+                continue;
+            }
+            if profile.device.last.since(profile.device.first) < LIVES {
+                let lives = profile.device.first.plus(LIVES).0;
+                if lives > view.now.0 {
+                    self.due = self.due.min(lives);
+                }
                 continue;
             }
             for network in networks(&profile) {
