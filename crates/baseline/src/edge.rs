@@ -2,7 +2,7 @@
 
 use crate::feed::{FEED, Feed};
 use crate::site::{Site, network};
-use crate::table::{Far, Key, Table};
+use crate::table::{Entry, Far, Key, Table};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
 use inventory::{Resolved, Sign};
@@ -27,12 +27,8 @@ pub(crate) struct State {
     pub(crate) flows: u64,
     packets: [u64; 2],
     bytes: [u64; 2],
-    exchanges: BTreeMap<(Text, Option<Text>), u64>,
-    /// Bytes of the texts of those.
-    text: usize,
-    latency: Option<Box<Histogram<u32>>>,
-    /// Of a feed of messages, its pauses.
-    pub(crate) feed: Option<Box<Feed>>,
+    /// Of most edges no requests are read; what is used with every conversation stands together.
+    requests: Option<Box<Requests>>,
     /// Hours in which it was used, and the last of them.
     pub(crate) hours: u32,
     pub(crate) last_hour: i32,
@@ -43,12 +39,66 @@ pub(crate) struct State {
     /// It waits to be judged.
     pub(crate) waits: bool,
     pub(crate) dirty: bool,
+    /// It stands in the table.
+    pub(crate) is_there: bool,
+}
+
+/// What is counted of the requests of an edge.
+#[derive(Clone, Debug, Default)]
+struct Requests {
+    kinds: BTreeMap<(Text, Option<Text>), u64>,
+    /// Bytes of the texts of those.
+    text: usize,
+    latency: Option<Histogram<u32>>,
+    /// Of a feed of messages, its pauses.
+    feed: Option<Feed>,
+}
+
+impl Requests {
+    fn weight(&self) -> usize {
+        let kinds = match self.kinds.len() {
+            0 => 0,
+            n => KINDS + n * (2 * size_of::<((Text, Option<Text>), u64)>() + KIND) + self.text,
+        };
+        let feed = if self.feed.is_some() { FEED } else { 0 };
+        let latency = if self.latency.is_some() { HISTOGRAM } else { 0 };
+        size_of::<Self>() + ALLOCATION + kinds + feed + latency
+    }
+
+    /// Adds what was counted under another key of the same habit; how many kinds did not fit.
+    fn absorb(&mut self, other: Self, max_kinds: usize) -> u64 {
+        let mut lost = 0;
+        for (key, count) in other.kinds {
+            if self.kinds.len() < max_kinds || self.kinds.contains_key(&key) {
+                let text = text_of(&key.0, &key.1);
+                let sum = self.kinds.entry(key).or_insert_with(|| {
+                    self.text += text;
+                    0
+                });
+                *sum = sum.saturating_add(count);
+            } else {
+                lost += 1;
+            }
+        }
+        match (&mut self.feed, other.feed) {
+            (Some(own), Some(other)) => own.absorb(&other),
+            (own, other) => *own = own.take().or(other),
+        }
+        match (&mut self.latency, other.latency) {
+            (Some(own), Some(other)) => {
+                // Same bounds, so it cannot fail; if it did, our own measurements stand.
+                let _ = own.add(&other);
+            }
+            (own, other) => *own = own.take().or(other),
+        }
+        lost
+    }
 }
 
 /// What an allocation takes besides what was asked for.
 const ALLOCATION: usize = 24;
 /// An edge: its entry, its place in the indexes, and among those used once, where maps are little more than half full.
-const EDGE: usize = size_of::<Option<(Key, State)>>() + 64 + size_of::<(Timestamp, Key)>() * 2;
+const EDGE: usize = size_of::<Entry>() + 64 + size_of::<(Timestamp, Key)>() * 2;
 /// Bytes that have to be free for an edge.
 pub(crate) const LEAST: usize = EDGE;
 /// The first room of a map of kinds, and a kind in it.
@@ -121,8 +171,8 @@ fn text_of(kind: &Text, outcome: &Option<Text>) -> usize {
     kind.as_str().len() + outcome.as_ref().map_or(0, |outcome| outcome.as_str().len())
 }
 
-fn histogram() -> Option<Box<Histogram<u32>>> {
-    Histogram::new_with_bounds(1, MAX_LATENCY, 1).ok().map(Box::new)
+fn histogram() -> Option<Histogram<u32>> {
+    Histogram::new_with_bounds(1, MAX_LATENCY, 1).ok()
 }
 
 impl State {
@@ -133,36 +183,39 @@ impl State {
             flows: 0,
             packets: [0; 2],
             bytes: [0; 2],
-            exchanges: BTreeMap::new(),
-            text: 0,
-            latency: None,
-            feed: None,
+            requests: None,
             hours: 0,
             last_hour: i32::MIN,
             judged: 0,
             standing: EdgeState::Learned,
             waits: false,
             dirty: true,
+            is_there: false,
         }
-    }
-
-    /// Has all of it brought from memory.
-    #[cfg(target_arch = "x86_64")]
-    pub(crate) fn lines(&self) {
-        safe_arch::prefetch_t0(&self.first);
-        safe_arch::prefetch_t0(&self.bytes);
-        safe_arch::prefetch_t0(&self.exchanges);
-        safe_arch::prefetch_t0(&self.dirty);
     }
 
     /// Bytes that the edge takes.
     pub(crate) fn weight(&self) -> usize {
-        let kinds = match self.exchanges.len() {
-            0 => 0,
-            n => KINDS + n * (2 * size_of::<((Text, Option<Text>), u64)>() + KIND) + self.text,
-        };
-        let feed = if self.feed.is_some() { FEED } else { 0 };
-        EDGE + kinds + feed + if self.latency.is_some() { HISTOGRAM } else { 0 }
+        EDGE + self.requests.as_ref().map_or(0, |requests| requests.weight())
+    }
+
+    /// The pauses of its feed, where it is one.
+    pub(crate) fn feed(&self) -> Option<&Feed> {
+        self.requests.as_ref()?.feed.as_ref()
+    }
+
+    /// A message of a feed, the first one if it has not been one yet and there is room.
+    pub(crate) fn message(&mut self, ts: Timestamp, slot: u8, is_armed: bool, has_room: bool) {
+        if self.requests.is_none() && !has_room {
+            return;
+        }
+        let requests = self.requests.get_or_insert_default();
+        if requests.feed.is_none() && has_room {
+            requests.feed = Feed::new();
+        }
+        if let Some(feed) = &mut requests.feed {
+            feed.message(ts, slot, is_armed);
+        }
     }
 
     pub(crate) fn seen(&mut self, first: Timestamp, last: Timestamp) {
@@ -173,7 +226,7 @@ impl State {
 
     /// Whether it was used more than once.
     pub(crate) fn is_habit(&self) -> bool {
-        self.flows > 1 || !self.exchanges.is_empty()
+        self.flows > 1 || self.requests.as_ref().is_some_and(|requests| !requests.kinds.is_empty())
     }
 
     pub(crate) fn flow(&mut self, flow: &Flow) {
@@ -216,22 +269,26 @@ impl State {
     ) -> bool {
         self.seen(ts, ts);
         // Where nothing more may be told apart, nothing more is measured either.
+        if self.requests.is_none() && max_kinds == 0 {
+            return false;
+        }
+        let requests = self.requests.get_or_insert_default();
         if let Some(nanos) = latency {
-            self.latency = self.latency.take().or_else(|| (max_kinds > 0).then(histogram).flatten());
-            if let Some(latency) = &mut self.latency {
+            requests.latency = requests.latency.take().or_else(|| (max_kinds > 0).then(histogram).flatten());
+            if let Some(latency) = &mut requests.latency {
                 latency.saturating_record((nanos / 1_000).min(MAX_LATENCY));
             }
         }
         // There are few, and most of the time it is one of them.
-        let known = self.exchanges.iter_mut().find(|((k, o), _)| k == kind && o == outcome);
+        let known = requests.kinds.iter_mut().find(|((k, o), _)| k == kind && o == outcome);
         if let Some((_, count)) = known {
             *count = count.saturating_add(1);
             return true;
         }
-        let fits = self.exchanges.len() < max_kinds;
+        let fits = requests.kinds.len() < max_kinds;
         if fits {
-            self.text += text_of(kind, outcome);
-            self.exchanges.insert((kind.clone(), outcome.clone()), 1);
+            requests.text += text_of(kind, outcome);
+            requests.kinds.insert((kind.clone(), outcome.clone()), 1);
         }
         fits
     }
@@ -244,19 +301,6 @@ impl State {
             self.packets[side] = self.packets[side].saturating_add(other.packets[side]);
             self.bytes[side] = self.bytes[side].saturating_add(other.bytes[side]);
         }
-        let mut lost = 0;
-        for (key, count) in other.exchanges {
-            if self.exchanges.len() < max_kinds || self.exchanges.contains_key(&key) {
-                let text = text_of(&key.0, &key.1);
-                let sum = self.exchanges.entry(key).or_insert_with(|| {
-                    self.text += text;
-                    0
-                });
-                *sum = sum.saturating_add(count);
-            } else {
-                lost += 1;
-            }
-        }
         self.hours = self.hours.max(other.hours);
         self.last_hour = self.last_hour.max(other.last_hour);
         self.judged = self.judged.saturating_add(other.judged);
@@ -264,29 +308,25 @@ impl State {
         if other.standing.is_normal() {
             self.standing = other.standing;
         }
-        self.feed = match (self.feed.take(), other.feed) {
-            (Some(mut own), Some(other)) => {
-                own.absorb(&other);
-                Some(own)
+        match (&mut self.requests, other.requests) {
+            (Some(own), Some(other)) => own.absorb(*other, max_kinds),
+            (own, other) => {
+                *own = own.take().or(other);
+                0
             }
-            (own, other) => own.or(other),
-        };
-        self.latency = match (self.latency.take(), other.latency) {
-            (Some(mut own), Some(other)) => {
-                // Same bounds, so it cannot fail; if it did, our own measurements stand.
-                let _ = own.add(&*other);
-                Some(own)
-            }
-            (own, other) => own.or(other),
-        };
-        lost
+        }
     }
 
     pub(crate) fn row(&self, key: EdgeKey) -> Edge {
         let mut latency = Vec::new();
-        if let Some(histogram) = &self.latency {
-            // Writing to memory cannot fail; an empty histogram means "none measured".
-            let _ = V2Serializer::new().serialize(histogram, &mut latency);
+        let mut exchanges = Vec::new();
+        if let Some(requests) = &self.requests {
+            let kinds = requests.kinds.iter();
+            exchanges = kinds.map(|((kind, outcome), n)| (kind.clone(), outcome.clone(), *n)).collect();
+            if let Some(histogram) = &requests.latency {
+                // Writing to memory cannot fail; an empty histogram means "none measured".
+                let _ = V2Serializer::new().serialize(histogram, &mut latency);
+            }
         }
         Edge {
             key,
@@ -295,16 +335,12 @@ impl State {
             flows: self.flows,
             packets: self.packets,
             bytes: self.bytes,
-            exchanges: self
-                .exchanges
-                .iter()
-                .map(|((kind, outcome), n)| (kind.clone(), outcome.clone(), *n))
-                .collect(),
+            exchanges,
             latency,
             hours: self.hours,
             last_hour: self.last_hour,
             state: self.standing,
-            feed: self.feed.as_ref().map(|feed| feed.to_bytes()).unwrap_or_default(),
+            feed: self.feed().map(Feed::to_bytes).unwrap_or_default(),
         }
     }
 
@@ -317,23 +353,28 @@ impl State {
                 let mut own = histogram()?;
                 own.add(stored).ok().map(|()| own)
             });
-        let text = row.exchanges.iter().map(|(kind, outcome, _)| text_of(kind, outcome)).sum();
+        let feed = Feed::from_bytes(&row.feed);
+        let is_any = !row.exchanges.is_empty() || latency.is_some() || feed.is_some();
+        let requests = is_any.then(|| Requests {
+            text: row.exchanges.iter().map(|(kind, outcome, _)| text_of(kind, outcome)).sum(),
+            kinds: row.exchanges.into_iter().map(|(kind, outcome, n)| ((kind, outcome), n)).collect(),
+            latency,
+            feed,
+        });
         let state = Self {
-            text,
             first: row.first,
             last: row.last,
             flows: row.flows,
             packets: row.packets,
             bytes: row.bytes,
-            exchanges: row.exchanges.into_iter().map(|(kind, outcome, n)| ((kind, outcome), n)).collect(),
-            latency,
-            feed: Feed::from_bytes(&row.feed).map(Box::new),
+            requests: requests.map(Box::new),
             hours: row.hours,
             last_hour: row.last_hour,
             judged: row.flows,
             standing: row.state,
             waits: false,
             dirty: false,
+            is_there: false,
         };
         (row.key, state)
     }

@@ -1,5 +1,6 @@
 //! What is known of a device's habits besides its edges: when it is active, how far learning has come, how much it does.
 
+use crate::fetch;
 use crate::learning::{Learning, Seen, Times};
 use crate::rates::{Counts, Metric, Rates};
 use hashbrown::HashMap;
@@ -7,8 +8,9 @@ use inventory::Newcomers;
 use model::{DeviceClass, DeviceId, LearningState, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// One device's habits.
+/// One device's habits, in this order: what is used with every conversation stands in the first two cache lines.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[repr(C)]
 pub(crate) struct Habit {
     first: i64,
     last: i64,
@@ -31,6 +33,8 @@ pub(crate) struct Habit {
     locked: bool,
     /// What the device is for, as last looked up: the place in [`DeviceClass::ALL`].
     class: u8,
+    #[serde(skip)]
+    dirty: bool,
     /// The hour that is being counted, when it did something first in it, and its counts.
     pub(crate) hour: i32,
     began: i64,
@@ -38,8 +42,6 @@ pub(crate) struct Habit {
     pub(crate) rates: Rates,
     /// Hours in a row in which it did far more than usual.
     pub(crate) unusual: u8,
-    #[serde(skip)]
-    dirty: bool,
     /// It has a row.
     #[serde(skip)]
     written: bool,
@@ -204,7 +206,15 @@ impl Habit {
 /// What a device's habits take, with the room the list has left over, and their places in the maps.
 const HABIT: usize = size_of::<Entry>() + size_of::<Entry>() / MORE + 72;
 
-type Entry = Option<(DeviceId, Habit)>;
+/// A device's habits and its number, in whole cache lines, so that they can be fetched without being looked at.
+#[derive(Clone, Debug)]
+#[repr(C, align(64))]
+struct Entry {
+    habit: Habit,
+    id: DeviceId,
+    /// Whether there is a device at this place.
+    is_there: bool,
+}
 
 /// The list grows by one part in so many.
 const MORE: usize = 8;
@@ -256,27 +266,35 @@ impl Habits {
 
     pub(crate) fn get(&self, id: DeviceId) -> Option<&Habit> {
         let place = *self.places.get(&id)? as usize;
-        self.all.get(place)?.as_ref().map(|(_, habit)| habit)
+        self.all.get(place).map(|entry| &entry.habit)
     }
 
     pub(crate) fn get_mut(&mut self, id: DeviceId) -> Option<&mut Habit> {
         let place = *self.places.get(&id)? as usize;
-        self.all.get_mut(place)?.as_mut().map(|(_, habit)| habit)
+        self.all.get_mut(place).map(|entry| &mut entry.habit)
     }
 
-    /// Has a device's habits brought from memory, which are asked for soon.
+    /// Has that of a device's habits brought from memory which every conversation asks for.
     pub(crate) fn fetch(&self, id: DeviceId) {
-        #[cfg(target_arch = "x86_64")]
         if let Some(habit) = self.get(id) {
-            safe_arch::prefetch_t0(&habit.last);
-            safe_arch::prefetch_t0(&habit.open);
-            safe_arch::prefetch_t0(&habit.unusual);
+            fetch(&habit.first);
+            fetch(&habit.open);
+        }
+    }
+
+    /// Has all of a device's habits brought from memory.
+    pub(crate) fn fetch_all(&self, id: DeviceId) {
+        if let Some(habit) = self.get(id) {
+            fetch(&habit.first);
+            fetch(&habit.open);
+            fetch(&habit.rates);
+            fetch(&habit.unusual);
         }
     }
 
     /// Everybody, in no order to rely on.
     pub(crate) fn each(&self) -> impl Iterator<Item = (DeviceId, &Habit)> {
-        self.all.iter().flatten().map(|(id, habit)| (*id, habit))
+        self.all.iter().filter(|entry| entry.is_there).map(|entry| (entry.id, &entry.habit))
     }
 
     /// Everybody, by number.
@@ -287,24 +305,29 @@ impl Habits {
     }
 
     fn insert(&mut self, id: DeviceId, habit: Habit) {
-        let place = self.free.pop().unwrap_or_else(|| {
+        let entry = Entry { habit, id, is_there: true };
+        let place = match self.free.pop() {
+            Some(place) => place,
+            // There are no more devices than numbers of devices.
+            None => self.all.len() as u32,
+        };
+        if let Some(free) = self.all.get_mut(place as usize) {
+            *free = entry;
+        } else {
             if self.all.len() == self.all.capacity() {
                 self.all.reserve_exact(self.all.len() / MORE + MORE);
             }
-            self.all.push(None);
-            // There are no more devices than numbers of devices.
-            (self.all.len() - 1) as u32
-        });
-        if let Some(entry) = self.all.get_mut(place as usize) {
-            *entry = Some((id, habit));
-            self.places.insert(id, place);
+            self.all.push(entry);
         }
+        self.places.insert(id, place);
     }
 
     fn take(&mut self, id: DeviceId) -> Option<Habit> {
         let place = self.places.remove(&id)?;
         self.free.push(place);
-        self.all.get_mut(place as usize)?.take().map(|(_, habit)| habit)
+        let entry = self.all.get_mut(place as usize)?;
+        entry.is_there = false;
+        Some(std::mem::replace(&mut entry.habit, Habit::new(Timestamp(0))))
     }
 
     /// The device did something: its habits, new if need be and if there is room. `hour` is the one being counted.
@@ -319,7 +342,7 @@ impl Habits {
             self.insert(id, Habit::new(ts));
         }
         let place = *self.places.get(&id)? as usize;
-        let (_, habit) = self.all.get_mut(place)?.as_mut()?;
+        let habit = &mut self.all.get_mut(place)?.habit;
         habit.dirty = true;
         if !habit.locked && !habit.converged {
             let pause = ts.since(habit.last()) / 1_000_000_000;
@@ -350,7 +373,7 @@ impl Habits {
 
     /// An operator ended the learning of everybody who was known before a time.
     pub(crate) fn lock(&mut self, before: Timestamp) {
-        let habits = self.all.iter_mut().flatten().map(|(_, habit)| habit);
+        let habits = self.all.iter_mut().filter(|entry| entry.is_there).map(|entry| &mut entry.habit);
         habits.filter(|habit| habit.first() < before).for_each(Habit::lock);
     }
 

@@ -46,7 +46,6 @@ pub use site::{Net, Site, Window, Zone, ZoneKind};
 
 use calendar::hour;
 use edge::{LEAST, State};
-use feed::Feed;
 use findings::Book;
 use habits::Habits;
 use inventory::{Newcomers, Resolved};
@@ -125,6 +124,15 @@ const BATCH: usize = 32;
 /// Edges that wait to be judged in one minute, at most. Others are judged when they are used again.
 const MOST_WAITING: usize = 4_096;
 
+/// Asks the processor to have something at hand soon. A hint: nothing depends on it.
+#[inline]
+fn fetch<T>(item: &T) {
+    #[cfg(target_arch = "x86_64")]
+    safe_arch::prefetch_t0(item);
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = item;
+}
+
 /// The devices at both ends of a conversation or a request.
 const fn ends(resolved: &Resolved) -> [Option<DeviceId>; 2] {
     match resolved {
@@ -199,8 +207,8 @@ impl Baseline {
                 *place = edge::key(resolved, &mut self.edges, &self.config.site)
                     .map(|key| (key, self.edges.hash(&key)));
             }
-            let keys = keys.map(|key| key.map(|(key, hash)| (key, self.edges.fetch(hash))));
             batch.iter().flat_map(ends).flatten().for_each(|id| self.habits.fetch(id));
+            let keys = keys.map(|key| key.map(|(key, hash)| (key, self.edges.guess(hash))));
             for (key, resolved) in keys.into_iter().zip(batch) {
                 self.one(resolved, key);
             }
@@ -242,12 +250,7 @@ impl Baseline {
                     let is_message = *application == "hl7";
                     self.update(at, *ts, |state, max_kinds| {
                         if is_message {
-                            if state.feed.is_none() && max_kinds > 0 {
-                                state.feed = Feed::new().map(Box::new);
-                            }
-                            if let Some(feed) = &mut state.feed {
-                                feed.message(*ts, slot, is_armed);
-                            }
+                            state.message(*ts, slot, is_armed, max_kinds > 0);
                         }
                         u64::from(!state.exchange(*ts, kind, outcome, *latency, max_kinds))
                     });

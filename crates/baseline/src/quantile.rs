@@ -1,5 +1,6 @@
 //! How much is much: what all but a few of a device's hours stay under.
 
+use crate::fetch;
 use serde::{Deserialize, Serialize};
 
 /// Steps for each doubling.
@@ -10,6 +11,9 @@ const LEAST_DOUBLINGS: u32 = 10;
 
 /// Hours that are remembered, almost a year of them. When there are more, each counts half from then on.
 const MEMORY: u32 = 8_192;
+
+/// Steps in a cache line.
+const STEPS_A_LINE: usize = 64 / size_of::<(u8, u16)>();
 
 /// Places by which the list grows.
 const MORE: usize = 8;
@@ -47,6 +51,11 @@ impl Spread {
     pub(crate) fn add(&mut self, value: u64) {
         self.more(step(value), 1);
         self.age();
+    }
+
+    /// Has it brought from memory, which is asked for soon.
+    pub(crate) fn fetch(&self) {
+        self.0.chunks(STEPS_A_LINE).filter_map(<[_]>::first).for_each(fetch);
     }
 
     fn more(&mut self, step: u8, count: u16) {

@@ -1,6 +1,7 @@
 //! How much a device does in an hour, by kinds of hour, and how far an hour departs from that.
 
 use crate::calendar::SLOTS;
+use crate::fetch;
 use crate::quantile::Spread;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -177,14 +178,12 @@ impl Rates {
 
     /// Has what is known of a slot brought from memory, which is asked for soon.
     pub(crate) fn fetch(&self, slot: u8) {
-        #[cfg(target_arch = "x86_64")]
         for slot in [slot, ANY] {
             for metric in [Metric::BytesOut, Metric::Flows] {
-                if let Some(stat) = self.stats.get(metric, slot) {
-                    safe_arch::prefetch_t0(stat);
-                }
+                self.stats.get(metric, slot).into_iter().for_each(fetch);
             }
         }
+        self.sent.fetch();
     }
 
     /// An hour was as it should be.

@@ -2,8 +2,9 @@
 
 use crate::domains::Domains;
 use crate::edge::State;
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
-use model::{DeviceId, EdgeKey, IpProto, Stranger};
+use crate::fetch;
+use hashbrown::{DefaultHashBuilder, HashMap};
+use model::{DeviceId, EdgeKey, Index, IpProto, Stranger, Timestamp};
 use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -64,12 +65,23 @@ impl Key {
     }
 }
 
+/// An edge: two cache lines, so that they can be fetched without being looked at. Most edges are not at hand when they are
+/// used.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+pub(crate) struct Entry {
+    key: Key,
+    state: State,
+}
+
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Entry>() == 128);
+
 /// Edges by key.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    /// Half of a key's hash and its place. Entries are large, and one that is not asked for is not touched.
-    index: HashTable<(u32, u32)>,
-    entries: Vec<Option<(Key, State)>>,
+    index: Index,
+    entries: Vec<Entry>,
     free: Vec<u32>,
     hasher: DefaultHashBuilder,
     /// Places of the edges of a device, on either end; some that are another's by now.
@@ -83,11 +95,6 @@ pub(crate) struct Table {
 
 /// Places noted for which throwing out old ones is not worth while.
 const FEW: usize = 1_024;
-
-/// The half that the index itself does not look at.
-const fn half_of(hash: u64) -> u32 {
-    (hash >> 32) as u32
-}
 
 impl Table {
     /// The number of an application.
@@ -138,73 +145,70 @@ impl Table {
     }
 
     fn place(&self, key: &Key) -> Option<u32> {
-        let hash = key.hash(&self.hasher);
-        let is = |(half, slot): &(u32, u32)| *half == half_of(hash) && self.is(*slot, key);
-        self.index.find(hash, is).map(|(_, slot)| *slot)
+        self.index.find(key.hash(&self.hasher), |slot| self.is(slot, key))
     }
 
-    /// The hash of a key, for [`Table::fetch`].
+    /// The hash of a key, for [`Table::guess`]; has what that looks at fetched from memory.
     pub(crate) fn hash(&self, key: &Key) -> u64 {
-        key.hash(&self.hasher)
+        let hash = key.hash(&self.hasher);
+        self.index.first(hash).into_iter().for_each(fetch);
+        hash
     }
 
     /// Where a key of this hash most likely is, which is fetched; the place is the key's only if [`Table::is`] says so.
-    pub(crate) fn fetch(&self, hash: u64) -> u32 {
-        let found = self.index.find(hash, |(half, _)| *half == half_of(hash));
-        let slot = found.map_or(u32::MAX, |(_, slot)| *slot);
-        #[cfg(target_arch = "x86_64")]
-        if let Some(Some((key, state))) = self.entries.get(slot as usize) {
-            safe_arch::prefetch_t0(key);
-            state.lines();
+    pub(crate) fn guess(&self, hash: u64) -> u32 {
+        let slot = self.index.find(hash, |_| true).unwrap_or(Index::NONE);
+        if let Some(entry) = self.entries.get(slot as usize) {
+            fetch(entry);
+            fetch(&entry.state.dirty);
         }
         slot
     }
 
+    fn at(&self, slot: u32) -> Option<&Entry> {
+        self.entries.get(slot as usize).filter(|entry| entry.state.is_there)
+    }
+
     /// Whether the edge at a place is the key's.
     pub(crate) fn is(&self, slot: u32, key: &Key) -> bool {
-        matches!(self.entries.get(slot as usize), Some(Some((known, _))) if known == key)
+        self.at(slot).is_some_and(|entry| entry.key == *key)
     }
 
     pub(crate) fn get(&self, key: &Key) -> Option<&State> {
-        let slot = self.place(key)?;
-        self.entries.get(slot as usize)?.as_ref().map(|(_, state)| state)
+        self.at(self.place(key)?).map(|entry| &entry.state)
     }
 
     pub(crate) fn get_mut(&mut self, key: &Key) -> Option<&mut State> {
-        self.find(key, u32::MAX)
+        self.find(key, Index::NONE)
     }
 
     /// The state of an edge, which most likely is at `slot`.
     pub(crate) fn find(&mut self, key: &Key, slot: u32) -> Option<&mut State> {
         let slot = if self.is(slot, key) { slot } else { self.place(key)? };
-        let entry = self.entries.get_mut(slot as usize)?;
-        entry.as_mut().map(|(_, state)| state)
+        self.entries.get_mut(slot as usize).map(|entry| &mut entry.state)
     }
 
     /// All edges, in the order of their places.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&Key, &State)> {
-        self.entries.iter().flatten().map(|(key, state)| (key, state))
+        self.entries.iter().filter(|entry| entry.state.is_there).map(|entry| (&entry.key, &entry.state))
     }
 
     /// Adds an edge that is not in the table.
-    pub(crate) fn insert(&mut self, key: Key, state: State) {
+    pub(crate) fn insert(&mut self, key: Key, mut state: State) {
         if let Some(Far::Domain(number)) = key.peer {
             self.domains.add(number);
         }
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(None);
-            u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
-        });
-        if let Some(entry) = self.entries.get_mut(slot as usize) {
-            *entry = Some((key, state));
-        }
-        let Self { index, entries, hasher, .. } = self;
-        let rehash = |(_, slot): &(u32, u32)| match entries.get(*slot as usize) {
-            Some(Some((key, _))) => key.hash(hasher),
-            _ => 0,
+        state.is_there = true;
+        let entry = Entry { key, state };
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => u32::try_from(self.entries.len()).unwrap_or(Index::NONE),
         };
-        let hash = key.hash(hasher);
-        index.insert_unique(hash, (half_of(hash), slot), rehash);
+        match self.entries.get_mut(slot as usize) {
+            Some(free) => *free = entry,
+            None => self.entries.push(entry),
+        }
+        self.index.insert(key.hash(&self.hasher), slot);
         self.note(slot, &key);
         if self.noted > self.len().saturating_mul(4).saturating_add(FEW) {
             self.note_anew();
@@ -223,22 +227,22 @@ impl Table {
     fn note_anew(&mut self) {
         self.of_device.clear();
         self.noted = 0;
-        let all: Vec<_> =
-            (0..).zip(&self.entries).filter_map(|(slot, e)| Some((slot, e.as_ref()?.0))).collect();
+        let there = (0..).zip(&self.entries).filter(|(_, entry)| entry.state.is_there);
+        let all: Vec<(u32, Key)> = there.map(|(slot, entry)| (slot, entry.key)).collect();
         for (slot, key) in all {
             self.note(slot, &key);
         }
     }
 
     pub(crate) fn remove(&mut self, key: &Key) -> Option<State> {
-        let Self { index, entries, hasher, free, .. } = self;
-        let is = |(_, slot): &(u32, u32)| matches!(entries.get(*slot as usize), Some(Some((known, _))) if known == key);
-        let ((_, slot), _) = index.find_entry(key.hash(hasher), is).ok()?.remove();
-        free.push(slot);
+        let slot = self.place(key)?;
+        self.index.remove(key.hash(&self.hasher), slot);
+        self.free.push(slot);
         if let Some(Far::Domain(number)) = key.peer {
             self.domains.leave(number);
         }
-        entries.get_mut(slot as usize)?.take().map(|(_, state)| state)
+        let entry = self.entries.get_mut(slot as usize)?;
+        Some(std::mem::replace(&mut entry.state, State::new(Timestamp(0))))
     }
 
     /// Bytes that the name of an edge's peer takes.
@@ -252,16 +256,15 @@ impl Table {
     /// Whether a device is the client of an edge.
     pub(crate) fn has_client(&self, client: DeviceId) -> bool {
         let places = self.of_device.get(&client).map(Vec::as_slice).unwrap_or_default();
-        let mut entries = places.iter().filter_map(|slot| self.entries.get(*slot as usize)?.as_ref());
-        entries.any(|(key, _)| key.client == client)
+        places.iter().filter_map(|slot| self.at(*slot)).any(|entry| entry.key.client == client)
     }
 
     /// The keys of a device's edges, on either end, in no order.
     pub(crate) fn of_device(&self, device: DeviceId) -> Vec<Key> {
         let places = self.of_device.get(&device).map(Vec::as_slice).unwrap_or_default();
-        let entries = places.iter().filter_map(|slot| self.entries.get(*slot as usize)?.as_ref());
+        let entries = places.iter().filter_map(|slot| self.at(*slot));
         // A place may have been noted for an edge before this one, too.
-        let mut keys: Vec<Key> = entries.map(|(key, _)| *key).filter(|key| key.has(device)).collect();
+        let mut keys: Vec<Key> = entries.map(|entry| entry.key).filter(|key| key.has(device)).collect();
         keys.sort_unstable();
         keys.dedup();
         keys

@@ -29,7 +29,6 @@ mod counters;
 mod decode;
 mod dispatch;
 mod fragments;
-mod index;
 mod notice;
 mod numbers;
 mod packet;

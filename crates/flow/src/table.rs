@@ -3,10 +3,13 @@
 
 use crate::config::{Config, mix};
 use crate::decode::Addr;
-use crate::index::Index;
-pub(crate) use crate::index::NONE;
-use model::{FlowKey, FlowRecord, FlowState, IpProto, Mac, OriginatorBy, Side, Timestamp, Tunnel, Vlan};
+use model::{
+    FlowKey, FlowRecord, FlowState, Index, IpProto, Mac, OriginatorBy, Side, Timestamp, Tunnel, Vlan,
+};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// No place.
+pub(crate) const NONE: u32 = Index::NONE;
 
 /// The canonical key in compact form. Both ends are of one IP version, and 16 bytes each whichever it is: exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -370,7 +373,7 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { index: Index::new(), flows: Vec::new(), free: Vec::new(), hand: 0, seed }
+        Self { index: Index::default(), flows: Vec::new(), free: Vec::new(), hand: 0, seed }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -386,7 +389,7 @@ impl Table {
     /// Fetches what the index holds for a hash.
     #[inline]
     pub(crate) fn fetch_place(&self, hash: u64) {
-        self.index.fetch(hash);
+        self.index.first(hash).into_iter().for_each(crate::fetch);
     }
 
     /// Where a hash's flow most likely is; fetches it.

@@ -12,6 +12,7 @@ mod device;
 mod finding;
 mod flow;
 mod frame;
+mod index;
 mod net;
 mod observation;
 mod text;
@@ -29,6 +30,7 @@ pub use finding::{
 };
 pub use flow::{Flow, FlowRecord, FlowState, OriginatorBy};
 pub use frame::{Frame, LinkType};
+pub use index::{Bucket, Index};
 pub use net::{FlowKey, IpProto, Mac, Side, Vlan, is_private};
 pub use observation::{
     Attribute, BindingSource, Confidence, DicomRole, DicomStage, Equipment, EquipmentAttribute, Event, Fact,

@@ -3,6 +3,7 @@
 use super::window::rename;
 use super::{Rule, Wants, Watch};
 use crate::calendar::hour;
+use crate::edge::State;
 use crate::feed::Feed;
 use crate::findings::{number, word};
 use crate::judge::{ExchangeSeen, Out, Peer, Verdict, View};
@@ -124,7 +125,7 @@ impl Watch for FeedSilence {
                 continue;
             }
             for key in view.edges.of_device(DeviceId(id)).into_iter().filter(|key| key.client.0 == id) {
-                let Some(feed) = view.edges.get(&key).and_then(|state| state.feed.as_ref()) else { continue };
+                let Some(feed) = view.edges.get(&key).and_then(State::feed) else { continue };
                 let sends = Sends { device: DeviceId(id), key, feed };
                 if let Some(ended) = ended {
                     heard.insert(sends.place());

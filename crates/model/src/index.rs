@@ -1,26 +1,24 @@
-//! Where the flow of a key is: an open-addressed table of places.
+//! Where in a list the thing of a key is: an open-addressed table of places.
 //!
 //! Our own, because no table of a library lets a bucket be fetched from memory before it is asked for, and with many flows
-//! those fetches are what a packet costs. Keys are hashed with a seed by the caller; nothing of a key is kept here but
-//! half of its hash.
-
-/// No place.
-pub(crate) const NONE: u32 = u32::MAX;
+//! and edges those fetches are what a packet costs. Keys are hashed with a seed by the caller; nothing of a key is kept
+//! here but half of its hash.
 
 /// Half of a hash, and a place.
-#[derive(Clone, Copy)]
-struct Bucket {
+#[derive(Clone, Copy, Debug)]
+pub struct Bucket {
     tag: u32,
     slot: u32,
 }
 
-const EMPTY: Bucket = Bucket { tag: 0, slot: NONE };
+const EMPTY: Bucket = Bucket { tag: 0, slot: Index::NONE };
 
 /// Buckets of an index that has had nothing in it yet.
 const FEWEST: usize = 64;
 
 /// Places by hash. A bucket is the first free one from where the hash's upper bits point.
-pub(crate) struct Index {
+#[derive(Clone, Debug)]
+pub struct Index {
     buckets: Vec<Bucket>,
     len: usize,
 }
@@ -30,13 +28,24 @@ const fn tag(hash: u64) -> u32 {
     (hash >> 32) as u32
 }
 
-impl Index {
-    pub(crate) fn new() -> Self {
+impl Default for Index {
+    fn default() -> Self {
         Self { buckets: vec![EMPTY; FEWEST], len: 0 }
     }
+}
 
-    pub(crate) const fn len(&self) -> usize {
+impl Index {
+    /// No place: what no list has an item at.
+    pub const NONE: u32 = u32::MAX;
+
+    /// How many places there are.
+    pub const fn len(&self) -> usize {
         self.len
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// Where a tag's bucket would be, were all others empty.
@@ -56,21 +65,19 @@ impl Index {
         to.wrapping_add(round).wrapping_sub(from)
     }
 
-    /// Fetches what [`Index::find`] will look at first.
+    /// What [`Index::find`] will look at first, to be fetched from memory and not to be read.
     #[inline]
-    pub(crate) fn fetch(&self, hash: u64) {
-        if let Some(bucket) = self.buckets.get(self.home(tag(hash))) {
-            crate::fetch(bucket);
-        }
+    pub fn first(&self, hash: u64) -> Option<&Bucket> {
+        self.buckets.get(self.home(tag(hash)))
     }
 
     /// The first place whose hash is the same as far as it is kept, and for which `is` holds.
     #[inline]
-    pub(crate) fn find(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
+    pub fn find(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
         let tag = tag(hash);
         let mut at = self.home(tag);
         loop {
-            let bucket = self.buckets.get(at).filter(|bucket| bucket.slot != NONE)?;
+            let bucket = self.buckets.get(at).filter(|bucket| bucket.slot != Self::NONE)?;
             if bucket.tag == tag && is(bucket.slot) {
                 return Some(bucket.slot);
             }
@@ -79,13 +86,13 @@ impl Index {
     }
 
     /// Adds a place under a hash.
-    pub(crate) fn insert(&mut self, hash: u64, slot: u32) {
+    pub fn insert(&mut self, hash: u64, slot: u32) {
         // At most three quarters full, so that there is always an empty bucket to stop at, and not far.
         if self.len >= (self.buckets.len() / 4).saturating_mul(3) {
             // By a half: what is empty takes memory too.
             let larger = vec![EMPTY; self.buckets.len().saturating_add(self.buckets.len() / 2)];
             for bucket in std::mem::replace(&mut self.buckets, larger) {
-                if bucket.slot != NONE {
+                if bucket.slot != Self::NONE {
                     self.put(bucket);
                 }
             }
@@ -96,7 +103,7 @@ impl Index {
 
     fn put(&mut self, bucket: Bucket) {
         let mut at = self.home(bucket.tag);
-        while self.buckets.get(at).is_some_and(|taken| taken.slot != NONE) {
+        while self.buckets.get(at).is_some_and(|taken| taken.slot != Self::NONE) {
             at = self.next(at);
         }
         if let Some(place) = self.buckets.get_mut(at) {
@@ -105,19 +112,19 @@ impl Index {
     }
 
     /// Takes a place out.
-    pub(crate) fn remove(&mut self, hash: u64, slot: u32) {
+    pub fn remove(&mut self, hash: u64, slot: u32) {
         let mut hole = self.home(tag(hash));
         loop {
             match self.buckets.get(hole) {
                 Some(bucket) if bucket.slot == slot => break,
-                Some(bucket) if bucket.slot != NONE => hole = self.next(hole),
+                Some(bucket) if bucket.slot != Self::NONE => hole = self.next(hole),
                 _ => return,
             }
         }
         self.len = self.len.saturating_sub(1);
         // What follows moves up, unless it would come before its home.
         let mut at = self.next(hole);
-        while let Some(bucket) = self.buckets.get(at).copied().filter(|bucket| bucket.slot != NONE) {
+        while let Some(bucket) = self.buckets.get(at).copied().filter(|bucket| bucket.slot != Self::NONE) {
             if self.distance(self.home(bucket.tag), at) >= self.distance(hole, at) {
                 if let Some(place) = self.buckets.get_mut(hole) {
                     *place = bucket;
@@ -144,7 +151,7 @@ mod tests {
         /// Against a map, with hashes that collide in part or in whole and gather at the end of the table.
         #[test]
         fn finds_what_is_there_and_nothing_else(steps in prop::collection::vec((0u32..300, 0u64..40, any::<bool>()), 0..600)) {
-            let mut index = Index::new();
+            let mut index = Index::default();
             let mut known = BTreeMap::new();
             let hash = |h: u64| (h % 20).wrapping_mul(u64::MAX / 19) ^ (h % 3);
             for (slot, h, add) in steps {
