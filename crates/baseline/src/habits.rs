@@ -2,11 +2,14 @@
 
 use crate::fetch;
 use crate::learning::{Learning, Seen, Times};
+use crate::places::Places;
 use crate::rates::{Counts, Metric, Rates};
-use hashbrown::HashMap;
 use inventory::Newcomers;
 use model::{DeviceClass, DeviceId, LearningState, Timestamp};
 use serde::{Deserialize, Serialize};
+
+/// Anybody may be silent for half an hour.
+const LEAST_SILENCE: i64 = 30 * 60 * 1_000_000_000;
 
 /// One device's habits, in this order: what is used with every conversation stands in the first two cache lines.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,12 +42,12 @@ pub(crate) struct Habit {
     pub(crate) hour: i32,
     began: i64,
     pub(crate) open: Counts,
-    pub(crate) rates: Rates,
-    /// Hours in a row in which it did far more than usual.
-    pub(crate) unusual: u8,
     /// It has a row.
     #[serde(skip)]
     written: bool,
+    pub(crate) rates: Rates,
+    /// Hours in a row in which it did far more than usual.
+    pub(crate) unusual: u8,
 }
 
 impl Habit {
@@ -80,6 +83,15 @@ impl Habit {
 
     pub(crate) const fn last(&self) -> Timestamp {
         Timestamp(self.last)
+    }
+
+    /// For how long it may be silent, in nanoseconds.
+    pub(crate) fn patience(&self) -> i64 {
+        LEAST_SILENCE.max(i64::from(self.pause).saturating_mul(3 * 1_000_000_000))
+    }
+
+    fn may_be_silent_until(&self) -> Timestamp {
+        self.last().plus(self.patience())
     }
 
     /// When it did something first in the hour that is being counted.
@@ -203,8 +215,8 @@ impl Habit {
     }
 }
 
-/// What a device's habits take, with the room the list has left over, and their places in the maps.
-const HABIT: usize = size_of::<Entry>() + size_of::<Entry>() / MORE + 72;
+/// What a device's habits take, with the room the list has left over, and among the newcomers.
+const HABIT: usize = size_of::<Entry>() + size_of::<Entry>() / MORE + 40;
 
 /// A device's habits and its number, in whole cache lines, so that they can be fetched without being looked at.
 #[derive(Clone, Debug)]
@@ -215,6 +227,12 @@ struct Entry {
     /// Whether there is a device at this place.
     is_there: bool,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(std::mem::offset_of!(Habit, open) / 64 == 1, "fetched with what every conversation asks for");
+    assert!(std::mem::offset_of!(Habit, rates) / 64 == 2 && std::mem::offset_of!(Habit, unusual) / 64 == 3);
+};
 
 /// The list grows by one part in so many.
 const MORE: usize = 8;
@@ -227,8 +245,10 @@ const fn week(ts: Timestamp) -> i32 {
 #[derive(Debug)]
 pub(crate) struct Habits {
     /// Where each device's are. They stand in a list, so that going through all of them is going through memory in order.
-    places: HashMap<DeviceId, u32>,
+    places: Places,
     all: Vec<Entry>,
+    /// Until when each may be silent, at least, by place: who is silent is asked for often, and hardly anybody is.
+    patience: Vec<Timestamp>,
     free: Vec<u32>,
     bytes: usize,
     max_bytes: usize,
@@ -247,8 +267,9 @@ const AT_STAKE: usize = 8;
 impl Habits {
     pub(crate) fn new(max_bytes: usize) -> Self {
         Self {
-            places: HashMap::new(),
+            places: Places::default(),
             all: Vec::new(),
+            patience: Vec::new(),
             free: Vec::new(),
             bytes: 0,
             max_bytes,
@@ -265,12 +286,12 @@ impl Habits {
     }
 
     pub(crate) fn get(&self, id: DeviceId) -> Option<&Habit> {
-        let place = *self.places.get(&id)? as usize;
+        let place = self.places.get(id)? as usize;
         self.all.get(place).map(|entry| &entry.habit)
     }
 
     pub(crate) fn get_mut(&mut self, id: DeviceId) -> Option<&mut Habit> {
-        let place = *self.places.get(&id)? as usize;
+        let place = self.places.get(id)? as usize;
         self.all.get_mut(place).map(|entry| &mut entry.habit)
     }
 
@@ -297,6 +318,12 @@ impl Habits {
         self.all.iter().filter(|entry| entry.is_there).map(|entry| (entry.id, &entry.habit))
     }
 
+    /// Whoever is silent at a time for longer than it may be, and maybe some who are not, in no order to rely on.
+    pub(crate) fn overdue(&self, at: Timestamp) -> impl Iterator<Item = (DeviceId, &Habit)> {
+        let places = self.patience.iter().zip(&self.all).filter(move |(until, _)| **until < at);
+        places.filter(|(_, entry)| entry.is_there).map(|(_, entry)| (entry.id, &entry.habit))
+    }
+
     /// Everybody, by number.
     pub(crate) fn ids(&self) -> Vec<DeviceId> {
         let mut ids: Vec<_> = self.each().map(|(id, _)| id).collect();
@@ -304,26 +331,31 @@ impl Habits {
         ids
     }
 
-    fn insert(&mut self, id: DeviceId, habit: Habit) {
+    fn insert(&mut self, id: DeviceId, habit: Habit) -> u32 {
         let entry = Entry { habit, id, is_there: true };
         let place = match self.free.pop() {
             Some(place) => place,
             // There are no more devices than numbers of devices.
             None => self.all.len() as u32,
         };
-        if let Some(free) = self.all.get_mut(place as usize) {
-            *free = entry;
+        let until = entry.habit.may_be_silent_until();
+        if let (Some(free), Some(patience)) =
+            (self.all.get_mut(place as usize), self.patience.get_mut(place as usize))
+        {
+            (*free, *patience) = (entry, until);
         } else {
+            self.patience.push(until);
             if self.all.len() == self.all.capacity() {
                 self.all.reserve_exact(self.all.len() / MORE + MORE);
             }
             self.all.push(entry);
         }
         self.places.insert(id, place);
+        place
     }
 
     fn take(&mut self, id: DeviceId) -> Option<Habit> {
-        let place = self.places.remove(&id)?;
+        let place = self.places.remove(id)?;
         self.free.push(place);
         let entry = self.all.get_mut(place as usize)?;
         entry.is_there = false;
@@ -332,16 +364,18 @@ impl Habits {
 
     /// The device did something: its habits, new if need be and if there is room. `hour` is the one being counted.
     pub(crate) fn active(&mut self, id: DeviceId, ts: Timestamp, hour: i32) -> Option<&mut Habit> {
-        if !self.places.contains_key(&id) {
-            if self.bytes + HABIT > self.max_bytes && !self.evict() {
+        let place = match self.places.get(id) {
+            Some(place) => place,
+            None if self.bytes + self.places.held() + HABIT > self.max_bytes && !self.evict() => {
                 self.refused += 1;
                 return None;
             }
-            self.bytes += HABIT;
-            self.newcomers.insert((ts, id));
-            self.insert(id, Habit::new(ts));
-        }
-        let place = *self.places.get(&id)? as usize;
+            None => {
+                self.bytes += HABIT;
+                self.newcomers.insert((ts, id));
+                self.insert(id, Habit::new(ts))
+            }
+        } as usize;
         let habit = &mut self.all.get_mut(place)?.habit;
         habit.dirty = true;
         if !habit.locked && !habit.converged {
@@ -349,6 +383,9 @@ impl Habits {
             habit.pause = habit.pause.max(u32::try_from(pause).unwrap_or_default());
         }
         habit.last = habit.last.max(ts.0);
+        if let Some(patience) = self.patience.get_mut(place) {
+            *patience = habit.may_be_silent_until();
+        }
         if ts.0 < habit.first {
             if habit.hours <= 1 && self.newcomers.remove(&(habit.first(), id)) {
                 self.newcomers.insert((ts, id));
@@ -469,7 +506,7 @@ impl Habits {
     /// Rows of those that changed, by number, and of those that went.
     pub(crate) fn changes(&mut self) -> (Vec<DeviceId>, Vec<(DeviceId, Vec<u8>)>) {
         let mut gone = std::mem::take(&mut self.gone);
-        gone.retain(|id| !self.places.contains_key(id));
+        gone.retain(|id| self.places.get(*id).is_none());
         gone.sort_unstable();
         gone.dedup();
         let mut rows = Vec::new();

@@ -7,7 +7,7 @@
 //!
 //! How it is made:
 //! - `edge`, `table`, `domains`: what is counted of an edge, and where; `feed`: the pauses of a feed of messages;
-//! - `habits`: a device's active hours; `learning`: when they suffice; `rates`: what it does in an hour, and
+//! - `habits`, `places`: a device's active hours; `learning`: when they suffice; `rates`: what it does in an hour, and
 //!   `quantile`: what all but a few hours stay under;
 //! - `calendar`, `site`: local time, zones, and what else an operator said about the site;
 //! - `ladder`: how much of an edge is new; `judge`: what rules see, and how a verdict becomes a finding;
@@ -25,6 +25,7 @@ mod habits;
 mod judge;
 mod ladder;
 mod learning;
+mod places;
 mod quantile;
 mod rates;
 mod rows;
@@ -50,7 +51,7 @@ use findings::Book;
 use habits::Habits;
 use inventory::{Newcomers, Resolved};
 use judge::{ExchangeSeen, FlowSeen, SignSeen};
-use model::{Change, DeviceId, Edge, EdgeKey, EdgeState, Flow, Text, Timestamp};
+use model::{Change, DeviceId, Edge, EdgeKey, EdgeState, Flow, Index, Text, Timestamp};
 use rates::Metric;
 use rules::Watch;
 use std::collections::BTreeSet;
@@ -118,8 +119,9 @@ impl Watchers {
 /// Clients to write for which throwing out some is not worth while.
 const FEW: usize = 1_024;
 
-/// Events of which the edges are looked up together.
-const BATCH: usize = 32;
+/// Events that are taken in at once, and how many of them each of two steps is ahead of the next.
+const MOST_AT_ONCE: usize = 1_024;
+const AHEAD: usize = 12;
 
 /// Edges that wait to be judged in one minute, at most. Others are judged when they are used again.
 const MOST_WAITING: usize = 4_096;
@@ -197,20 +199,26 @@ impl Baseline {
     }
 
     /// Takes in what the inventory made of some events, in order. Edges and habits are many, and most of them are not
-    /// at hand when their turn comes; so those of a few events are looked up first.
+    /// at hand when their turn comes; so they are fetched from memory while those before them are counted: first the
+    /// place in the index, then the edge.
     pub fn resolved(&mut self, resolved: &[Resolved]) {
-        for batch in resolved.chunks(BATCH) {
+        for some in resolved.chunks(MOST_AT_ONCE) {
+            // Numbers of domains stay what they are while keys are under way.
             self.edges.domains.sweep();
-            // What is looked up in one go waits for memory in one go.
-            let mut keys = [None; BATCH];
-            for (place, resolved) in keys.iter_mut().zip(batch) {
-                *place = edge::key(resolved, &mut self.edges, &self.config.site)
-                    .map(|key| (key, self.edges.hash(&key)));
-            }
-            batch.iter().flat_map(ends).flatten().for_each(|id| self.habits.fetch(id));
-            let keys = keys.map(|key| key.map(|(key, hash)| (key, self.edges.guess(hash))));
-            for (key, resolved) in keys.into_iter().zip(batch) {
-                self.one(resolved, key);
+            let mut coming = [None; 2 * AHEAD];
+            for step in 0..some.len() + 2 * AHEAD {
+                let here = step % coming.len();
+                if let Some(resolved) = step.checked_sub(2 * AHEAD).and_then(|place| some.get(place)) {
+                    self.one(resolved, coming[here].map(|(key, _, slot)| (key, slot)));
+                }
+                coming[here] = some.get(step).and_then(|resolved| {
+                    ends(resolved).into_iter().flatten().for_each(|id| self.habits.fetch(id));
+                    let key = edge::key(resolved, &mut self.edges, &self.config.site)?;
+                    Some((key, self.edges.hash(&key), Index::NONE))
+                });
+                if let Some((_, hash, slot)) = &mut coming[(step + AHEAD) % (2 * AHEAD)] {
+                    *slot = self.edges.guess(*hash);
+                }
             }
         }
     }

@@ -29,8 +29,6 @@ pub(super) static RULE: Rule = Rule {
 };
 
 const MINUTE: i64 = 60 * 1_000_000_000;
-/// The least silence.
-const LEAST: i64 = 30 * MINUTE;
 /// Hours that have to be known.
 const LEAST_HOURS: usize = 24;
 /// Devices that fall silent together.
@@ -47,11 +45,6 @@ struct DeviceSilent {
     /// Those that were silent in the last round, and zones of which they are most devices.
     quiet: Vec<u32>,
     zones: BTreeSet<String>,
-}
-
-/// For how long a device may be silent.
-fn limit(habit: &Habit) -> i64 {
-    LEAST.max(i64::from(habit.pause) * 3 * 1_000_000_000)
 }
 
 /// Whether a device is learned, and always there.
@@ -72,12 +65,10 @@ impl Watch for DeviceSilent {
         let (seen_from, sees_until) = (view.blind_until.get().min(view.now), view.sees_until.get());
         let is_silent = |last: Timestamp, limit: i64| sees_until.since(last.max(seen_from)) > limit;
         // Nearly all were heard just now, and nothing else has to be known of them.
-        let overdue = |(_, habit): &(DeviceId, &Habit)| {
-            let last = habit.last();
-            is_silent(last, LEAST) && is_silent(last, limit(habit)) && is_expected(habit, view)
-        };
-        let overdue = view.habits.each().filter(overdue);
-        let mut overdue: Vec<_> = overdue.map(|(id, habit)| (id, limit(habit))).collect();
+        let overdue = view.habits.overdue(sees_until);
+        let overdue =
+            overdue.filter(|(_, habit)| is_silent(habit.last(), habit.patience()) && is_expected(habit, view));
+        let mut overdue: Vec<_> = overdue.map(|(id, habit)| (id, habit.patience())).collect();
         overdue.sort_unstable();
         // It may have been heard in other ways than by a conversation.
         let profiled = |(id, limit)| Some((id, view.profile(id)?, limit));
@@ -87,7 +78,7 @@ impl Watch for DeviceSilent {
         // Who was heard again may be told again.
         self.silent.retain(|id, _| {
             let habit = view.habits.get(DeviceId(*id));
-            habit.is_some_and(|habit| view.now.since(habit.last()) > limit(habit))
+            habit.is_some_and(|habit| view.now.since(habit.last()) > habit.patience())
         });
         let mut untold = Vec::new();
         for (id, profile, limit) in &silent {
