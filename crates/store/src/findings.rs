@@ -1,6 +1,6 @@
 //! Findings: what is looked for stands in columns, the rest is packed.
 
-use crate::packed::{Reader as Packed, put, put_ip, put_signed};
+use crate::packed::{Reader as Packed, put, put_ip, put_maybe, put_signed, put_text};
 use crate::read::{Bad, count, need, time};
 use crate::rows::int;
 use crate::{Reader, StoreError};
@@ -192,17 +192,6 @@ fn plain(text: &str) -> Option<Cow<'static, str>> {
     (!text.chars().any(char::is_control)).then(|| text.to_owned().into())
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
-    put(out, text.len() as u64);
-    out.extend_from_slice(text.as_bytes());
-}
-
-/// What may be there or not: its length and one, or 0.
-fn put_maybe(out: &mut Vec<u8>, text: Option<&str>) {
-    put(out, text.map_or(0, |text| text.len() as u64 + 1));
-    out.extend_from_slice(text.unwrap_or_default().as_bytes());
-}
-
 /// The kinds of a figure, and the kinds of an address.
 mod kind {
     pub(super) const NUMBER: u8 = 0;
@@ -268,9 +257,9 @@ fn put_party(out: &mut Vec<u8>, party: Option<&Party>) {
 fn unpack(head: Head, bytes: &[u8]) -> Option<Finding> {
     let mut from = Packed(bytes);
     let Head { id, rule, about, service, day, severity, first, last, raised, count } = head;
-    let key = FindingKey { rule, device: about, peer_class: text(&mut from)?, service, day };
-    let (title, advice) = (text(&mut from)?, text(&mut from)?);
-    let application = match maybe(&mut from)? {
+    let key = FindingKey { rule, device: about, peer_class: from.text()?, service, day };
+    let (title, advice) = (from.text()?, from.text()?);
+    let application = match from.maybe()? {
         None => None,
         Some(name) => Some(plain(name)?),
     };
@@ -298,29 +287,6 @@ fn unpack(head: Head, bytes: &[u8]) -> Option<Finding> {
     whole.then_some(finding)
 }
 
-fn str<'a>(from: &mut Packed<'a>) -> Option<&'a str> {
-    let length = from.small()?;
-    std::str::from_utf8(from.take(length)?).ok()
-}
-
-fn text(from: &mut Packed<'_>) -> Option<Text> {
-    Text::from_str_lossy(str(from)?)
-}
-
-fn maybe<'a>(from: &mut Packed<'a>) -> Option<Option<&'a str>> {
-    match from.number()?.checked_sub(1) {
-        None => Some(None),
-        Some(length) => std::str::from_utf8(from.take(usize::try_from(length).ok()?)?).ok().map(Some),
-    }
-}
-
-fn maybe_text(from: &mut Packed<'_>) -> Option<Option<Text>> {
-    match maybe(from)? {
-        None => Some(None),
-        Some(name) => Text::from_str_lossy(name).map(Some),
-    }
-}
-
 fn party(from: &mut Packed<'_>) -> Option<Option<Party>> {
     match from.array()? {
         [0] => return Some(None),
@@ -339,10 +305,10 @@ fn party(from: &mut Packed<'_>) -> Option<Option<Party>> {
         device,
         macs,
         ips,
-        name: maybe_text(from)?,
-        class: DeviceClass::parse(str(from)?)?,
-        kind: plain(str(from)?)?,
-        zone: maybe_text(from)?,
+        name: from.maybe_text()?,
+        class: DeviceClass::parse(from.str()?)?,
+        kind: plain(from.str()?)?,
+        zone: from.maybe_text()?,
     }))
 }
 
@@ -357,11 +323,11 @@ fn ip(from: &mut Packed<'_>) -> Option<IpAddr> {
 fn figures(from: &mut Packed<'_>) -> Option<Vec<(Cow<'static, str>, Figure)>> {
     let count = from.number()?;
     let one = |_| {
-        let name = plain(str(from)?)?;
+        let name = plain(from.str()?)?;
         let figure = match from.array()? {
             [kind::NUMBER] => Figure::Number(from.number()?),
             [kind::MILLI] => Figure::Milli(from.signed()?),
-            [kind::WORDS] => Figure::Words(text(from)?),
+            [kind::WORDS] => Figure::Words(from.text()?),
             _ => return None,
         };
         Some((name, figure))

@@ -6,14 +6,17 @@
 //! as the types of `model`; what they mean is not known here.
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod devices;
 mod edges;
 mod error;
 mod findings;
 mod flows;
 mod journal;
 mod migrate;
+mod migrate_known;
 mod named;
 mod packed;
+mod parts;
 mod read;
 mod rows;
 mod write;
@@ -45,6 +48,7 @@ static MIGRATIONS: LazyLock<Vec<M<'_>>> = LazyLock::new(|| {
         M::up(include_str!("flow-kinds.sql")),
         M::up(include_str!("baseline.sql")),
         M::up(include_str!("raised.sql")),
+        M::up_with_hook(include_str!("known-rows.sql"), migrate_known::pack_known),
     ]
 });
 

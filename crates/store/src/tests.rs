@@ -14,7 +14,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn device(id: u32) -> Device {
+pub(crate) fn device(id: u32) -> Device {
     Device {
         id: DeviceId(id),
         keys: vec![(KeyKind::Mac, "00:11:22:33:44:55".into()), (KeyKind::ClientId, "01:aa".into())],
@@ -38,7 +38,7 @@ fn device(id: u32) -> Device {
     }
 }
 
-fn evidence(id: u32, value: &str) -> Evidence {
+pub(crate) fn evidence(id: u32, value: &str) -> Evidence {
     Evidence {
         key: EvidenceKey {
             device: DeviceId(id),
@@ -54,7 +54,7 @@ fn evidence(id: u32, value: &str) -> Evidence {
     }
 }
 
-fn address(id: u32) -> Address {
+pub(crate) fn address(id: u32) -> Address {
     Address {
         device: DeviceId(id),
         vlan: Vlan::single(20),
@@ -66,7 +66,7 @@ fn address(id: u32) -> Address {
     }
 }
 
-fn lease(id: u32, n: u32) -> LeaseEntry {
+pub(crate) fn lease(id: u32, n: u32) -> LeaseEntry {
     LeaseEntry {
         device: DeviceId(id),
         ts: Timestamp(1),
@@ -84,7 +84,7 @@ fn lease(id: u32, n: u32) -> LeaseEntry {
     }
 }
 
-fn service(id: u32) -> Service {
+pub(crate) fn service(id: u32) -> Service {
     Service {
         device: DeviceId(id),
         transport: IpProto::TCP,
@@ -361,7 +361,13 @@ fn one_writer_at_a_time_and_readers_beside_it() {
 fn a_row_that_is_not_what_the_schema_says_is_named() {
     let mut store = Store::in_memory().unwrap();
     store.write(&every_row()).unwrap();
-    store.conn.execute("UPDATE address SET ip = 'nonsense'", []).unwrap();
-    let error = store.load().unwrap_err().to_string();
-    assert!(error.contains("table address") && error.contains("column ip"), "{error}");
+    store.conn.execute("UPDATE addresses SET data = x'00'", []).unwrap();
+    for error in [
+        store.load().unwrap_err(),
+        store.reader().inventory().unwrap_err(),
+        store.write(&every_row()).unwrap_err(),
+    ] {
+        let error = error.to_string();
+        assert!(error.contains("table addresses") && error.contains("column data"), "{error}");
+    }
 }
