@@ -56,6 +56,9 @@ static MIGRATIONS: LazyLock<Vec<M<'_>>> = LazyLock::new(|| {
 /// and of either kind the oldest go first. About 60 bytes each.
 pub const DEFAULT_MAX_FLOWS: u64 = 5_000_000;
 
+/// Statements kept for the next time: all that a batch can need.
+const STATEMENTS: usize = 64;
+
 /// An open database.
 #[derive(Debug)]
 pub struct Store {
@@ -157,6 +160,7 @@ impl Store {
     }
 
     fn new(conn: Connection, name: PathBuf, lock: Option<Lock>) -> Self {
+        conn.set_prepared_statement_cache_capacity(STATEMENTS);
         Self {
             conn,
             name,

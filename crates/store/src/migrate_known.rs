@@ -31,7 +31,7 @@ pub(crate) fn pack_known(tx: &Transaction<'_>) -> HookResult {
     each(tx, "address", "device", |row| put(&mut batch, Change::Address(Box::new(address_row(row)?))))?;
     each(tx, "lease", "device", |row| put(&mut batch, Change::Lease(Box::new(lease_row(row)?))))?;
     each(tx, "service", "device", |row| put(&mut batch, Change::Service(Box::new(service_row(row)?))))?;
-    batch.settle().map_err(hook)?;
+    batch.end().map_err(hook)?;
     drop(batch);
     for table in ["device", "device_item", "evidence", "address", "lease", "service"] {
         tx.execute_batch(&format!("DROP TABLE {table}"))?;

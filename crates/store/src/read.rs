@@ -199,7 +199,7 @@ impl<'a> Reader<'a> {
     }
 
     fn each_device(&self, mut each: impl FnMut(Device)) -> Got<()> {
-        self.each_packed("devices", |id, data| Some(each(unpack_device(id, data)?)))
+        self.each_packed("devices", |id, data| unpack_device(id, data).map(&mut each))
     }
 
     /// What stands in a table that has a packed row for each device, by number. `each` is `None` when a row is damaged.
@@ -278,7 +278,7 @@ impl<'a> Reader<'a> {
 
     /// The edges of each client, one client after the other.
     fn each_client(&self, mut each: impl FnMut(DeviceId, Vec<Edge>)) -> Got<()> {
-        self.each_packed("edges", |client, data| Some(each(client, unpack_edges(client, data)?)))
+        self.each_packed("edges", |client, data| unpack_edges(client, data).map(|edges| each(client, edges)))
     }
 
     /// Flows that match, the oldest block first; in a block in the order in which they ended.

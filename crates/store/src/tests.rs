@@ -214,6 +214,36 @@ fn rows_are_replaced_and_taken_away() {
     );
 }
 
+/// Rows are written some at once: whatever a batch does with one is done in the order in which it came.
+#[test]
+fn many_devices_are_written_together_and_what_comes_after_each_holds() {
+    let known = |id: u32, name: &str| {
+        [Change::Device(Box::new(device(id))), Change::Evidence(Box::new(evidence(id, name)))]
+    };
+    for many in [1, 31, 32, 33, 100] {
+        let mut store = Store::in_memory().unwrap();
+        let mut rows: Vec<_> = (1..=many).flat_map(|id| known(id, "x")).collect();
+        rows.extend((1..=many).map(|id| Change::Edges(DeviceId(id), vec![edge(id)])));
+        // Of the last, which wait: more, other and less.
+        rows.extend(known(many, "y"));
+        rows.push(Change::DeviceGone(DeviceId(1)));
+        rows.push(Change::Edges(DeviceId(many), Vec::new()));
+        rows.extend(known(many + 1, "z"));
+        rows.push(Change::EvidenceGone(Box::new(evidence(many + 1, "z").key)));
+        store.write(&rows).unwrap();
+        let there = store.reader().inventory().unwrap();
+        let ids: Vec<_> = there.iter().map(|known| known.device.id.0).collect();
+        assert_eq!(ids, (2..=many + 1).collect::<Vec<_>>());
+        let pieces = |id: u32| there.iter().find(|k| k.device.id.0 == id).map(|k| k.evidence.len());
+        assert_eq!(pieces(many + 1), Some(0));
+        if many > 1 {
+            assert_eq!(pieces(many), Some(2));
+            assert_eq!(there.iter().map(|known| known.evidence.len()).sum::<usize>(), many as usize);
+        }
+        assert_eq!(store.reader().edges().unwrap().len(), many as usize - 1);
+    }
+}
+
 fn never_answered(no: u64) -> Flow {
     let mut flow = flow(no);
     flow.record.packets[1] = 0;

@@ -64,7 +64,7 @@ impl Store {
         let tx = self.conn.transaction().map_err(fail)?;
         let mut batch = Batch::new(&tx, name);
         fill(&mut batch)?;
-        batch.settle()?;
+        batch.end()?;
         let findings = batch.findings;
         drop(batch);
         if findings {
@@ -169,8 +169,18 @@ impl<'a> Batch<'a> {
         Ok(&mut self.entries)
     }
 
-    /// Puts the entries that came into their row. Has to be called after the last.
-    pub(crate) fn settle(&mut self) -> Result<(), StoreError> {
+    /// Writes what waits for more of its kind. Has to be called after the last change.
+    pub(crate) fn end(&mut self) -> Result<(), StoreError> {
+        self.settle()?;
+        let Self { devices, evidences, addresses, leases, services, edges, habits, .. } = self;
+        [devices, evidences, addresses, leases, services, edges, habits]
+            .into_iter()
+            .try_for_each(Table::settle)
+            .map_err(|error| StoreError::from_sqlite(self.name, error))
+    }
+
+    /// Puts the entries that came into their row.
+    fn settle(&mut self) -> Result<(), StoreError> {
         let Some((part, device)) = self.at.take() else { return Ok(()) };
         let name = self.name;
         let fail = |error| StoreError::from_sqlite(name, error);
@@ -239,6 +249,12 @@ impl<'a> Batch<'a> {
 
 type Sql<T = ()> = rusqlite::Result<T>;
 
+/// Rows written by one statement: to begin and end one takes longer than to write a small row.
+const AT_ONCE: usize = 32;
+
+/// Bytes of rows that wait for others at most; rows that are large need not wait.
+const MOST_WAITING: usize = 64 * 1024;
+
 /// A table with a packed row for each device. Its statements are held as long as a batch is made: to look one up by its
 /// text takes as long as to write a small row.
 struct Table<'a> {
@@ -246,9 +262,14 @@ struct Table<'a> {
     name: &'static str,
     read: Option<CachedStatement<'a>>,
     put: Option<CachedStatement<'a>>,
+    put_many: Option<CachedStatement<'a>>,
     remove: Option<CachedStatement<'a>>,
-    /// The highest number that has a row, or 0, once it is known: most devices that come are new, and need not be looked for.
+    /// The highest number that has a row, or 0, once it is known: most devices that come are new, and need not be looked
+    /// for.
     highest: Option<u32>,
+    /// Rows that wait to be written together: whose, and where in the bytes they end.
+    waiting: Vec<(DeviceId, usize)>,
+    bytes: Vec<u8>,
 }
 
 /// The statement that is held, made when it is first needed.
@@ -264,11 +285,17 @@ fn held<'h, 'a>(
 }
 
 impl<'a> Table<'a> {
-    const fn new(tx: &'a Transaction<'a>, name: &'static str) -> Self {
-        Self { tx, name, read: None, put: None, remove: None, highest: None }
+    fn new(tx: &'a Transaction<'a>, name: &'static str) -> Self {
+        let (read, put, put_many, remove) = (None, None, None, None);
+        let (waiting, bytes) = (Vec::new(), Vec::new());
+        Self { tx, name, read, put, put_many, remove, highest: None, waiting, bytes }
     }
 
+    /// Whether there can be a row of a device in the database. One that waits is written first.
     fn may_have(&mut self, device: DeviceId) -> Sql<bool> {
+        if self.waiting.iter().any(|(waits, _)| *waits == device) {
+            self.settle()?;
+        }
         let highest = match self.highest {
             Some(highest) => highest,
             None => {
@@ -284,9 +311,8 @@ impl<'a> Table<'a> {
     fn read(&mut self, device: DeviceId, out: &mut Vec<u8>) -> Sql {
         out.clear();
         if self.may_have(device)? {
-            let read =
-                held(&mut self.read, self.tx, || format!("SELECT data FROM {} WHERE rowid = ?1", self.name))?;
-            let mut rows = read.query([device.0])?;
+            let sql = || format!("SELECT data FROM {} WHERE rowid = ?1", self.name);
+            let mut rows = held(&mut self.read, self.tx, sql)?.query([device.0])?;
             if let Some(row) = rows.next()? {
                 out.extend_from_slice(row.get_ref(0)?.as_blob().unwrap_or_default());
             }
@@ -294,18 +320,45 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Writes the row of a device, in place of what there was.
+    /// Writes the row of a device, in place of what there was: now, or with some others.
     fn put(&mut self, device: DeviceId, data: &[u8]) -> Sql {
         self.highest = self.highest.map(|highest| highest.max(device.0));
-        let put =
-            held(&mut self.put, self.tx, || format!("INSERT OR REPLACE INTO {} VALUES (?1, ?2)", self.name))?;
-        put.execute((device.0, data)).map(drop)
+        self.bytes.extend_from_slice(data);
+        self.waiting.push((device, self.bytes.len()));
+        if self.waiting.len() == AT_ONCE || self.bytes.len() > MOST_WAITING { self.settle() } else { Ok(()) }
+    }
+
+    /// Writes the rows that wait.
+    fn settle(&mut self) -> Sql {
+        let begins = std::iter::once(0).chain(self.waiting.iter().map(|(_, end)| *end));
+        let rows = self
+            .waiting
+            .iter()
+            .zip(begins)
+            .map(|((device, end), begin)| (device.0, self.bytes.get(begin..*end).unwrap_or_default()));
+        let sql = || format!("INSERT OR REPLACE INTO {} VALUES ", self.name);
+        if self.waiting.len() == AT_ONCE {
+            let sql = || sql() + &["(?, ?)"; AT_ONCE].join(", ");
+            let put = held(&mut self.put_many, self.tx, sql)?;
+            for (place, (device, data)) in rows.enumerate() {
+                put.raw_bind_parameter(2 * place + 1, device)?;
+                put.raw_bind_parameter(2 * place + 2, data)?;
+            }
+            put.raw_execute()?;
+        } else {
+            for row in rows {
+                held(&mut self.put, self.tx, || sql() + "(?, ?)")?.execute(row)?;
+            }
+        }
+        self.waiting.clear();
+        self.bytes.clear();
+        Ok(())
     }
 
     fn remove(&mut self, device: DeviceId) -> Sql {
         if self.may_have(device)? {
-            held(&mut self.remove, self.tx, || format!("DELETE FROM {} WHERE rowid = ?1", self.name))?
-                .execute([device.0])?;
+            let sql = || format!("DELETE FROM {} WHERE rowid = ?1", self.name);
+            held(&mut self.remove, self.tx, sql)?.execute([device.0])?;
         }
         Ok(())
     }
