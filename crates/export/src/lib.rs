@@ -18,13 +18,34 @@ pub fn csv(
     rows: impl IntoIterator<Item = Vec<String>>,
     out: &mut impl std::io::Write,
 ) -> std::io::Result<()> {
-    let mut writer = csv::Writer::from_writer(out);
-    writer.write_record(header)?;
-    for row in rows {
-        writer.write_record(row.iter().map(|cell| match cell.as_bytes().first() {
+    let mut csv = Csv::new(header, out)?;
+    rows.into_iter().try_for_each(|row| csv.row(&row))?;
+    csv.end()
+}
+
+/// As [`csv`], for rows that come one after the other.
+#[derive(Debug)]
+pub struct Csv<W: std::io::Write>(csv::Writer<W>);
+
+impl<W: std::io::Write> Csv<W> {
+    /// Begins with the header line.
+    pub fn new(header: &[&str], out: W) -> std::io::Result<Self> {
+        let mut writer = csv::Writer::from_writer(out);
+        writer.write_record(header)?;
+        Ok(Self(writer))
+    }
+
+    /// Writes a row, of as many cells as the header has.
+    pub fn row(&mut self, cells: &[String]) -> std::io::Result<()> {
+        self.0.write_record(cells.iter().map(|cell| match cell.as_bytes().first() {
             Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r') => format!("'{cell}"),
             _ => cell.clone(),
         }))?;
+        Ok(())
     }
-    writer.flush()
+
+    /// There are no more.
+    pub fn end(mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }

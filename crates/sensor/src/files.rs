@@ -1,7 +1,6 @@
 //! `wardwatch export`: what a database holds, to standard output or a file.
 
 use crate::cli::{Export, Machine, What};
-use crate::visibility::Lacking;
 use crate::{Error, baselines, findings, show};
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -15,14 +14,7 @@ pub(crate) fn export(args: &Export) -> Result<(), Error> {
     let store = Store::open_read_only(&args.db.db)?;
     let (reader, output) = (store.reader(), args.output.as_deref());
     match args.what {
-        What::Inventory => {
-            let known = reader.inventory()?;
-            let lacking = Lacking::read(&reader)?;
-            written(output, |out| match args.format {
-                Machine::Jsonl => show::write_jsonl(&known, &lacking, out),
-                Machine::Csv => show::write_csv(&known, &lacking, out),
-            })
-        }
+        What::Inventory => written(output, |out| show::write_devices(&reader, &[], args.format, out)),
         What::Baselines => {
             let config = baselines::configured(args.config.as_deref())?;
             let level = args.level.unwrap_or_default();
@@ -30,9 +22,11 @@ pub(crate) fn export(args: &Export) -> Result<(), Error> {
         }
         What::Findings => {
             let all = findings::all(&reader)?;
-            written(output, |out| match args.format {
-                Machine::Jsonl => findings::write_jsonl(&all, out),
-                Machine::Csv => findings::write_csv(&all, out),
+            written(output, |out| {
+                Ok(match args.format {
+                    Machine::Jsonl => findings::write_jsonl(&all, out),
+                    Machine::Csv => findings::write_csv(&all, out),
+                }?)
             })
         }
     }
@@ -41,7 +35,7 @@ pub(crate) fn export(args: &Export) -> Result<(), Error> {
 /// Writes to a file, or to standard output.
 pub(crate) fn written(
     output: Option<&Path>,
-    write: impl Fn(&mut dyn Write) -> std::io::Result<()>,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let Some(path) = output else {
         let mut out = BufWriter::new(std::io::stdout().lock());
@@ -54,8 +48,12 @@ pub(crate) fn written(
     beside.push(".part");
     let file = File::create(&beside).map_err(fail)?;
     let mut out = BufWriter::new(file);
-    let written = write(&mut out).and_then(|()| out.into_inner().map_err(|e| e.into_error())?.sync_all());
-    let result = written.and_then(|()| std::fs::rename(&beside, path)).map_err(fail);
+    let written =
+        write(&mut out).and_then(|()| Ok(out.into_inner().map_err(|e| e.into_error())?.sync_all()?));
+    let result = written.and_then(|()| Ok(std::fs::rename(&beside, path)?)).map_err(|error| match error {
+        Error::Output(error) => fail(error),
+        other => other,
+    });
     if result.is_err() {
         let _ = std::fs::remove_file(&beside);
     }

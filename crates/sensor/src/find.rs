@@ -121,13 +121,17 @@ impl Condition {
     }
 }
 
-/// The devices for which all conditions hold.
-pub(crate) fn devices(reader: &Reader<'_>, conditions: &[String]) -> Result<Vec<Known>, Error> {
+/// The devices for which all conditions hold, one after the other.
+pub(crate) fn each_device(
+    reader: &Reader<'_>,
+    conditions: &[String],
+    mut each: impl FnMut(Known) -> Result<(), Error>,
+) -> Result<(), Error> {
     let conditions: Vec<_> =
         conditions.iter().map(|text| Condition::parse(text)).collect::<Result<_, _>>()?;
-    let mut known = reader.inventory()?;
-    known.retain(|device| conditions.iter().all(|condition| condition.holds(device)));
-    Ok(known)
+    reader.each_known(|known| {
+        if conditions.iter().all(|condition| condition.holds(&known)) { each(known) } else { Ok(()) }
+    })
 }
 
 /// The one device that is called so: its number, a MAC, an address (the present holder before past ones), or a name.

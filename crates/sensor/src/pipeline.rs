@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use dissectors::REGISTRY;
 use flow::{Counters, Shard};
 use inventory::{Inventory, Resolved, Vendors};
-use model::{Change, Decision, Event, Timestamp};
+use model::{Change, Decision, Event, Observation, Timestamp};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread;
@@ -57,11 +57,11 @@ pub fn run(
     mut progress: impl FnMut(&Timeline),
 ) -> Result<Outcome, Error> {
     let mut sink = Sink::new(store, config, vendors)?;
-    let (mut first, mut last, mut broken) = (None, None, None);
+    let mut broken = None;
+    let (mut first, mut last) = (Timestamp(i64::MAX), Timestamp(i64::MIN));
     let mut note = |block: &Block| {
         for frame in block.frames() {
-            first = Some(first.map_or(frame.ts, |t: Timestamp| t.min(frame.ts)));
-            last = Some(last.map_or(frame.ts, |t: Timestamp| t.max(frame.ts)));
+            (first, last) = (first.min(frame.ts), last.max(frame.ts));
         }
     };
     let flow = if shards == 0 {
@@ -69,8 +69,8 @@ pub fn run(
         let (mut block, mut events) = (Block::new(), Vec::new());
         while next_block(timeline, &mut block, &mut broken) {
             note(&block);
-            let mut frames = block.frames().peekable();
-            while frames.peek().is_some() {
+            let mut frames = block.frames();
+            for _ in 0..parts(&block) {
                 shard.frames(frames.by_ref().take(FRAMES_AT_ONCE), &mut events);
                 sink.take(events.drain(..))?;
             }
@@ -106,7 +106,7 @@ pub fn run(
                         // A worker ends only when its channel does.
                         let _ = to.send(block.clone());
                     }
-                    under_way.push_back(block.len().div_ceil(FRAMES_AT_ONCE));
+                    under_way.push_back(parts(&block));
                 }
                 // Collected a little behind, so that workers and writer work at once.
                 while under_way.len() > if more { AHEAD - 1 } else { 0 } {
@@ -144,13 +144,19 @@ pub fn run(
     if let Some(error) = broken {
         return Err(error.into());
     }
+    let some = (first <= last).then_some((first, last));
     Ok(Outcome {
         flow,
         inventory: sink.inventory.counters(),
         baseline: sink.baseline.counters(),
-        first,
-        last,
+        first: some.map(|(first, _)| first),
+        last: some.map(|(_, last)| last),
     })
+}
+
+/// How many parts of a block are handed on one after the other.
+fn parts(block: &Block) -> usize {
+    block.len().div_ceil(FRAMES_AT_ONCE)
 }
 
 /// The next block. A file that cannot be read any more ends, and the others go on; the first such error is kept for the
@@ -166,11 +172,14 @@ fn next_block(timeline: &mut Timeline, block: &mut Block, broken: &mut Option<Ca
 
 /// A worker: blocks in, events out, a list for every few frames and more at the end.
 fn work(mut shard: Shard, blocks: &Receiver<Arc<Block>>, events: &Sender<Vec<Event>>) -> Counters {
+    let mut usual = 0;
     for block in blocks {
-        let mut frames = block.frames().peekable();
-        while frames.peek().is_some() {
-            let mut out = Vec::new();
+        let mut frames = block.frames();
+        for _ in 0..parts(&block) {
+            // As many as last time, most likely: to grow a list is to copy it.
+            let mut out = Vec::with_capacity(usual);
             shard.frames(frames.by_ref().take(FRAMES_AT_ONCE), &mut out);
+            usual = out.len();
             if events.send(out).is_err() {
                 return shard.counters();
             }
@@ -187,11 +196,14 @@ fn work(mut shard: Shard, blocks: &Receiver<Arc<Block>>, events: &Sender<Vec<Eve
 
 /// The next list of every worker as one, in order; `None` when they have ended.
 fn merge<'a>(workers: impl Iterator<Item = &'a Receiver<Vec<Event>>>) -> Option<std::vec::IntoIter<Event>> {
-    let lists: Vec<_> = workers.filter_map(|from| from.recv().ok()).collect();
-    if lists.is_empty() {
-        return None;
+    let mut lists = workers.filter_map(|from| from.recv().ok());
+    let mut all = lists.next()?;
+    let alone = all.len();
+    lists.for_each(|mut list| all.append(&mut list));
+    if all.len() == alone {
+        // Of one worker, they are in order.
+        return Some(all.into_iter());
     }
-    let mut all: Vec<Event> = lists.into_iter().flatten().collect();
     // What one frame taught stays in the order in which it was learned: one worker saw it, and the sort is stable.
     all.sort_by_key(Event::order);
     Some(all.into_iter())
@@ -203,6 +215,8 @@ struct Sink<'a> {
     baseline: Baseline,
     store: &'a mut Store,
     resolved: Vec<Resolved>,
+    /// The time of the latest observation: until it moves, no rule has to be asked again whether it is due.
+    now: Option<Timestamp>,
 }
 
 impl<'a> Sink<'a> {
@@ -227,17 +241,19 @@ impl<'a> Sink<'a> {
         store.keep_flows(config.store.max_flows);
         store.keep_findings(config.store.max_findings);
         store.begin_run()?;
-        Ok(Self { inventory, baseline, store, resolved: Vec::new() })
+        Ok(Self { inventory, baseline, store, resolved: Vec::new(), now: None })
     }
 
     fn take(&mut self, events: impl Iterator<Item = Event>) -> Result<(), Error> {
         for event in events {
             // Conversations are told when they have ended; only what is observed moves the time on.
-            if let Event::Observation(seen) = &event
-                && self.baseline.is_due(seen.ts)
+            if let Event::Observation(Observation { ts, .. }) = event
+                && self.now != Some(ts)
             {
-                let ts = seen.ts;
-                self.judge(ts);
+                self.now = Some(ts);
+                if self.baseline.is_due(ts) {
+                    self.judge(ts);
+                }
             }
             self.inventory.event(event, &mut self.resolved);
             if self.resolved.len() >= EVENTS_AT_ONCE {

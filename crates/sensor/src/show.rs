@@ -1,10 +1,10 @@
 //! What a database holds, for people and for machines.
 
 use crate::Error;
-use crate::cli::{Device, Devices, Flows, Format, TableOrJson};
-use crate::find;
+use crate::cli::{Device, Devices, Flows, Format, Machine, TableOrJson};
 use crate::text::{self, bytes, count, line, moment, plural, table};
 use crate::visibility::Lacking;
+use crate::{files, find};
 use hdrhistogram::serialization::Deserializer;
 use model::{Attribute, Edge, Evidence, Flow, FlowState, IpProto, LeaseMessage};
 use serde_json::{Value, json};
@@ -14,13 +14,20 @@ use store::{Known, Reader, Store};
 
 pub(crate) fn devices(args: &Devices) -> Result<(), Error> {
     let store = Store::open_read_only(&args.db.db)?;
-    let known = find::devices(&store.reader(), &args.conditions)?;
-    let lacking = Lacking::read(&store.reader())?;
-    match args.format {
-        Format::Table => device_table(&known, known.len() as u64),
-        Format::Json => Ok(write_jsonl(&known, &lacking, &mut std::io::stdout().lock())?),
-        Format::Csv => Ok(write_csv(&known, &lacking, &mut std::io::stdout().lock())?),
-    }
+    let (reader, conditions) = (store.reader(), &args.conditions);
+    let format = match args.format {
+        Format::Table => {
+            let mut known = Vec::new();
+            find::each_device(&reader, conditions, |device| {
+                known.push(device);
+                Ok(())
+            })?;
+            return device_table(&known, known.len() as u64);
+        }
+        Format::Json => Machine::Jsonl,
+        Format::Csv => Machine::Csv,
+    };
+    files::written(None, |out| write_devices(&reader, conditions, format, out))
 }
 
 /// What machines are told of a device.
@@ -28,25 +35,32 @@ pub(crate) fn record(known: &Known, lacking: &Lacking) -> export::Record {
     export::record(&known.device, &known.evidence, &known.services).seen(lacking.of(&known.device))
 }
 
-pub(crate) fn write_jsonl(
-    known: &[Known],
-    lacking: &Lacking,
-    out: &mut (impl Write + ?Sized),
-) -> std::io::Result<()> {
-    for device in known {
-        serde_json::to_writer(&mut *out, &record(device, lacking))?;
-        out.write_all(b"\n")?;
+/// Writes the devices for which all conditions hold, one after the other: they need not fit in memory together.
+pub(crate) fn write_devices(
+    reader: &Reader<'_>,
+    conditions: &[String],
+    format: Machine,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    let lacking = Lacking::read(reader)?;
+    match format {
+        Machine::Jsonl => {
+            find::each_device(reader, conditions, |known| Ok(write_json(&known, &lacking, out)?))
+        }
+        Machine::Csv => {
+            let mut csv = export::Csv::new(export::CSV_COLUMNS, out)?;
+            find::each_device(reader, conditions, |known| {
+                Ok(csv.row(&export::csv_row(&record(&known, &lacking)))?)
+            })?;
+            Ok(csv.end()?)
+        }
     }
-    Ok(())
 }
 
-pub(crate) fn write_csv(
-    known: &[Known],
-    lacking: &Lacking,
-    mut out: &mut (impl Write + ?Sized),
-) -> std::io::Result<()> {
-    let rows = known.iter().map(|device| export::csv_row(&record(device, lacking)));
-    export::csv(export::CSV_COLUMNS, rows, &mut out)
+/// A device as one line of JSON.
+fn write_json(known: &Known, lacking: &Lacking, mut out: &mut dyn Write) -> std::io::Result<()> {
+    serde_json::to_writer(&mut out, &record(known, lacking))?;
+    out.write_all(b"\n")
 }
 
 /// The devices as a table, known ones first; `of` is how many there are in all.
@@ -153,9 +167,7 @@ pub(crate) fn device(args: &Device) -> Result<(), Error> {
     let known = find::device(&all, &args.name)?;
     let lacking = Lacking::read(&reader)?;
     match args.format {
-        TableOrJson::Json => {
-            Ok(write_jsonl(std::slice::from_ref(known), &lacking, &mut std::io::stdout().lock())?)
-        }
+        TableOrJson::Json => Ok(write_json(known, &lacking, &mut std::io::stdout().lock())?),
         TableOrJson::Table => page(known, &all, &lacking, &reader),
     }
 }

@@ -214,6 +214,23 @@ fn mistakes_get_one_clear_line_and_exit_code_2() {
 }
 
 #[test]
+fn a_capture_without_frames_has_no_time_and_no_devices() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (empty, db) = (path("empty.pcap"), path("empty.db"));
+    let head = [0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0];
+    std::fs::write(&empty, head).unwrap();
+    for shards in ["0", "1", "3"] {
+        let shown = fine(&["replay", &empty, "--db", &db, "--shards", shards]);
+        assert!(shown.contains("no packets") && shown.contains("0 devices"), "{shown}");
+    }
+    assert_eq!(fine(&["devices", "--db", &db, "--format", "json"]), "");
+    assert_eq!(fine(&["export", "inventory", "--db", &db, "--format", "csv"]).lines().count(), 1);
+    let nowhere = path("nowhere/devices.csv");
+    fails(&["export", "inventory", "--db", &db, "-o", &nowhere], &[&nowhere]);
+}
+
+#[test]
 fn standard_input_folders_and_a_closed_pipe() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::copy(ward(), dir.path().join("a.pcapng")).unwrap();

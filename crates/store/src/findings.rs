@@ -1,7 +1,7 @@
 //! Findings: what is looked for stands in columns, the rest is packed.
 
-use crate::packed::{Reader as Packed, put, put_ip, put_signed};
-use crate::read::{Bad, count, need, time};
+use crate::packed::{Reader as Packed, put, put_ip, put_maybe, put_signed, put_text};
+use crate::read::{Bad, count, need};
 use crate::rows::int;
 use crate::{Reader, StoreError};
 use model::{
@@ -53,11 +53,13 @@ impl Reader<'_> {
     ) -> Result<(), E> {
         let severity = filter.severity.map_or(i64::MIN, rank);
         let (device, seen) = (filter.device.map(|id| id.0), filter.seen.map_or(i64::MIN, |seen| seen.0));
-        let sql = "SELECT * FROM finding WHERE (?1 IS NULL OR rule = ?1) AND severity >= ?2
-            AND (?3 IS NULL OR device = ?3) AND last >= ?4 ORDER BY id";
+        let sql = format!(
+            "SELECT {COLUMNS} FROM finding WHERE (?1 IS NULL OR rule = ?1) AND severity >= ?2
+            AND (?3 IS NULL OR device = ?3) AND last >= ?4 ORDER BY id"
+        );
         let mut failed = Ok(());
         let params: [&dyn ToSql; 4] = [&filter.rule, &severity, &device, &seen];
-        self.until("finding", sql, &params, |row| {
+        self.until("finding", &sql, &params, |row| {
             failed = each(finding_row(row)?);
             Ok(failed.is_ok())
         })?;
@@ -66,8 +68,8 @@ impl Reader<'_> {
 
     /// One finding.
     pub fn finding(&self, id: FindingId) -> Result<Option<Finding>, StoreError> {
-        let sql = "SELECT * FROM finding WHERE id = ?1";
-        Ok(self.query("finding", sql, &[&id.0], finding_row)?.pop())
+        let sql = format!("SELECT {COLUMNS} FROM finding WHERE id = ?1");
+        Ok(self.query("finding", &sql, &[&id.0], finding_row)?.pop())
     }
 
     /// How many findings went because there were too many.
@@ -79,9 +81,11 @@ impl Reader<'_> {
     /// What the baseline needs to go on: findings that can still be seen again, and the one with the highest number, so
     /// that none is given twice.
     pub(crate) fn each_recent_finding(&self, mut each: impl FnMut(Change)) -> Result<(), StoreError> {
-        let sql = "SELECT * FROM finding WHERE last >= (SELECT max(last) FROM finding) - ?1
-            OR id = (SELECT max(id) FROM finding) ORDER BY id";
-        self.until("finding", sql, &[&CONTINUED], |row| {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM finding WHERE last >= (SELECT max(last) FROM finding) - ?1
+            OR id = (SELECT max(id) FROM finding) ORDER BY id"
+        );
+        self.until("finding", &sql, &[&CONTINUED], |row| {
             each(Change::Finding(Box::new(finding_row(row)?)));
             Ok(true)
         })
@@ -151,26 +155,29 @@ fn count_gone(tx: &Transaction<'_>, gone: usize) -> rusqlite::Result<()> {
     tx.prepare_cached("INSERT OR REPLACE INTO tally VALUES (?1, ?2)")?.execute(params![GONE, n]).map(drop)
 }
 
+/// In the order in which [`finding_row`] reads them: to find a column by its name takes longer than to read it.
+const COLUMNS: &str = "id, rule, severity, device, transport, port, day, first, last, raised, count, data";
+
 fn finding_row(row: &Row<'_>) -> Result<Finding, Bad> {
-    let at = usize::from(row.get::<_, u8>("severity")?);
-    let service = match (row.get::<_, Option<u8>>("transport")?, row.get::<_, Option<u16>>("port")?) {
+    let at = usize::from(row.get::<_, u8>(2)?);
+    let service = match (row.get::<_, Option<u8>>(4)?, row.get::<_, Option<u16>>(5)?) {
         (Some(transport), Some(port)) => Some((IpProto(transport), port)),
         (None, None) => None,
         _ => return Err(Bad("column port holds something else".into())),
     };
     let head = Head {
-        id: FindingId(row.get("id")?),
-        rule: need(plain(&row.get::<_, String>("rule")?), "rule")?,
-        about: row.get::<_, Option<u32>>("device")?.map(DeviceId),
+        id: FindingId(row.get(0)?),
+        rule: need(row.get_ref(1)?.as_str().ok().and_then(plain), "rule")?,
+        about: row.get::<_, Option<u32>>(3)?.map(DeviceId),
         service,
-        day: row.get("day")?,
+        day: row.get(6)?,
         severity: *need(Severity::ALL.get(at), "severity")?,
-        first: time(row, "first")?,
-        last: time(row, "last")?,
-        raised: row.get::<_, Option<i64>>("raised")?.map(Timestamp),
-        count: count(row, "count")?,
+        first: Timestamp(row.get(7)?),
+        last: Timestamp(row.get(8)?),
+        raised: row.get::<_, Option<i64>>(9)?.map(Timestamp),
+        count: row.get::<_, i64>(10)?.unsigned_abs(),
     };
-    need(unpack(head, row.get_ref("data")?.as_blob().unwrap_or_default()), "data")
+    need(unpack(head, row.get_ref(11)?.as_blob().unwrap_or_default()), "data")
 }
 
 /// What stands in columns.
@@ -190,17 +197,6 @@ struct Head {
 /// A word as we wrote it; `None` when it could move a terminal's cursor, as none of ours can.
 fn plain(text: &str) -> Option<Cow<'static, str>> {
     (!text.chars().any(char::is_control)).then(|| text.to_owned().into())
-}
-
-fn put_text(out: &mut Vec<u8>, text: &str) {
-    put(out, text.len() as u64);
-    out.extend_from_slice(text.as_bytes());
-}
-
-/// What may be there or not: its length and one, or 0.
-fn put_maybe(out: &mut Vec<u8>, text: Option<&str>) {
-    put(out, text.map_or(0, |text| text.len() as u64 + 1));
-    out.extend_from_slice(text.unwrap_or_default().as_bytes());
 }
 
 /// The kinds of a figure, and the kinds of an address.
@@ -268,9 +264,9 @@ fn put_party(out: &mut Vec<u8>, party: Option<&Party>) {
 fn unpack(head: Head, bytes: &[u8]) -> Option<Finding> {
     let mut from = Packed(bytes);
     let Head { id, rule, about, service, day, severity, first, last, raised, count } = head;
-    let key = FindingKey { rule, device: about, peer_class: text(&mut from)?, service, day };
-    let (title, advice) = (text(&mut from)?, text(&mut from)?);
-    let application = match maybe(&mut from)? {
+    let key = FindingKey { rule, device: about, peer_class: from.text()?, service, day };
+    let (title, advice) = (from.text()?, from.text()?);
+    let application = match from.maybe()? {
         None => None,
         Some(name) => Some(plain(name)?),
     };
@@ -298,29 +294,6 @@ fn unpack(head: Head, bytes: &[u8]) -> Option<Finding> {
     whole.then_some(finding)
 }
 
-fn str<'a>(from: &mut Packed<'a>) -> Option<&'a str> {
-    let length = from.small()?;
-    std::str::from_utf8(from.take(length)?).ok()
-}
-
-fn text(from: &mut Packed<'_>) -> Option<Text> {
-    Text::from_str_lossy(str(from)?)
-}
-
-fn maybe<'a>(from: &mut Packed<'a>) -> Option<Option<&'a str>> {
-    match from.number()?.checked_sub(1) {
-        None => Some(None),
-        Some(length) => std::str::from_utf8(from.take(usize::try_from(length).ok()?)?).ok().map(Some),
-    }
-}
-
-fn maybe_text(from: &mut Packed<'_>) -> Option<Option<Text>> {
-    match maybe(from)? {
-        None => Some(None),
-        Some(name) => Text::from_str_lossy(name).map(Some),
-    }
-}
-
 fn party(from: &mut Packed<'_>) -> Option<Option<Party>> {
     match from.array()? {
         [0] => return Some(None),
@@ -339,10 +312,10 @@ fn party(from: &mut Packed<'_>) -> Option<Option<Party>> {
         device,
         macs,
         ips,
-        name: maybe_text(from)?,
-        class: DeviceClass::parse(str(from)?)?,
-        kind: plain(str(from)?)?,
-        zone: maybe_text(from)?,
+        name: from.maybe_text()?,
+        class: DeviceClass::parse(from.str()?)?,
+        kind: plain(from.str()?)?,
+        zone: from.maybe_text()?,
     }))
 }
 
@@ -357,11 +330,11 @@ fn ip(from: &mut Packed<'_>) -> Option<IpAddr> {
 fn figures(from: &mut Packed<'_>) -> Option<Vec<(Cow<'static, str>, Figure)>> {
     let count = from.number()?;
     let one = |_| {
-        let name = plain(str(from)?)?;
+        let name = plain(from.str()?)?;
         let figure = match from.array()? {
             [kind::NUMBER] => Figure::Number(from.number()?),
             [kind::MILLI] => Figure::Milli(from.signed()?),
-            [kind::WORDS] => Figure::Words(text(from)?),
+            [kind::WORDS] => Figure::Words(from.text()?),
             _ => return None,
         };
         Some((name, figure))

@@ -6,14 +6,17 @@
 //! as the types of `model`; what they mean is not known here.
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod devices;
 mod edges;
 mod error;
 mod findings;
 mod flows;
 mod journal;
 mod migrate;
+mod migrate_known;
 mod named;
 mod packed;
+mod parts;
 mod read;
 mod rows;
 mod write;
@@ -45,12 +48,16 @@ static MIGRATIONS: LazyLock<Vec<M<'_>>> = LazyLock::new(|| {
         M::up(include_str!("flow-kinds.sql")),
         M::up(include_str!("baseline.sql")),
         M::up(include_str!("raised.sql")),
+        M::up_with_hook(include_str!("known-rows.sql"), migrate_known::pack_known),
     ]
 });
 
 /// Flow records kept unless told otherwise: of those that were never answered no more than a quarter when room is short,
 /// and of either kind the oldest go first. About 60 bytes each.
 pub const DEFAULT_MAX_FLOWS: u64 = 5_000_000;
+
+/// Statements kept for the next time: all that a batch can need.
+const STATEMENTS: usize = 64;
 
 /// An open database.
 #[derive(Debug)]
@@ -153,6 +160,7 @@ impl Store {
     }
 
     fn new(conn: Connection, name: PathBuf, lock: Option<Lock>) -> Self {
+        conn.set_prepared_statement_cache_capacity(STATEMENTS);
         Self {
             conn,
             name,

@@ -1,9 +1,9 @@
 //! Schemas there were before: what a newer schema keeps of them.
 
+use crate::edges::pack;
 use crate::flows::Block;
 use crate::read::{Bad, app_name, count, id, need, time, vlan};
 use crate::rows::{ORIGINATOR_BY, STATES, blob_ip, blob_mac};
-use crate::write::put_edges;
 use model::{DeviceId, Edge, EdgeKey, EdgeState, Flow, FlowKey, FlowRecord, IpProto, Side, Stranger, Text};
 use rusqlite::{Row, Transaction};
 
@@ -91,7 +91,7 @@ pub(crate) fn pack_edges(tx: &Transaction<'_>) -> rusqlite_migration::HookResult
         if let Some(client) = edges.first().map(|known| known.key.client)
             && edge.as_ref().is_none_or(|edge| edge.key.client != client)
         {
-            put_edges(tx, client, &edges)?;
+            tx.execute("INSERT INTO edges VALUES (?1, ?2)", (client.0, pack(&edges)))?;
             edges.clear();
         }
         let Some(edge) = edge else { break };

@@ -1,5 +1,6 @@
 //! Numbers, texts and addresses in the bytes of a packed row. Numbers are LEB128: seven bits a byte, lowest first.
 
+use model::{Text, Timestamp};
 use std::net::IpAddr;
 
 /// The place of an item in a list plus one, at its end if need be; 0 for none.
@@ -20,6 +21,23 @@ pub(crate) fn put_list(out: &mut Vec<u8>, list: impl ExactSizeIterator<Item = im
         put(out, text.len() as u64);
         out.extend_from_slice(text.as_bytes());
     }
+}
+
+/// A text: its length and its bytes.
+pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
+    put(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// What may be there or not: its length and one, or 0.
+pub(crate) fn put_maybe(out: &mut Vec<u8>, text: Option<&str>) {
+    put(out, text.map_or(0, |text| text.len() as u64 + 1));
+    out.extend_from_slice(text.unwrap_or_default().as_bytes());
+}
+
+/// A time of its own, which as a number would take more.
+pub(crate) fn put_time(out: &mut Vec<u8>, time: Timestamp) {
+    out.extend_from_slice(&time.0.to_le_bytes());
 }
 
 /// A number.
@@ -73,6 +91,38 @@ impl<'a> Reader<'a> {
     pub(crate) fn signed(&mut self) -> Option<i64> {
         let n = self.number()?;
         Some((n >> 1) as i64 ^ -((n & 1) as i64))
+    }
+
+    pub(crate) fn time(&mut self) -> Option<Timestamp> {
+        self.array().map(|bytes| Timestamp(i64::from_le_bytes(bytes)))
+    }
+
+    pub(crate) fn str(&mut self) -> Option<&'a str> {
+        let length = self.small()?;
+        std::str::from_utf8(self.take(length)?).ok()
+    }
+
+    pub(crate) fn text(&mut self) -> Option<Text> {
+        Text::from_str_lossy(self.str()?)
+    }
+
+    pub(crate) fn maybe(&mut self) -> Option<Option<&'a str>> {
+        match self.number()?.checked_sub(1) {
+            None => Some(None),
+            Some(length) => std::str::from_utf8(self.take(usize::try_from(length).ok()?)?).ok().map(Some),
+        }
+    }
+
+    pub(crate) fn maybe_text(&mut self) -> Option<Option<Text>> {
+        match self.maybe()? {
+            None => Some(None),
+            Some(name) => Text::from_str_lossy(name).map(Some),
+        }
+    }
+
+    /// How many, and each of them.
+    pub(crate) fn many<T>(&mut self, mut one: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        (0..self.number()?).map(|_| one(self)).collect()
     }
 
     pub(crate) fn ip(&mut self, v6: bool) -> Option<IpAddr> {

@@ -1,14 +1,18 @@
 //! Rows back into the types of `model`.
 
 use crate::StoreError;
+use crate::devices::unpack as unpack_device;
 use crate::edges::unpack as unpack_edges;
 use crate::flows::unpack;
+use crate::parts::{self, Part};
 use model::{
-    Address, Attachment, Attribute, Change, Device, DeviceClass, DeviceId, Edge, Evidence, EvidenceKey, Flow,
-    IpProto, KeyKind, Lease, LeaseEntry, LeaseMessage, Mac, Merge, Service, Text, Timestamp, Vlan, Vote,
+    Address, Change, Device, DeviceId, Edge, Evidence, Flow, IpProto, LeaseEntry, Merge, Service, Text,
+    Timestamp, Vlan,
 };
-use rusqlite::{Connection, Row, ToSql, params_from_iter};
-use std::collections::{BTreeMap, BTreeSet};
+use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator;
+use rusqlite::{CachedStatement, Connection, Row, Rows, ToSql, params_from_iter};
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{LazyLock, Mutex};
@@ -114,14 +118,6 @@ pub(crate) fn id(row: &Row<'_>, column: &str) -> Result<DeviceId, Bad> {
     Ok(DeviceId(row.get(column)?))
 }
 
-fn ip(row: &Row<'_>, column: &str) -> Result<IpAddr, Bad> {
-    need(row.get::<_, String>(column)?.parse().ok(), column)
-}
-
-fn maybe_ip(row: &Row<'_>, column: &str) -> Result<Option<IpAddr>, Bad> {
-    row.get::<_, Option<String>>(column)?.map(|text| need(text.parse().ok(), column)).transpose()
-}
-
 pub(crate) fn vlan(row: &Row<'_>, column: &str) -> Result<Vlan, Bad> {
     Ok(Vlan::from_bits(row.get::<_, i64>(column)?.unsigned_abs()))
 }
@@ -173,10 +169,7 @@ impl<'a> Reader<'a> {
         let mut statement = self.conn.prepare_cached(sql).map_err(fail)?;
         let mut rows = statement.query(params_from_iter(params)).map_err(fail)?;
         while let Some(row) = rows.next().map_err(fail)? {
-            let more = each(row).map_err(|Bad(what)| StoreError::Damaged {
-                path: self.name.into(),
-                what: format!("table {table}: {what}"),
-            })?;
+            let more = each(row).map_err(|bad| self.damaged(table, bad))?;
             if !more {
                 break;
             }
@@ -184,33 +177,37 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// One table, all of it or one device's rows, in the order of its key.
+    fn damaged(&self, table: &str, Bad(what): Bad) -> StoreError {
+        StoreError::Damaged { path: self.name.into(), what: format!("table {table}: {what}") }
+    }
+
+    /// One table, all of it in the order of its key.
     fn table<T>(
         &self,
         table: &str,
         order: &str,
-        device: Option<DeviceId>,
         make: impl FnMut(&Row<'_>) -> Result<T, Bad>,
     ) -> Got<Vec<T>> {
-        let only = if device.is_some() { " WHERE device = ?1" } else { "" };
-        let id = device.map(|id| id.0);
-        let params: Vec<&dyn ToSql> = id.iter().map(|id| id as &dyn ToSql).collect();
-        self.query(table, &format!("SELECT * FROM {table}{only} ORDER BY {order}"), &params, make)
+        self.query(table, &format!("SELECT * FROM {table} ORDER BY {order}"), &[], make)
     }
 
     /// Every device, by number.
     pub fn devices(&self) -> Got<Vec<Device>> {
-        let mut devices = self.table("device", "id", None, |row| {
-            let device = device_row(row)?;
-            Ok((device.id, device))
-        })?;
-        let mut by_id: BTreeMap<_, _> = devices.iter_mut().map(|(id, device)| (*id, device)).collect();
-        self.table("device_item", "device, kind, n", None, |row| {
-            let Some(device) = by_id.get_mut(&id(row, "device")?) else { return Ok(()) };
-            let kind: String = row.get("kind")?;
-            put_item(device, &kind, row)
-        })?;
-        Ok(devices.into_iter().map(|(_, device)| device).collect())
+        let mut devices = Vec::new();
+        self.each_device(|device| devices.push(device))?;
+        Ok(devices)
+    }
+
+    fn each_device(&self, mut each: impl FnMut(Device)) -> Got<()> {
+        self.each_packed("devices", |id, data| unpack_device(id, data).map(&mut each))
+    }
+
+    /// What stands in a table that has a packed row for each device, by number. `each` is `None` when a row is damaged.
+    fn each_packed(&self, table: &str, mut each: impl FnMut(DeviceId, &[u8]) -> Option<()>) -> Got<()> {
+        self.until(table, &in_order(table), &[], |row| {
+            let (id, data) = packed(row)?;
+            need(each(id, data), "data").map(|()| true)
+        })
     }
 
     /// As [`Reader::inventory`], one device after the other: at no time do all of them take memory.
@@ -218,74 +215,49 @@ impl<'a> Reader<'a> {
         &self,
         mut each: impl FnMut(Known) -> Result<(), E>,
     ) -> Result<(), E> {
-        // All of it as it is now, and the file is locked once and not for every table of every device.
+        // All of it as it is now, and the file is locked once and not for every table.
+        let fail = |error| StoreError::from_sqlite(self.name, error);
         let is_alone = self.conn.is_autocommit();
-        let snapshot = is_alone.then(|| self.conn.unchecked_transaction()).transpose();
-        let _snapshot = snapshot.map_err(|error| StoreError::from_sqlite(self.name, error))?;
-        for id in self.table("device", "id", None, |row| id(row, "id"))? {
-            let of = Some(id);
-            let found = self.query("device", "SELECT * FROM device WHERE id = ?1", &[&id.0], device_row)?;
-            for mut device in found {
-                self.table("device_item", "kind, n", of, |row| {
-                    put_item(&mut device, &row.get::<_, String>("kind")?, row)
-                })?;
-                each(Known {
-                    device,
-                    evidence: self.table("evidence", EVIDENCE_ORDER, of, evidence_row)?,
-                    addresses: self.table("address", ADDRESS_ORDER, of, address_row)?,
-                    leases: self.table("lease", LEASE_ORDER, of, lease_row)?,
-                    services: self.table("service", SERVICE_ORDER, of, service_row)?,
-                })?;
-            }
-        }
-        Ok(())
+        let _snapshot = is_alone.then(|| self.conn.unchecked_transaction()).transpose().map_err(fail)?;
+        let prepare = |part: Part| self.conn.prepare_cached(&in_order(part.table())).map_err(fail);
+        let (mut evidences, mut addresses) = (prepare(Part::Evidence)?, prepare(Part::Address)?);
+        let (mut leases, mut services) = (prepare(Part::Lease)?, prepare(Part::Service)?);
+        let mut evidences = Side::new(*self, Part::Evidence, &mut evidences)?;
+        let mut addresses = Side::new(*self, Part::Address, &mut addresses)?;
+        let mut leases = Side::new(*self, Part::Lease, &mut leases)?;
+        let mut services = Side::new(*self, Part::Service, &mut services)?;
+        let mut result = Ok(());
+        let mut one = |device: Device| -> Result<(), E> {
+            let id = device.id;
+            each(Known {
+                device,
+                evidence: evidences.of(id, parts::evidence)?,
+                addresses: addresses.of(id, parts::addresses)?,
+                leases: leases.of(id, parts::leases)?,
+                services: services.of(id, parts::services)?,
+            })
+        };
+        self.until("devices", &in_order("devices"), &[], |row| {
+            let (id, data) = packed(row)?;
+            result = one(need(unpack_device(id, data), "data")?);
+            Ok(result.is_ok())
+        })?;
+        result
     }
 
     /// Everything known of each device, by number.
     pub fn inventory(&self) -> Got<Vec<Known>> {
-        let mut known: BTreeMap<_, _> = self
-            .devices()?
-            .into_iter()
-            .map(|device| {
-                let none =
-                    Known { device, evidence: vec![], addresses: vec![], leases: vec![], services: vec![] };
-                (none.device.id, none)
-            })
-            .collect();
-        for row in self.evidence()? {
-            known.entry(row.key.device).and_modify(|k| k.evidence.push(row));
-        }
-        for row in self.addresses()? {
-            known.entry(row.device).and_modify(|k| k.addresses.push(row));
-        }
-        for row in self.leases()? {
-            known.entry(row.device).and_modify(|k| k.leases.push(row));
-        }
-        for row in self.services()? {
-            known.entry(row.device).and_modify(|k| k.services.push(row));
-        }
-        Ok(known.into_values().collect())
-    }
-
-    fn evidence(&self) -> Got<Vec<Evidence>> {
-        self.table("evidence", EVIDENCE_ORDER, None, evidence_row)
-    }
-
-    fn addresses(&self) -> Got<Vec<Address>> {
-        self.table("address", ADDRESS_ORDER, None, address_row)
-    }
-
-    fn leases(&self) -> Got<Vec<LeaseEntry>> {
-        self.table("lease", LEASE_ORDER, None, lease_row)
-    }
-
-    fn services(&self) -> Got<Vec<Service>> {
-        self.table("service", SERVICE_ORDER, None, service_row)
+        let mut all = Vec::new();
+        self.each_known(|known| {
+            all.push(known);
+            Ok::<_, StoreError>(())
+        })?;
+        Ok(all)
     }
 
     /// Merges, those taken back too, by time.
     pub fn merges(&self) -> Got<Vec<Merge>> {
-        self.table("merge", "at, stays, goes", None, |row| {
+        self.table("merge", "at, stays, goes", |row| {
             let undone = row.get::<_, Option<i64>>("undone")?.map(Timestamp);
             Ok(Merge {
                 into: id(row, "stays")?,
@@ -306,13 +278,7 @@ impl<'a> Reader<'a> {
 
     /// The edges of each client, one client after the other.
     fn each_client(&self, mut each: impl FnMut(DeviceId, Vec<Edge>)) -> Got<()> {
-        let read = |row: &Row<'_>| {
-            let client = id(row, "client")?;
-            let edges = unpack_edges(client, row.get_ref(1)?.as_blob().unwrap_or_default());
-            each(client, need(edges, "data")?);
-            Ok(())
-        };
-        self.query("edges", "SELECT client, data FROM edges ORDER BY client", &[], read).map(drop)
+        self.each_packed("edges", |client, data| unpack_edges(client, data).map(|edges| each(client, edges)))
     }
 
     /// Flows that match, the oldest block first; in a block in the order in which they ended.
@@ -351,7 +317,7 @@ impl<'a> Reader<'a> {
 
     /// Runs, oldest first.
     pub fn runs(&self) -> Got<Vec<Run>> {
-        self.table("run", "id", None, |row| {
+        self.table("run", "id", |row| {
             Ok(Run {
                 first: row.get::<_, Option<i64>>("first")?.map(Timestamp),
                 last: row.get::<_, Option<i64>>("last")?.map(Timestamp),
@@ -363,35 +329,30 @@ impl<'a> Reader<'a> {
 
     /// Every row but flows and what is past of the findings, one after the other.
     pub(crate) fn each_row(&self, mut each: impl FnMut(Change)) -> Got<()> {
-        self.table("device", "id", None, |row| {
-            let mut device = device_row(row)?;
-            let items = self.table("device_item", "kind, n", Some(device.id), |row| {
-                put_item(&mut device, &row.get::<_, String>("kind")?, row)
-            });
-            items.map_err(|error| Bad(error.to_string()))?;
-            each(Change::Device(Box::new(device)));
-            Ok(())
+        self.each_device(|device| each(Change::Device(Box::new(device))))?;
+        self.each_packed(Part::Evidence.table(), |id, data| {
+            parts::evidence(id, data)?.into_iter().for_each(|row| each(Change::Evidence(Box::new(row))));
+            Some(())
         })?;
-        self.table("evidence", EVIDENCE_ORDER, None, |row| {
-            each(Change::Evidence(Box::new(evidence_row(row)?)));
-            Ok(())
+        self.each_packed(Part::Address.table(), |id, data| {
+            parts::addresses(id, data)?.into_iter().for_each(|row| each(Change::Address(Box::new(row))));
+            Some(())
         })?;
-        self.table("address", ADDRESS_ORDER, None, |row| {
-            each(Change::Address(Box::new(address_row(row)?)));
-            Ok(())
+        self.each_packed(Part::Lease.table(), |id, data| {
+            parts::leases(id, data)?.into_iter().for_each(|row| each(Change::Lease(Box::new(row))));
+            Some(())
         })?;
-        self.table("lease", LEASE_ORDER, None, |row| {
-            each(Change::Lease(Box::new(lease_row(row)?)));
-            Ok(())
+        self.each_packed(Part::Service.table(), |id, data| {
+            parts::services(id, data)?.into_iter().for_each(|row| each(Change::Service(Box::new(row))));
+            Some(())
         })?;
-        self.services()?.into_iter().for_each(|row| each(Change::Service(Box::new(row))));
         self.merges()?.into_iter().for_each(|row| each(Change::Merge(Box::new(row))));
         self.each_client(|client, edges| each(Change::Edges(client, edges)))?;
-        self.table("habit", "device", None, |row| {
+        self.table("habit", "device", |row| {
             each(Change::Habit(id(row, "device")?, row.get("data")?));
             Ok(())
         })?;
-        self.table("site", "name", None, |row| {
+        self.table("site", "name", |row| {
             each(Change::Site(row.get::<_, String>("name")?.into(), row.get("data")?));
             Ok(())
         })?;
@@ -399,142 +360,43 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The order of the key.
-const LEASE_ORDER: &str = "device, ts, n";
-
-/// The order of the key.
-const ADDRESS_ORDER: &str = "device, first, vlan, ip";
-
-/// The order of the key.
-const EVIDENCE_ORDER: &str = "device, attribute, value, source, field";
-
-fn evidence_row(row: &Row<'_>) -> Result<Evidence, Bad> {
-    Ok(Evidence {
-        key: EvidenceKey {
-            device: id(row, "device")?,
-            attribute: Attribute::stored(row.get("attribute")?),
-            value: text(row, "value")?,
-            source: row.get::<_, String>("source")?.into(),
-            field: row.get::<_, String>("field")?.into(),
-        },
-        confidence: row.get("confidence")?,
-        first: time(row, "first")?,
-        last: time(row, "last")?,
-        count: count(row, "count")?,
-    })
+/// A table that has a packed row for each device, by number.
+fn in_order(table: &str) -> String {
+    format!("SELECT rowid, data FROM {table} ORDER BY rowid")
 }
 
-fn address_row(row: &Row<'_>) -> Result<Address, Bad> {
-    Ok(Address {
-        device: id(row, "device")?,
-        vlan: vlan(row, "vlan")?,
-        ip: ip(row, "ip")?,
-        first: time(row, "first")?,
-        last: time(row, "last")?,
-        until: row.get::<_, Option<i64>>("until")?.map(Timestamp),
-        how: row.get::<_, String>("how")?.into(),
-    })
+/// The row of a device.
+fn packed<'r>(row: &'r Row<'_>) -> Result<(DeviceId, &'r [u8]), Bad> {
+    Ok((DeviceId(row.get(0)?), row.get_ref(1)?.as_blob().unwrap_or_default()))
 }
 
-fn lease_row(row: &Row<'_>) -> Result<LeaseEntry, Bad> {
-    Ok(LeaseEntry {
-        device: id(row, "device")?,
-        ts: time(row, "ts")?,
-        n: row.get("n")?,
-        lease: Lease {
-            message: need(LeaseMessage::parse(&row.get::<_, String>("message")?), "message")?,
-            vlan: vlan(row, "vlan")?,
-            ip: maybe_ip(row, "ip")?,
-            server: maybe_ip(row, "server")?,
-            relay: maybe_ip(row, "relay")?,
-            seconds: row.get("seconds")?,
-            renewal: row.get("renewal")?,
-            rebinding: row.get("rebinding")?,
-        },
-    })
+/// A table that is read beside the one of devices: both are in the same order, so no row has to be looked for.
+struct Side<'r, 's> {
+    reader: Reader<'r>,
+    part: Part,
+    rows: Rows<'s>,
 }
 
-/// A device without its lists.
-fn device_row(row: &Row<'_>) -> Result<Device, Bad> {
-    let attached: bool = row.get("attached")?;
-    Ok(Device {
-        id: id(row, "id")?,
-        keys: Vec::new(),
-        macs: Vec::new(),
-        addresses: Vec::new(),
-        attributes: Vec::new(),
-        class: need(DeviceClass::parse(&row.get::<_, String>("class")?), "class")?,
-        votes: Vec::new(),
-        roles: Vec::new(),
-        router: row.get("router")?,
-        attachment: attached
-            .then(|| {
-                Ok::<_, Bad>(Attachment {
-                    switch: maybe_text(row, "switch")?,
-                    port: maybe_text(row, "port")?,
-                })
-            })
-            .transpose()?,
-        vlans: Vec::new(),
-        sop_classes: Vec::new(),
-        implementations: Vec::new(),
-        behind: row.get::<_, Option<u32>>("behind")?.map(DeviceId),
-        first: time(row, "first")?,
-        last: time(row, "last")?,
-    })
-}
-
-/// The order of the key.
-const SERVICE_ORDER: &str = "device, transport, port";
-
-fn service_row(row: &Row<'_>) -> Result<Service, Bad> {
-    Ok(Service {
-        device: id(row, "device")?,
-        transport: IpProto(row.get("transport")?),
-        port: row.get("port")?,
-        application: row.get::<_, Option<String>>("application")?.map(Into::into),
-        first: time(row, "first")?,
-        last: time(row, "last")?,
-        count: count(row, "count")?,
-    })
-}
-
-fn put_item(device: &mut Device, kind: &str, row: &Row<'_>) -> Result<(), Bad> {
-    let name: String = row.get("name")?;
-    let value: Option<String> = row.get("value")?;
-    let named = || need(Text::from_str_lossy(&name), "name");
-    let valued = || need(value.as_deref().and_then(Text::from_str_lossy), "value");
-    match kind {
-        "key" => {
-            let kinds =
-                [KeyKind::Mac, KeyKind::ClientId, KeyKind::Uuid, KeyKind::Application, KeyKind::Address];
-            let kind = need(kinds.into_iter().find(|kind| format!("{kind:?}") == name), "name")?;
-            device.keys.push((kind, need(value, "value")?));
-        }
-        "mac" => device.macs.push(need(Mac::parse(&name), "name")?),
-        "address" => {
-            let bits = need(value.and_then(|bits| bits.parse().ok()), "value")?;
-            device.addresses.push((Vlan::from_bits(bits), need(name.parse().ok(), "name")?));
-        }
-        "attribute" => device.attributes.push((Attribute::stored(name.clone()), valued()?)),
-        // "class" sorts before "reason", so the vote stands when its reasons come.
-        "class" => device.votes.push(Vote {
-            class: need(DeviceClass::parse(&name), "name")?,
-            weight: need(value.and_then(|weight| weight.parse().ok()), "value")?,
-            reasons: Vec::new(),
-        }),
-        "reason" => {
-            let class = need(DeviceClass::parse(&name), "name")?;
-            let reason = valued()?;
-            need(device.votes.iter_mut().find(|vote| vote.class == class), "name")?.reasons.push(reason);
-        }
-        "role" => device.roles.push(named()?),
-        "vlan" => device.vlans.push(Vlan::from_bits(need(name.parse().ok(), "name")?)),
-        "sop_class" => device.sop_classes.push(named()?),
-        "implementation" => {
-            device.implementations.push((named()?, value.as_deref().and_then(Text::from_str_lossy)))
-        }
-        other => return Err(Bad(format!("column kind holds {other:?}"))),
+impl<'r, 's> Side<'r, 's> {
+    fn new(reader: Reader<'r>, part: Part, statement: &'s mut CachedStatement<'_>) -> Got<Self> {
+        let fail = |error| StoreError::from_sqlite(reader.name, error);
+        let mut rows = statement.query([]).map_err(fail)?;
+        rows.advance().map_err(fail)?;
+        Ok(Self { reader, part, rows })
     }
-    Ok(())
+
+    /// What there is of a device; the next asked for has a higher number.
+    fn of<T>(&mut self, device: DeviceId, read: fn(DeviceId, &[u8]) -> Option<Vec<T>>) -> Got<Vec<T>> {
+        let damaged = |bad| self.reader.damaged(self.part.table(), bad);
+        while let Some(row) = self.rows.get() {
+            let (id, data) = packed(row).map_err(damaged)?;
+            match id.cmp(&device) {
+                Ordering::Less => {}
+                Ordering::Equal => return need(read(id, data), "data").map_err(damaged),
+                Ordering::Greater => break,
+            }
+            self.rows.advance().map_err(|error| StoreError::from_sqlite(self.reader.name, error))?;
+        }
+        Ok(Vec::new())
+    }
 }

@@ -14,7 +14,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn device(id: u32) -> Device {
+pub(crate) fn device(id: u32) -> Device {
     Device {
         id: DeviceId(id),
         keys: vec![(KeyKind::Mac, "00:11:22:33:44:55".into()), (KeyKind::ClientId, "01:aa".into())],
@@ -38,7 +38,7 @@ fn device(id: u32) -> Device {
     }
 }
 
-fn evidence(id: u32, value: &str) -> Evidence {
+pub(crate) fn evidence(id: u32, value: &str) -> Evidence {
     Evidence {
         key: EvidenceKey {
             device: DeviceId(id),
@@ -54,7 +54,7 @@ fn evidence(id: u32, value: &str) -> Evidence {
     }
 }
 
-fn address(id: u32) -> Address {
+pub(crate) fn address(id: u32) -> Address {
     Address {
         device: DeviceId(id),
         vlan: Vlan::single(20),
@@ -66,7 +66,7 @@ fn address(id: u32) -> Address {
     }
 }
 
-fn lease(id: u32, n: u32) -> LeaseEntry {
+pub(crate) fn lease(id: u32, n: u32) -> LeaseEntry {
     LeaseEntry {
         device: DeviceId(id),
         ts: Timestamp(1),
@@ -84,7 +84,7 @@ fn lease(id: u32, n: u32) -> LeaseEntry {
     }
 }
 
-fn service(id: u32) -> Service {
+pub(crate) fn service(id: u32) -> Service {
     Service {
         device: DeviceId(id),
         transport: IpProto::TCP,
@@ -212,6 +212,36 @@ fn rows_are_replaced_and_taken_away() {
         store.load().unwrap().iter().all(|row| matches!(row, Change::Merge(_))),
         "a device takes its rows along"
     );
+}
+
+/// Rows are written some at once: whatever a batch does with one is done in the order in which it came.
+#[test]
+fn many_devices_are_written_together_and_what_comes_after_each_holds() {
+    let known = |id: u32, name: &str| {
+        [Change::Device(Box::new(device(id))), Change::Evidence(Box::new(evidence(id, name)))]
+    };
+    for many in [1, 31, 32, 33, 100] {
+        let mut store = Store::in_memory().unwrap();
+        let mut rows: Vec<_> = (1..=many).flat_map(|id| known(id, "x")).collect();
+        rows.extend((1..=many).map(|id| Change::Edges(DeviceId(id), vec![edge(id)])));
+        // Of the last, which wait: more, other and less.
+        rows.extend(known(many, "y"));
+        rows.push(Change::DeviceGone(DeviceId(1)));
+        rows.push(Change::Edges(DeviceId(many), Vec::new()));
+        rows.extend(known(many + 1, "z"));
+        rows.push(Change::EvidenceGone(Box::new(evidence(many + 1, "z").key)));
+        store.write(&rows).unwrap();
+        let there = store.reader().inventory().unwrap();
+        let ids: Vec<_> = there.iter().map(|known| known.device.id.0).collect();
+        assert_eq!(ids, (2..=many + 1).collect::<Vec<_>>());
+        let pieces = |id: u32| there.iter().find(|k| k.device.id.0 == id).map(|k| k.evidence.len());
+        assert_eq!(pieces(many + 1), Some(0));
+        if many > 1 {
+            assert_eq!(pieces(many), Some(2));
+            assert_eq!(there.iter().map(|known| known.evidence.len()).sum::<usize>(), many as usize);
+        }
+        assert_eq!(store.reader().edges().unwrap().len(), many as usize - 1);
+    }
 }
 
 fn never_answered(no: u64) -> Flow {
@@ -361,7 +391,13 @@ fn one_writer_at_a_time_and_readers_beside_it() {
 fn a_row_that_is_not_what_the_schema_says_is_named() {
     let mut store = Store::in_memory().unwrap();
     store.write(&every_row()).unwrap();
-    store.conn.execute("UPDATE address SET ip = 'nonsense'", []).unwrap();
-    let error = store.load().unwrap_err().to_string();
-    assert!(error.contains("table address") && error.contains("column ip"), "{error}");
+    store.conn.execute("UPDATE addresses SET data = x'00'", []).unwrap();
+    for error in [
+        store.load().unwrap_err(),
+        store.reader().inventory().unwrap_err(),
+        store.write(&every_row()).unwrap_err(),
+    ] {
+        let error = error.to_string();
+        assert!(error.contains("table addresses") && error.contains("column data"), "{error}");
+    }
 }

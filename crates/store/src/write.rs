@@ -1,12 +1,15 @@
 //! Changes into rows: one transaction a batch.
 
-use crate::edges::pack;
+use crate::devices::pack as pack_device;
+use crate::edges::pack as pack_edges;
 use crate::findings::{drop_finding, keep_newest as keep_newest_findings, put_finding};
 use crate::flows::Packed;
+use crate::parts::{Entries, Part};
 use crate::rows::int;
 use crate::{Run, Store, StoreError};
-use model::{Change, Device, DeviceId, Edge, Evidence, Flow, LeaseEntry};
-use rusqlite::{Transaction, params};
+use model::{Change, DeviceId, Flow};
+use rusqlite::{CachedStatement, Transaction, params};
+use std::fmt;
 use std::path::Path;
 
 impl Store {
@@ -58,9 +61,12 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (run, max_flows, name) = (self.run, self.max_flows, self.name.as_path());
         let fail = |error| StoreError::from_sqlite(name, error);
-        let mut batch = Batch { tx: self.conn.transaction().map_err(fail)?, name, findings: false };
+        let tx = self.conn.transaction().map_err(fail)?;
+        let mut batch = Batch::new(&tx, name);
         fill(&mut batch)?;
-        let Batch { tx, findings, .. } = batch;
+        batch.end()?;
+        let findings = batch.findings;
+        drop(batch);
         if findings {
             keep_newest_findings(&tx, self.max_findings).map_err(fail)?;
         }
@@ -86,195 +92,280 @@ impl Store {
 }
 
 /// Changes that are written together.
-#[derive(Debug)]
 pub struct Batch<'a> {
-    tx: Transaction<'a>,
+    tx: &'a Transaction<'a>,
     name: &'a Path,
     /// Whether there are findings among them.
     findings: bool,
+    devices: Table<'a>,
+    evidences: Table<'a>,
+    addresses: Table<'a>,
+    leases: Table<'a>,
+    services: Table<'a>,
+    edges: Table<'a>,
+    habits: Table<'a>,
+    /// Whose entries of what kind come one after the other, and are put into their row together.
+    at: Option<(Part, DeviceId)>,
+    entries: Entries,
+    /// The row as it was, and as it is now.
+    rows: [Vec<u8>; 2],
 }
 
-impl Batch<'_> {
+impl fmt::Debug for Batch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(tx: &'a Transaction<'a>, name: &'a Path) -> Self {
+        let table = |name| Table::new(tx, name);
+        Self {
+            tx,
+            name,
+            findings: false,
+            devices: table("devices"),
+            evidences: table(Part::Evidence.table()),
+            addresses: table(Part::Address.table()),
+            leases: table(Part::Lease.table()),
+            services: table(Part::Service.table()),
+            edges: table("edges"),
+            habits: table("habit"),
+            at: None,
+            entries: Entries::default(),
+            rows: Default::default(),
+        }
+    }
+
     /// Adds a change.
     pub fn put(&mut self, change: &Change) -> Result<(), StoreError> {
-        self.findings |= matches!(change, Change::Finding(_));
-        apply(&self.tx, change).map_err(|error| StoreError::from_sqlite(self.name, error))
+        match change {
+            Change::Evidence(e) => self.entries_of(Part::Evidence, e.key.device)?.evidence(e),
+            Change::EvidenceGone(key) => self.entries_of(Part::Evidence, key.device)?.evidence_gone(key),
+            Change::Address(a) => self.entries_of(Part::Address, a.device)?.address(a),
+            Change::AddressGone(device, vlan, ip, first) => {
+                self.entries_of(Part::Address, *device)?.address_gone(*vlan, *ip, *first);
+            }
+            Change::Lease(entry) => self.entries_of(Part::Lease, entry.device)?.lease(entry),
+            Change::LeaseGone(device, ts, n) => self.entries_of(Part::Lease, *device)?.lease_gone(*ts, *n),
+            Change::Service(s) => self.entries_of(Part::Service, s.device)?.service(s),
+            Change::ServiceGone(device, transport, port) => {
+                self.entries_of(Part::Service, *device)?.service_gone(*transport, *port);
+            }
+            other => {
+                self.settle()?;
+                self.put_whole(other).map_err(|error| StoreError::from_sqlite(self.name, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to be put into a row; those of another are put into theirs first.
+    fn entries_of(&mut self, part: Part, device: DeviceId) -> Result<&mut Entries, StoreError> {
+        if self.at != Some((part, device)) {
+            self.settle()?;
+            self.at = Some((part, device));
+        }
+        Ok(&mut self.entries)
+    }
+
+    /// Writes what waits for more of its kind. Has to be called after the last change.
+    pub(crate) fn end(&mut self) -> Result<(), StoreError> {
+        self.settle()?;
+        let Self { devices, evidences, addresses, leases, services, edges, habits, .. } = self;
+        [devices, evidences, addresses, leases, services, edges, habits]
+            .into_iter()
+            .try_for_each(Table::settle)
+            .map_err(|error| StoreError::from_sqlite(self.name, error))
+    }
+
+    /// Puts the entries that came into their row.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        let Some((part, device)) = self.at.take() else { return Ok(()) };
+        let name = self.name;
+        let fail = |error| StoreError::from_sqlite(name, error);
+        let table = match part {
+            Part::Evidence => &mut self.evidences,
+            Part::Address => &mut self.addresses,
+            Part::Lease => &mut self.leases,
+            Part::Service => &mut self.services,
+        };
+        let [was, is] = &mut self.rows;
+        table.read(device, was).map_err(fail)?;
+        self.entries.merge(was, is).ok_or_else(|| StoreError::Damaged {
+            path: name.into(),
+            what: format!("table {}: column data holds something else", part.table()),
+        })?;
+        self.entries.clear();
+        if is.is_empty() { table.remove(device) } else { table.put(device, is) }.map_err(fail)
+    }
+
+    /// A change that is a row by itself.
+    fn put_whole(&mut self, change: &Change) -> Sql {
+        match change {
+            Change::Device(device) => self.devices.put(device.id, &pack_device(device)),
+            Change::DeviceGone(id) => {
+                let Self { devices, evidences, addresses, leases, services, .. } = self;
+                [devices, evidences, addresses, leases, services]
+                    .into_iter()
+                    .try_for_each(|table| table.remove(*id))
+            }
+            Change::Merge(m) => run(
+                self.tx,
+                "INSERT OR REPLACE INTO merge VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![
+                    m.into.0,
+                    m.from.0,
+                    m.at.0,
+                    m.why.as_str(),
+                    m.undone.as_ref().map(|(at, _)| at.0),
+                    m.undone.as_ref().map(|(_, why)| why.as_str())
+                ],
+            ),
+            Change::Edges(client, edges) if edges.is_empty() => self.edges.remove(*client),
+            Change::Edges(client, edges) => self.edges.put(*client, &pack_edges(edges)),
+            Change::Habit(device, data) => self.habits.put(*device, data),
+            Change::HabitGone(device) => self.habits.remove(*device),
+            Change::Site(name, data) => {
+                run(self.tx, "INSERT OR REPLACE INTO site VALUES (?1, ?2)", params![name, data])
+            }
+            Change::Finding(finding) => {
+                self.findings = true;
+                put_finding(self.tx, finding)
+            }
+            Change::FindingGone(id) => drop_finding(self.tx, *id),
+            // Of these there are many in a row.
+            Change::Evidence(_)
+            | Change::EvidenceGone(_)
+            | Change::Address(_)
+            | Change::AddressGone(..)
+            | Change::Lease(_)
+            | Change::LeaseGone(..)
+            | Change::Service(_)
+            | Change::ServiceGone(..) => Ok(()),
+        }
     }
 }
 
 type Sql<T = ()> = rusqlite::Result<T>;
 
-fn run(tx: &Transaction<'_>, sql: &str, params: impl rusqlite::Params) -> Sql {
-    tx.prepare_cached(sql)?.execute(params).map(drop)
-}
+/// Rows written by one statement: to begin and end one takes longer than to write a small row.
+const AT_ONCE: usize = 32;
 
-fn apply(tx: &Transaction<'_>, change: &Change) -> Sql {
-    match change {
-        Change::Device(device) => put_device(tx, device),
-        Change::DeviceGone(id) => {
-            for table in ["device_item", "evidence", "address", "lease", "service"] {
-                run(tx, &format!("DELETE FROM {table} WHERE device = ?1"), [id.0])?;
-            }
-            run(tx, "DELETE FROM device WHERE id = ?1", [id.0])
-        }
-        Change::Evidence(evidence) => put_evidence(tx, evidence),
-        Change::EvidenceGone(key) => run(
-            tx,
-            "DELETE FROM evidence WHERE device = ?1 AND attribute = ?2 AND value = ?3 AND source = ?4 AND field = ?5",
-            params![key.device.0, key.attribute.as_str(), key.value.as_str(), key.source, key.field],
-        ),
-        Change::Address(a) => run(
-            tx,
-            "INSERT OR REPLACE INTO address VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![
-                a.device.0,
-                int(a.vlan.bits()),
-                a.ip.to_string(),
-                a.first.0,
-                a.last.0,
-                a.until.map(|t| t.0),
-                a.how
-            ],
-        ),
-        Change::AddressGone(device, vlan, ip, first) => run(
-            tx,
-            "DELETE FROM address WHERE device = ?1 AND vlan = ?2 AND ip = ?3 AND first = ?4",
-            params![device.0, int(vlan.bits()), ip.to_string(), first.0],
-        ),
-        Change::Lease(entry) => put_lease(tx, entry),
-        Change::LeaseGone(device, ts, n) => {
-            run(tx, "DELETE FROM lease WHERE device = ?1 AND ts = ?2 AND n = ?3", params![device.0, ts.0, n])
-        }
-        Change::Service(s) => run(
-            tx,
-            "INSERT OR REPLACE INTO service VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![s.device.0, s.transport.0, s.port, s.application, s.first.0, s.last.0, int(s.count)],
-        ),
-        Change::ServiceGone(device, transport, port) => run(
-            tx,
-            "DELETE FROM service WHERE device = ?1 AND transport = ?2 AND port = ?3",
-            params![device.0, transport.0, port],
-        ),
-        Change::Merge(m) => run(
-            tx,
-            "INSERT OR REPLACE INTO merge VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![
-                m.into.0,
-                m.from.0,
-                m.at.0,
-                m.why.as_str(),
-                m.undone.as_ref().map(|(at, _)| at.0),
-                m.undone.as_ref().map(|(_, why)| why.as_str())
-            ],
-        ),
-        Change::Edges(client, edges) => put_edges(tx, *client, edges),
-        Change::Habit(device, data) => {
-            run(tx, "INSERT OR REPLACE INTO habit VALUES (?1, ?2)", params![device.0, data])
-        }
-        Change::HabitGone(device) => run(tx, "DELETE FROM habit WHERE device = ?1", [device.0]),
-        Change::Site(name, data) => {
-            run(tx, "INSERT OR REPLACE INTO site VALUES (?1, ?2)", params![name, data])
-        }
-        Change::Finding(finding) => put_finding(tx, finding),
-        Change::FindingGone(id) => drop_finding(tx, *id),
-    }
-}
+/// Bytes of rows that wait for others at most; rows that are large need not wait.
+const MOST_WAITING: usize = 64 * 1024;
 
-fn put_device(tx: &Transaction<'_>, d: &Device) -> Sql {
-    run(
-        tx,
-        "INSERT OR REPLACE INTO device VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        params![
-            d.id.0,
-            d.class.as_str(),
-            d.router,
-            d.behind.map(|id| id.0),
-            d.attachment.is_some(),
-            d.attachment.as_ref().and_then(|a| a.switch.as_ref()).map(|t| t.as_str()),
-            d.attachment.as_ref().and_then(|a| a.port.as_ref()).map(|t| t.as_str()),
-            d.first.0,
-            d.last.0
-        ],
-    )?;
-    run(tx, "DELETE FROM device_item WHERE device = ?1", [d.id.0])?;
-    let mut items = Items { tx, device: d.id.0 };
-    items.put("key", d.keys.iter().map(|(kind, key)| (format!("{kind:?}"), Some(key.clone()))))?;
-    items.put("mac", d.macs.iter().map(|mac| (mac.to_string(), None)))?;
-    items.put(
-        "address",
-        d.addresses.iter().map(|(vlan, ip)| (ip.to_string(), Some(vlan.bits().to_string()))),
-    )?;
-    items.put(
-        "attribute",
-        d.attributes.iter().map(|(name, value)| (name.to_string(), Some(value.to_string()))),
-    )?;
-    items.put("class", d.votes.iter().map(|vote| (vote.class.to_string(), Some(vote.weight.to_string()))))?;
-    let reasons = d
-        .votes
-        .iter()
-        .flat_map(|v| v.reasons.iter().map(move |why| (v.class.to_string(), Some(why.to_string()))));
-    items.put("reason", reasons)?;
-    items.put("role", d.roles.iter().map(|role| (role.to_string(), None)))?;
-    items.put("vlan", d.vlans.iter().map(|vlan| (vlan.bits().to_string(), None)))?;
-    items.put("sop_class", d.sop_classes.iter().map(|uid| (uid.to_string(), None)))?;
-    let implementations = d.implementations.iter();
-    items.put(
-        "implementation",
-        implementations.map(|(uid, v)| (uid.to_string(), v.as_ref().map(|v| v.to_string()))),
-    )
-}
-
-struct Items<'a> {
+/// A table with a packed row for each device. Its statements are held as long as a batch is made: to look one up by its
+/// text takes as long as to write a small row.
+struct Table<'a> {
     tx: &'a Transaction<'a>,
-    device: u32,
+    name: &'static str,
+    read: Option<CachedStatement<'a>>,
+    put: Option<CachedStatement<'a>>,
+    put_many: Option<CachedStatement<'a>>,
+    remove: Option<CachedStatement<'a>>,
+    /// The highest number that has a row, or 0, once it is known: most devices that come are new, and need not be looked
+    /// for.
+    highest: Option<u32>,
+    /// Rows that wait to be written together: whose, and where in the bytes they end.
+    waiting: Vec<(DeviceId, usize)>,
+    bytes: Vec<u8>,
 }
 
-impl Items<'_> {
-    fn put(&mut self, kind: &str, items: impl Iterator<Item = (String, Option<String>)>) -> Sql {
-        let mut insert = self.tx.prepare_cached("INSERT INTO device_item VALUES (?1, ?2, ?3, ?4, ?5)")?;
-        for (n, (name, value)) in items.enumerate() {
-            insert.execute(params![self.device, kind, n as i64, name, value])?;
+/// The statement that is held, made when it is first needed.
+fn held<'h, 'a>(
+    place: &'h mut Option<CachedStatement<'a>>,
+    tx: &'a Transaction<'a>,
+    sql: impl FnOnce() -> String,
+) -> Sql<&'h mut CachedStatement<'a>> {
+    if place.is_none() {
+        *place = Some(tx.prepare_cached(&sql())?);
+    }
+    place.as_mut().ok_or(rusqlite::Error::InvalidQuery)
+}
+
+impl<'a> Table<'a> {
+    fn new(tx: &'a Transaction<'a>, name: &'static str) -> Self {
+        let (read, put, put_many, remove) = (None, None, None, None);
+        let (waiting, bytes) = (Vec::new(), Vec::new());
+        Self { tx, name, read, put, put_many, remove, highest: None, waiting, bytes }
+    }
+
+    /// Whether there can be a row of a device in the database. One that waits is written first.
+    fn may_have(&mut self, device: DeviceId) -> Sql<bool> {
+        if self.waiting.iter().any(|(waits, _)| *waits == device) {
+            self.settle()?;
+        }
+        let highest = match self.highest {
+            Some(highest) => highest,
+            None => {
+                let sql = format!("SELECT coalesce(max(rowid), 0) FROM {}", self.name);
+                self.tx.prepare_cached(&sql)?.query_row([], |row| row.get(0))?
+            }
+        };
+        self.highest = Some(highest);
+        Ok(device.0 <= highest)
+    }
+
+    /// The row of a device; empty when there is none.
+    fn read(&mut self, device: DeviceId, out: &mut Vec<u8>) -> Sql {
+        out.clear();
+        if self.may_have(device)? {
+            let sql = || format!("SELECT data FROM {} WHERE rowid = ?1", self.name);
+            let mut rows = held(&mut self.read, self.tx, sql)?.query([device.0])?;
+            if let Some(row) = rows.next()? {
+                out.extend_from_slice(row.get_ref(0)?.as_blob().unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the row of a device, in place of what there was: now, or with some others.
+    fn put(&mut self, device: DeviceId, data: &[u8]) -> Sql {
+        self.highest = self.highest.map(|highest| highest.max(device.0));
+        self.bytes.extend_from_slice(data);
+        self.waiting.push((device, self.bytes.len()));
+        if self.waiting.len() == AT_ONCE || self.bytes.len() > MOST_WAITING { self.settle() } else { Ok(()) }
+    }
+
+    /// Writes the rows that wait.
+    fn settle(&mut self) -> Sql {
+        let begins = std::iter::once(0).chain(self.waiting.iter().map(|(_, end)| *end));
+        let rows = self
+            .waiting
+            .iter()
+            .zip(begins)
+            .map(|((device, end), begin)| (device.0, self.bytes.get(begin..*end).unwrap_or_default()));
+        let sql = || format!("INSERT OR REPLACE INTO {} VALUES ", self.name);
+        if self.waiting.len() == AT_ONCE {
+            let sql = || sql() + &["(?, ?)"; AT_ONCE].join(", ");
+            let put = held(&mut self.put_many, self.tx, sql)?;
+            for (place, (device, data)) in rows.enumerate() {
+                put.raw_bind_parameter(2 * place + 1, device)?;
+                put.raw_bind_parameter(2 * place + 2, data)?;
+            }
+            put.raw_execute()?;
+        } else {
+            for row in rows {
+                held(&mut self.put, self.tx, || sql() + "(?, ?)")?.execute(row)?;
+            }
+        }
+        self.waiting.clear();
+        self.bytes.clear();
+        Ok(())
+    }
+
+    fn remove(&mut self, device: DeviceId) -> Sql {
+        if self.may_have(device)? {
+            let sql = || format!("DELETE FROM {} WHERE rowid = ?1", self.name);
+            held(&mut self.remove, self.tx, sql)?.execute([device.0])?;
         }
         Ok(())
     }
 }
 
-fn put_evidence(tx: &Transaction<'_>, e: &Evidence) -> Sql {
-    run(
-        tx,
-        "INSERT OR REPLACE INTO evidence VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        params![
-            e.key.device.0,
-            e.key.attribute.as_str(),
-            e.key.value.as_str(),
-            e.key.source,
-            e.key.field,
-            e.confidence,
-            e.first.0,
-            e.last.0,
-            int(e.count)
-        ],
-    )
-}
-
-fn put_lease(tx: &Transaction<'_>, e: &LeaseEntry) -> Sql {
-    run(
-        tx,
-        "INSERT OR REPLACE INTO lease VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        params![
-            e.device.0,
-            e.ts.0,
-            e.n,
-            e.lease.message.as_str(),
-            int(e.lease.vlan.bits()),
-            e.lease.ip.map(|ip| ip.to_string()),
-            e.lease.server.map(|ip| ip.to_string()),
-            e.lease.relay.map(|ip| ip.to_string()),
-            e.lease.seconds,
-            e.lease.renewal,
-            e.lease.rebinding
-        ],
-    )
+fn run(tx: &Transaction<'_>, sql: &str, params: impl rusqlite::Params) -> Sql {
+    tx.prepare_cached(sql)?.execute(params).map(drop)
 }
 
 /// Adds blocks of flow records.
@@ -316,12 +407,4 @@ fn keep_newest(tx: &Transaction<'_>, answered: bool, max: i64) -> Sql {
         kept += row.get::<_, i64>(1)?;
     }
     Ok(())
-}
-
-/// All edges of a client, in place of those there were.
-pub(crate) fn put_edges(tx: &Transaction<'_>, client: DeviceId, edges: &[Edge]) -> Sql {
-    if edges.is_empty() {
-        return run(tx, "DELETE FROM edges WHERE client = ?1", [client.0]);
-    }
-    run(tx, "INSERT OR REPLACE INTO edges VALUES (?1, ?2)", params![client.0, pack(edges)])
 }

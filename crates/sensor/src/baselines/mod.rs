@@ -183,12 +183,12 @@ pub(crate) fn export(
     let rows = level::exported(&snapshot, &config.baseline().site, level);
     files::written(output, |mut out| match format {
         Machine::Jsonl => rows.iter().try_for_each(|row| {
-            serde_json::to_writer(&mut out, &::export::baseline_record(row))?;
-            out.write_all(b"\n")
+            serde_json::to_writer(&mut out, &::export::baseline_record(row)).map_err(std::io::Error::from)?;
+            Ok(out.write_all(b"\n")?)
         }),
         Machine::Csv => {
             let cells = rows.iter().map(|row| ::export::baseline_csv_row(&::export::baseline_record(row)));
-            ::export::csv(::export::BASELINE_CSV_COLUMNS, cells, &mut out)
+            Ok(::export::csv(::export::BASELINE_CSV_COLUMNS, cells, &mut out)?)
         }
     })
 }
