@@ -235,12 +235,27 @@ pub struct Sink<'a> {
     by: &'static str,
     no: u64,
     ts: Timestamp,
+    memory: Option<&'a mut Memory>,
+}
+
+/// What dissectors of datagrams have worked out of bytes that come again and again, so that it need not be worked out anew.
+/// It is never more than a saving: with any memory, or none, the same bytes teach the same. Bounded: 64 kinds of DHCP
+/// software, some kilobytes each at most; another takes the place of one.
+#[derive(Debug, Default)]
+pub struct Memory {
+    dhcp: dhcp::Profiles,
 }
 
 impl<'a> Sink<'a> {
     /// A sink for what one frame teaches.
     pub const fn new(out: &'a mut Vec<Observation>, by: &'static str, no: u64, ts: Timestamp) -> Self {
-        Self { out, by, no, ts }
+        Self { out, by, no, ts, memory: None }
+    }
+
+    /// The same, for dissectors that remember what they have worked out.
+    pub const fn remembering(mut self, memory: &'a mut Memory) -> Self {
+        self.memory = Some(memory);
+        self
     }
 
     /// Pushes one fact. `field` is where it was read, in the standard's own words.

@@ -8,6 +8,9 @@ use sha2::{Digest, Sha256};
 /// Options that come and go with the state of the client or are put in on the way, and say nothing of its software.
 const STATE: [u8; 3] = [code::REQUESTED_ADDRESS, code::SERVER_ID, code::RELAY_AGENT];
 
+/// Digits of a fingerprint.
+pub(super) const DIGITS: usize = 16;
+
 /// The fingerprint of a client's message: a letter for the kind of message (`d` DISCOVER, `r` REQUEST, `i` INFORM;
 /// no other has one), a colon, and the first 16 hexadecimal digits of SHA-256 over four byte strings, each preceded by
 /// its length as a 16-bit big-endian number:
@@ -20,34 +23,44 @@ const STATE: [u8; 3] = [code::REQUESTED_ADDRESS, code::SERVER_ID, code::RELAY_AG
 /// An absent option is an empty string. Leaving the options of the client's state out makes one client's REQUESTs equal
 /// whether it selects, reboots, renews or rebinds. The kind of message is not hashed: clients that say the same in
 /// DISCOVER and REQUEST have the same digits in both, and most others differ by their FQDN only.
-pub(super) fn fingerprint(message: LeaseMessage, m: &Message<'_>) -> Option<Text> {
+pub(super) fn fingerprint(message: LeaseMessage, digits: &[u8; DIGITS]) -> Option<Text> {
     let letter = match message {
-        LeaseMessage::Discover => 'd',
-        LeaseMessage::Request => 'r',
-        LeaseMessage::Inform => 'i',
+        LeaseMessage::Discover => b'd',
+        LeaseMessage::Request => b'r',
+        LeaseMessage::Inform => b'i',
         _ => return None,
     };
-    let mut all = Vec::with_capacity(256);
-    let mut add = |part: &mut dyn Iterator<Item = u8>| {
-        let length = all.len();
-        all.extend([0, 0]);
-        all.extend(part);
-        let size = all.len().saturating_sub(length).saturating_sub(2);
-        let size = u16::try_from(size).unwrap_or(u16::MAX).to_be_bytes();
-        if let Some(place) = all.get_mut(length..).and_then(|part| part.first_chunk_mut()) {
-            *place = size;
-        }
-    };
-    add(&mut m.options.iter().map(|option| option.code).filter(|code| !STATE.contains(code)));
-    for code in [code::PARAMETER_LIST, code::MAX_MESSAGE_SIZE, code::VENDOR_CLASS] {
-        add(&mut m.value(code).unwrap_or_default().iter().copied());
+    let mut text = [0; 2 + DIGITS];
+    let (begin, rest) = text.split_at_mut(2);
+    begin.copy_from_slice(&[letter, b':']);
+    rest.copy_from_slice(digits);
+    Text::new(&text)
+}
+
+/// Adds the four byte strings with their lengths to `out`: the name of the client's software.
+pub(super) fn name(m: &Message<'_>, out: &mut Vec<u8>) {
+    let codes = out.len();
+    out.extend([0, 0]);
+    out.extend(m.options.iter().map(|option| option.code).filter(|code| !STATE.contains(code)));
+    let size = length(out.len().saturating_sub(codes).saturating_sub(2));
+    if let Some(place) = out.get_mut(codes..).and_then(|part| part.first_chunk_mut()) {
+        *place = size;
     }
-    let digits = hex(Sha256::digest(&all).get(..8).unwrap_or_default());
-    let mut text = String::with_capacity(18);
-    text.push(letter);
-    text.push(':');
-    text.push_str(&digits);
-    Text::from_str_lossy(&text)
+    for code in [code::PARAMETER_LIST, code::MAX_MESSAGE_SIZE, code::VENDOR_CLASS] {
+        let value = m.value(code).unwrap_or_default();
+        out.extend(length(value.len()));
+        out.extend_from_slice(&value);
+    }
+}
+
+fn length(n: usize) -> [u8; 2] {
+    u16::try_from(n).unwrap_or(u16::MAX).to_be_bytes()
+}
+
+/// The digits of a name.
+pub(super) fn digits(name: &[u8]) -> [u8; DIGITS] {
+    let digits = hex(Sha256::digest(name).get(..DIGITS / 2).unwrap_or_default());
+    digits.as_bytes().first_chunk().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -57,7 +70,9 @@ mod tests {
 
     fn of(kind: LeaseMessage, options: &[(u8, &[u8])]) -> Option<String> {
         let bytes = message(1, options);
-        fingerprint(kind, &Message::parse(&bytes).unwrap()).map(|text| text.to_string())
+        let mut all = Vec::new();
+        name(&Message::parse(&bytes).unwrap(), &mut all);
+        fingerprint(kind, &digits(&all)).map(|text| text.to_string())
     }
 
     const SELECTING: &[(u8, &[u8])] = &[

@@ -34,11 +34,14 @@
 mod fingerprint;
 mod identifiers;
 mod observe;
+mod profile;
 mod relay;
 #[cfg(test)]
 mod tests;
 mod vendor_class;
 mod wire;
+
+pub(crate) use profile::Profiles;
 
 use crate::{Claim, Dissector, Malformed, Parse, Pdu, Sink};
 

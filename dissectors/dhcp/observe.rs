@@ -2,12 +2,14 @@
 
 use super::fingerprint::fingerprint;
 use super::identifiers::{ClientId, Duid, client_id, printable, smbios_uuid, words_or_hex};
+use super::profile::{Profile, Profiles};
 use super::wire::{Message, Op, code};
 use super::{relay, vendor_class};
 use crate::wire::{Reader, decimal, decimals, ipv4, pairs};
 use crate::{Malformed, Pdu, Sink};
 use model::{
-    Attribute, BindingSource, Confidence, DeviceClass, Fact, Lease, LeaseMessage, Mac, Subject, Text,
+    Attribute, BindingSource, Confidence, DeviceClass, Fact, Lease, LeaseMessage, Mac, Observation, Subject,
+    Text,
 };
 use std::net::Ipv4Addr;
 
@@ -20,8 +22,8 @@ const MAX_LIST: usize = 8;
 
 /// Facts about one subject.
 pub(super) struct About<'s, 'a> {
-    subject: Subject,
-    sink: &'s mut Sink<'a>,
+    pub(super) subject: Subject,
+    pub(super) sink: &'s mut Sink<'a>,
 }
 
 impl About<'_, '_> {
@@ -150,6 +152,10 @@ fn request(
         None if m.giaddr.is_none() && !pdu.src.is_unspecified() => pdu.sender(),
         None => return Ok(()),
     };
+    let profile = match sink.memory.as_deref_mut() {
+        Some(memory) => memory.dhcp.take(m),
+        None => Profiles::default().take(m),
+    };
     let client = &mut About { subject, sink };
     if let Some(message) = message {
         // The address first: a RELEASE then ends what its ciaddr confirms.
@@ -158,12 +164,15 @@ fn request(
         }
         client.learn("option 53", Confidence::STATED, Fact::Lease(lease(pdu, m, message)));
         // A message that is cut has another order and other lists than its sender meant.
-        let print = m.end.ok().and_then(|()| fingerprint(message, m));
+        let print = m.end.ok().and_then(|()| fingerprint(message, &profile.digits));
         client.is("options 55, 57, 60", Confidence::STATED, Attribute::DHCP_FINGERPRINT, print);
     }
     identity(m, client);
     // Every part is read, whatever is wrong with another.
-    let ends = [names(m, client), software(m, client), agent(m, client)];
+    let ends = [names(m, client), software(m, &profile, client), agent(m, client)];
+    if let Some(memory) = sink.memory.as_deref_mut() {
+        memory.dhcp.keep(profile);
+    }
     ends.into_iter().collect()
 }
 
@@ -254,8 +263,8 @@ fn identity(m: &Message<'_>, client: &mut About<'_, '_>) {
     }
 }
 
-/// Options 43, 55, 60, 77, 93, 94, 116, 124, 125 and 161.
-fn software(m: &Message<'_>, client: &mut About<'_, '_>) -> Result<(), Malformed> {
+/// Options 55 and 60: what follows from nothing else.
+pub(super) fn software_facts(m: &Message<'_>, client: &mut About<'_, '_>) {
     if let Some(class) = m.value(code::VENDOR_CLASS).and_then(text) {
         client.is("option 60", Confidence::STATED, Attribute::DHCP_VENDOR_CLASS, Some(class.clone()));
         vendor_class::observe(class.as_str(), client);
@@ -266,6 +275,13 @@ fn software(m: &Message<'_>, client: &mut About<'_, '_>) -> Result<(), Malformed
             "dhcp.parameters",
             text(decimals(list.iter().copied().map(u32::from), ",")),
         );
+    }
+}
+
+/// Options 43, 55, 60, 77, 93, 94, 116, 124, 125 and 161.
+fn software(m: &Message<'_>, profile: &Profile, client: &mut About<'_, '_>) -> Result<(), Malformed> {
+    for Observation { field, confidence, fact, .. } in &profile.facts {
+        client.learn(field, *confidence, fact.clone());
     }
     if m.value(code::VENDOR_SPECIFIC).is_some() {
         client.states("option 43", "dhcp.option43", text("present"));

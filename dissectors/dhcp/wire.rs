@@ -223,18 +223,33 @@ impl<'a> Message<'a> {
 
     fn check_lengths(&self) -> Result<(), Malformed> {
         for (code, length) in FIXED_LENGTHS {
-            if self.value(code).is_some_and(|value| value.len() != length) {
+            if self.has(code) && self.joined(code).is_some_and(|value| value.len() != length) {
                 return Err(Malformed { what: "length of a fixed-length option", at: self.place(code) });
             }
         }
         Ok(())
     }
 
+    /// Whether there is such an option. Most that are asked for are not there, so this must cost next to nothing.
+    #[inline]
+    fn has(&self, code: u8) -> bool {
+        let [a, b, c, d] = self.present;
+        let word = match code >> 6 {
+            0 => a,
+            1 => b,
+            2 => c,
+            _ => d,
+        };
+        word >> (code & 63) & 1 != 0
+    }
+
     /// The value of an option, its parts joined in the order in which they came (RFC 3396 §7).
+    #[inline]
     pub(super) fn value(&self, code: u8) -> Option<Cow<'a, [u8]>> {
-        if self.present.get(usize::from(code >> 6))? >> (code & 63) & 1 == 0 {
-            return None;
-        }
+        if self.has(code) { self.joined(code) } else { None }
+    }
+
+    fn joined(&self, code: u8) -> Option<Cow<'a, [u8]>> {
         let mut parts = self.options.iter().filter(|option| option.code == code).map(|option| option.value);
         let mut value = Cow::Borrowed(parts.next()?);
         if !self.has_parts {
@@ -264,8 +279,15 @@ impl<'a> Message<'a> {
     }
 
     /// The first `N` bytes of an option.
+    #[inline]
     pub(super) fn fixed<const N: usize>(&self, code: u8) -> Option<[u8; N]> {
-        self.value(code)?.first_chunk::<N>().copied()
+        if !self.has(code) {
+            return None;
+        }
+        if self.has_parts {
+            return self.joined(code)?.first_chunk::<N>().copied();
+        }
+        self.options.iter().find(|option| option.code == code)?.value.first_chunk::<N>().copied()
     }
 
     /// A time in seconds.

@@ -45,12 +45,15 @@ fn parse(pdu: &Pdu<'_>, sink: &mut Sink<'_>) -> Result<(), Malformed> {
 }
 
 fn message(pdu: &Pdu<'_>, bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), Malformed> {
-    let Some(answer) = wire::Answer::read(bytes)? else { return Ok(()) };
+    let mut answer = wire::Answer::EMPTY;
+    if !answer.read(bytes)? {
+        return Ok(());
+    }
     let private = answer.addresses.iter().filter(|ip| model::is_private(**ip)).count();
     let domain = if private < answer.addresses.len() { registrable(answer.asked.as_str()) } else { None };
     for ip in &answer.addresses {
         let name = match model::is_private(*ip) {
-            true => Some(answer.host.as_str()).filter(|_| private == 1),
+            true => Some(answer.host().as_str()).filter(|_| private == 1),
             false => domain,
         };
         if let Some(name) = name.and_then(Text::from_str_lossy) {

@@ -68,20 +68,20 @@ pub(super) fn is_message(bytes: &[u8]) -> Option<bool> {
     if !header.is_sane() {
         return Some(false);
     }
-    match question(bytes) {
+    match question(bytes, &mut { Name::EMPTY }) {
         Ok((_, class, _)) => Some(matches!(class, CLASS_INTERNET | CLASS_ANY)),
         Err(Malformed { what: "name is cut" | "question is cut", .. }) => None,
         Err(_) => Some(false),
     }
 }
 
-/// The name that the first question asks for, its class, and the offset of what follows.
-fn question(message: &[u8]) -> Result<(Option<Name>, u16, usize), Malformed> {
-    let (name, at) = dns_name_at(message, HEADER)?;
+/// Reads the name that the first question asks for. Gives whether it is a host's, its class, and the offset of what follows.
+fn question(message: &[u8], name: &mut Name) -> Result<(bool, u16, usize), Malformed> {
+    let (is_host, at) = dns_name_at(message, HEADER, name)?;
     let mut rest = Reader::at(message.get(at..).unwrap_or_default(), at);
     rest.u16("question is cut")?;
     let class = rest.u16("question is cut")?;
-    Ok((name, class, rest.offset()))
+    Ok((is_host, class, rest.offset()))
 }
 
 /// What a record says of its owner.
@@ -151,12 +151,12 @@ fn record(message: &[u8], owner: usize) -> Result<(Record, usize), Malformed> {
 
 /// A name, and where its first label stands in a message.
 #[derive(Debug)]
-struct Placed {
+struct Placed<'n> {
     at: usize,
-    name: Name,
+    name: &'n Name,
 }
 
-impl Placed {
+impl Placed<'_> {
     /// Whether the name at an offset is this one. Most names are a pointer to where this one stands.
     fn is_at(&self, message: &[u8], at: usize) -> Result<bool, Malformed> {
         let pointer = match message.get(at..) {
@@ -166,7 +166,8 @@ impl Placed {
         if at == self.at || pointer == Some(self.at) {
             return Ok(true);
         }
-        Ok(dns_name_at(message, at)?.0 == Some(self.name))
+        let mut name = Name::EMPTY;
+        Ok(dns_name_at(message, at, &mut name)?.0 && name == *self.name)
     }
 }
 
@@ -175,54 +176,68 @@ impl Placed {
 pub(super) struct Answer {
     /// The name that was asked for.
     pub(super) asked: Name,
-    /// The name at the end of the aliases, whose the addresses are.
-    pub(super) host: Name,
+    /// Where there are aliases, the name at their end.
+    alias: Option<Name>,
     pub(super) addresses: Vec<IpAddr>,
     /// What is wrong behind what could be read.
     pub(super) fault: Option<Malformed>,
 }
 
 impl Answer {
-    /// Reads a message; `None` for what is no answer, or one to another kind of question.
-    pub(super) fn read(message: &[u8]) -> Result<Option<Self>, Malformed> {
+    /// None yet.
+    pub(super) const EMPTY: Self =
+        Self { asked: Name::EMPTY, alias: None, addresses: Vec::new(), fault: None };
+
+    /// The name whose the addresses are.
+    pub(super) fn host(&self) -> &Name {
+        self.alias.as_ref().unwrap_or(&self.asked)
+    }
+
+    /// Reads a message into an empty one; false for what is no answer, or one to another kind of question.
+    pub(super) fn read(&mut self, message: &[u8]) -> Result<bool, Malformed> {
         let header = Header::read(&mut Reader::new(message))?;
         if !header.answers_one() || header.answers == 0 {
-            return Ok(None);
+            return Ok(false);
         }
-        let (asked, class, at) = question(message)?;
-        let Some(asked) = asked.filter(|_| class == CLASS_INTERNET) else { return Ok(None) };
+        let (is_host, class, at) = question(message, &mut self.asked)?;
+        if !is_host || class != CLASS_INTERNET {
+            return Ok(false);
+        }
         let records = Records { message, at, left: header.answers.min(MAX_RECORDS) };
-        let host = end_of_aliases(Placed { at: HEADER, name: asked }, records);
-        let (mut addresses, mut fault) = (Vec::new(), None);
+        let at = end_of_aliases(&self.asked, &mut self.alias, records);
+        let host = Placed { at, name: self.alias.as_ref().unwrap_or(&self.asked) };
         for record in records {
             let own = record.and_then(|record| match record.data {
                 Data::Address(ip) if is_host_ip(ip) => Ok(host.is_at(message, record.owner)?.then_some(ip)),
                 Data::Address(_) | Data::Alias(_) | Data::Other => Ok(None),
             });
             match own {
-                Ok(own) => addresses.extend(own),
+                Ok(own) => self.addresses.extend(own),
                 Err(malformed) => {
-                    fault = Some(malformed);
+                    self.fault = Some(malformed);
                     break;
                 }
             }
         }
-        Ok(Some(Self { asked, host: host.name, addresses, fault }))
+        Ok(true)
     }
 }
 
-/// Follows aliases, in whatever order they stand. They may lead round in a circle, so there is a most.
-fn end_of_aliases(asked: Placed, records: Records<'_>) -> Placed {
-    let mut host = asked;
+/// Follows aliases from the name that was asked for to `end`, in whatever order they stand; where that name stands. They may
+/// lead round in a circle, so there is a most.
+fn end_of_aliases(asked: &Name, end: &mut Option<Name>, records: Records<'_>) -> usize {
+    let message = records.message;
+    let mut place = HEADER;
     for _ in 0..MAX_ALIASES {
-        let message = records.message;
+        let host = Placed { at: place, name: end.as_ref().unwrap_or(asked) };
         let next = records.flatten().find_map(|record| match record.data {
             Data::Alias(target) if host.is_at(message, record.owner) == Ok(true) => Some(target),
             Data::Alias(_) | Data::Address(_) | Data::Other => None,
         });
         let Some(at) = next else { break };
-        let Ok((Some(name), _)) = dns_name_at(message, at) else { break };
-        host = Placed { at, name };
+        let mut name = Name::EMPTY;
+        let Ok((true, _)) = dns_name_at(message, at, &mut name) else { break };
+        (*end, place) = (Some(name), at);
     }
-    host
+    place
 }

@@ -5,21 +5,21 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// `bytes` as lower-case hexadecimal, for identifiers that have no better form. At most the first 64 bytes.
 pub fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().min(64).saturating_mul(2));
-    bytes.iter().take(64).for_each(|byte| push_hex(&mut text, *byte));
-    text
+    let mut text = Vec::with_capacity(bytes.len().min(64).saturating_mul(2));
+    bytes.iter().take(64).for_each(|byte| text.extend_from_slice(&hex_digits(*byte)));
+    ascii(text)
 }
 
 /// Pairs of hexadecimal digits with colons between them: of six bytes a MAC as everybody writes it.
 pub fn pairs(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().saturating_mul(3));
-    for byte in bytes {
-        if !text.is_empty() {
-            text.push(':');
-        }
-        push_hex(&mut text, *byte);
+    let Some((first, rest)) = bytes.split_first() else { return String::new() };
+    let mut text = Vec::with_capacity(bytes.len().saturating_mul(3));
+    text.extend_from_slice(&hex_digits(*first));
+    for byte in rest {
+        let [high, low] = hex_digits(*byte);
+        text.extend_from_slice(&[b':', high, low]);
     }
-    text
+    ascii(text)
 }
 
 /// A number.
@@ -61,11 +61,13 @@ pub fn ip(ip: IpAddr) -> String {
     }
 }
 
-fn push_hex(text: &mut String, byte: u8) {
-    let digit =
-        |n: u8| char::from(if n < 10 { b'0'.wrapping_add(n) } else { b'a'.wrapping_add(n).wrapping_sub(10) });
-    text.push(digit(byte >> 4));
-    text.push(digit(byte & 0xf));
+fn hex_digits(byte: u8) -> [u8; 2] {
+    [byte >> 4, byte & 0xf].map(|n| n.wrapping_add(if n < 10 { b'0' } else { b'a'.wrapping_sub(10) }))
+}
+
+/// What is ASCII by the way it was made.
+fn ascii(text: Vec<u8>) -> String {
+    String::from_utf8(text).unwrap_or_default()
 }
 
 fn push_decimal(text: &mut String, n: u32) {

@@ -14,11 +14,19 @@ const MAX_LABEL: usize = 63;
 const MAX_POINTERS: usize = 32;
 
 /// A host name of plain characters, in lower case, without a dot at its end.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Name {
     text: [u8; MAX_TEXT],
     length: u8,
 }
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Name {}
 
 impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,8 +34,18 @@ impl fmt::Debug for Name {
     }
 }
 
+/// A byte of a host name in lower case; 0 for one that no host name has.
+const fn lower(byte: u8) -> u8 {
+    match byte {
+        b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => byte,
+        b'A'..=b'Z' => byte | 0x20,
+        _ => 0,
+    }
+}
+
 impl Name {
-    const EMPTY: Self = Self { text: [0; MAX_TEXT], length: 0 };
+    /// No name yet.
+    pub const EMPTY: Self = Self { text: [0; MAX_TEXT], length: 0 };
 
     /// A name as people write it, with or without the dot at its end; `None` for what is no host name.
     pub fn from_text(text: &[u8]) -> Option<Self> {
@@ -38,16 +56,16 @@ impl Name {
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        self.text
-            .get(..self.length.into())
-            .and_then(|text| std::str::from_utf8(text).ok())
-            .unwrap_or_default()
+        std::str::from_utf8(self.bytes()).unwrap_or_default()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.text.get(..self.length.into()).unwrap_or_default()
     }
 
     /// Adds a label; false when it is none of a host name, or one too many.
     fn push(&mut self, label: &[u8]) -> bool {
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        if label.is_empty() || label.len() > MAX_LABEL || !label.iter().all(plain) {
+        if label.is_empty() || label.len() > MAX_LABEL {
             return false;
         }
         let mut from = usize::from(self.length);
@@ -58,19 +76,24 @@ impl Name {
         }
         let to = from.saturating_add(label.len());
         let Some(place) = self.text.get_mut(from..to) else { return false };
-        place.copy_from_slice(label);
-        place.make_ascii_lowercase();
+        // All of them are looked at, several at once.
+        let is_plain = place.iter_mut().zip(label).fold(true, |plain, (to, from)| {
+            *to = lower(*from);
+            plain & (*to != 0)
+        });
         self.length = u8::try_from(to).unwrap_or(u8::MAX);
-        true
+        is_plain
     }
 }
 
-/// The name at an offset of a DNS message, and the offset of what follows it. The name is `None` where it is no host name.
+/// Reads the name at an offset of a DNS message, in place of what `name` was: names are large, and most are looked at and
+/// let go. Gives whether it is a host name, without which `name` is nothing, and the offset of what follows it.
 ///
 /// # Errors
 /// When it is cut or too long, or a pointer does not lead back: such a name could have no end.
-pub fn dns_name_at(message: &[u8], at: usize) -> Result<(Option<Name>, usize), Malformed> {
-    let (mut name, mut is_plain) = (Name::EMPTY, true);
+pub fn dns_name_at(message: &[u8], at: usize, name: &mut Name) -> Result<(bool, usize), Malformed> {
+    name.length = 0;
+    let mut is_plain = true;
     let (mut place, mut lowest, mut pointers, mut length) = (at, at, 0usize, 1usize);
     let mut follows = None;
     loop {
@@ -79,7 +102,7 @@ pub fn dns_name_at(message: &[u8], at: usize) -> Result<(Option<Name>, usize), M
         match *rest {
             [0, ..] => {
                 let follows = follows.unwrap_or(place.saturating_add(1));
-                return Ok((Some(name).filter(|name| is_plain && name.length > 0), follows));
+                return Ok((is_plain && name.length > 0, follows));
             }
             [n @ 1..=63, ref rest @ ..] => {
                 let label = rest.get(..n.into()).ok_or(fault("name is cut"))?;
@@ -159,13 +182,15 @@ mod tests {
     /// Reads a name; where that can be done, stepping over it leads to the same place.
     fn read(message: &[u8], at: usize) -> Result<(Option<String>, usize), &'static str> {
         let after = after_dns_name(message, at);
-        match dns_name_at(message, at) {
+        // What was there before must not show.
+        let mut name = Name::from_text(b"before.example.net").unwrap();
+        let found = dns_name_at(message, at, &mut name);
+        match found {
             Ok((_, next)) => assert_eq!(after, Ok(next)),
             Err(fault) if fault.what.starts_with("compression") => assert!(after.is_ok()),
             Err(fault) => assert_eq!(after, Err(fault)),
         }
-        let named = |(name, next): (Option<Name>, usize)| (name.map(|name| name.as_str().to_owned()), next);
-        dns_name_at(message, at).map(named).map_err(|fault| {
+        found.map(|(is_host, next)| (is_host.then(|| name.as_str().to_owned()), next)).map_err(|fault| {
             assert!(fault.at <= message.len());
             fault.what
         })

@@ -81,11 +81,10 @@ pub(crate) fn of_packet(ends: u64, ip: &Ip<'_>) -> u64 {
 
 /// A whole frame above its addresses.
 pub(crate) fn of_frame(sender: u64, bytes: &[u8]) -> u64 {
-    let mut hash = mix(sender, bytes.len() as u64);
-    for at in (0..bytes.len()).step_by(8) {
-        hash = mix(hash, word(bytes, at));
-    }
-    hash
+    let (words, rest) = bytes.as_chunks::<8>();
+    let begin = mix(sender, bytes.len() as u64);
+    let hash = words.iter().fold(begin, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    if rest.is_empty() { hash } else { mix(hash, word(rest, 0)) }
 }
 
 /// Eight bytes, with zeroes for those that are not there.
@@ -136,6 +135,24 @@ mod tests {
         assert_eq!(copies.original(name(6, 64, &bytes), 1_000), None, "another identification");
         assert_eq!(copies.original(name(5, 64, &bytes[..39]), 1_000), None, "another length");
         assert_eq!(copies.original(of_packet(8, &packet(5, 64, &bytes)), 1_000), None, "other ends");
+    }
+
+    #[test]
+    fn every_byte_of_a_frame_counts_and_so_does_its_end() {
+        let bytes: Vec<u8> = (1..=40).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        for to in 0..=bytes.len() {
+            let part = &bytes[..to];
+            // The definition: word by word, with zeroes for what is not there.
+            let words = (0..to).step_by(8).map(|at| word(part, at));
+            assert_eq!(of_frame(3, part), words.fold(mix(3, to as u64), mix));
+            assert!(seen.insert(of_frame(3, part)));
+        }
+        for at in 0..bytes.len() {
+            let mut other = bytes.clone();
+            other[at] ^= 1;
+            assert!(seen.insert(of_frame(3, &other)));
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::counters::{Tally, add};
 use crate::stream::{Outcome, Reader, Stream};
 use crate::table::pick_mut;
-use dissectors::{Claim, Dissector, Malformed, Pdu, Probe, Progress, Session, Sink};
+use dissectors::{Claim, Dissector, Malformed, Memory, Pdu, Probe, Progress, Session, Sink};
 use model::{Fact, IpProto, Mac, Observation, Side, Subject, Timestamp, Vlan};
 use std::net::{IpAddr, Ipv4Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -160,13 +160,15 @@ pub(crate) fn datagram(
     origin: &Origin,
     bytes: &[u8],
     counters: &mut Tally,
+    memory: &mut Memory,
     out: &mut Vec<Observation>,
 ) {
     let Some(dissector) = registry.get(place) else { return };
     let Some(parse) = dissector.parse.datagram() else { return };
     counters.pdu(place);
     let result = guard(dissector, origin, counters, out, |out| {
-        parse(&origin.pdu(bytes), &mut Sink::new(out, dissector.name, origin.no, origin.ts))
+        let sink = Sink::new(out, dissector.name, origin.no, origin.ts);
+        parse(&origin.pdu(bytes), &mut sink.remembering(memory))
     });
     if let Some(Err(Malformed { what, at })) = result {
         weird(origin, dissector.name, what, at, out);

@@ -12,7 +12,7 @@ use crate::sessions::Sessions;
 use crate::shard::{FETCH_AHEAD, is_truncated};
 use crate::table::{Flow, NONE, Table, pick_mut};
 use crate::timers::{Timers, is_due};
-use dissectors::Claim;
+use dissectors::{Claim, Memory};
 use model::{Event, Fact, Frame, IpProto, Observation, Side, Timestamp, Vlan};
 use std::net::IpAddr;
 
@@ -38,6 +38,7 @@ pub(crate) struct Context<'a> {
     pub(crate) registry: &'a Registry,
     pub(crate) config: &'a Config,
     pub(crate) tally: &'a mut Tally,
+    pub(crate) memory: &'a mut Memory,
     pub(crate) out: &'a mut Vec<Event>,
 }
 
@@ -206,7 +207,7 @@ impl Part {
         let (vlan, macs) = (decoded.vlan, decoded.macs());
         let origin = Origin::link(cx.no, cx.ts, vlan, macs, truncated);
         let from = self.learned.len();
-        datagram(cx.registry, place, &origin, bytes, cx.tally, &mut self.learned);
+        datagram(cx.registry, place, &origin, bytes, cx.tally, cx.memory, &mut self.learned);
         if decoded.tunnel.is_some() && decoded.dst_mac.is_none_or(model::Mac::is_link_local) {
             // It speaks of the segment at the other end: who its sender is holds here too, what it is plugged in does not.
             add(&mut cx.tally.sum.elsewhere, 1);
@@ -303,7 +304,7 @@ impl Part {
         };
         let from = self.learned.len();
         let origin = packet.origin(cx.no, cx.ts);
-        datagram(registry, place, &origin, packet.transport.bytes, cx.tally, &mut self.learned);
+        datagram(registry, place, &origin, packet.transport.bytes, cx.tally, cx.memory, &mut self.learned);
         if self.learned.len() > from
             && let Some(flow) = self.table.get_mut(slot)
         {

@@ -8,7 +8,7 @@ use crate::dispatch::Registry;
 use crate::packet::{Packet, Transport};
 use crate::part::{Context, Ending, Part};
 use crate::table::NONE;
-use dissectors::Dissector;
+use dissectors::{Dissector, Memory};
 use model::{Event, Frame, LinkType, Timestamp, Vlan};
 
 /// Frames decoded together, so that what the tables hold of them can be fetched from memory meanwhile, and only then read
@@ -28,6 +28,7 @@ pub struct Shard {
     /// By number of the part; `None` for those of other shards.
     parts: Vec<Option<Part>>,
     tally: Tally,
+    memory: Memory,
     clock: Clock,
     last_no: u64,
     /// Whether some part has yet to close flows that were idle too long.
@@ -73,6 +74,7 @@ impl Shard {
             config: config.clone(),
             parts: (0..PARTS).map(|n| mine(n).then(|| Part::new(config))).collect(),
             tally: Tally::new(),
+            memory: Memory::default(),
             clock: Clock::default(),
             last_no: 0,
             overdue: false,
@@ -158,6 +160,7 @@ impl Shard {
             registry: &self.registry,
             config: &self.config,
             tally: &mut self.tally,
+            memory: &mut self.memory,
             out,
         };
         let decoded = &work.decoded;
@@ -212,9 +215,9 @@ impl Shard {
     fn endings(&mut self, which: impl Fn(&mut Part, &mut Context<'_>, u8, &mut Vec<Ending>)) -> Vec<Ending> {
         let now = self.clock.now().unwrap_or_default();
         let (mut all, mut events) = (Vec::new(), Vec::new());
-        let Self { registry, config, tally, parts, .. } = self;
+        let Self { registry, config, tally, memory, parts, .. } = self;
         let mut context =
-            Context { no: self.last_no, ts: now, now, registry, config, tally, out: &mut events };
+            Context { no: self.last_no, ts: now, now, registry, config, tally, memory, out: &mut events };
         for (number, part) in (0..=u8::MAX).zip(parts) {
             if let Some(part) = part {
                 which(part, &mut context, number, &mut all);
@@ -227,8 +230,8 @@ impl Shard {
 
     fn close(&mut self, no: u64, ending: &[Ending], out: &mut Vec<Event>) {
         let now = self.clock.now().unwrap_or_default();
-        let Self { registry, config, tally, parts, .. } = self;
-        let mut context = Context { no, ts: now, now, registry, config, tally, out };
+        let Self { registry, config, tally, memory, parts, .. } = self;
+        let mut context = Context { no, ts: now, now, registry, config, tally, memory, out };
         // They were idle, so that nothing of them is at hand: those to come are fetched while one is closed.
         let mut coming = ending.iter();
         let mut fetch = |parts: &[Option<Part>]| {

@@ -15,7 +15,9 @@ impl Text {
 
     /// Cleans `bytes`; `None` when nothing printable is left.
     pub fn new(bytes: &[u8]) -> Option<Self> {
-        if let Some(plain) = plain(bytes) {
+        if is_plain(bytes)
+            && let Ok(plain) = std::str::from_utf8(bytes)
+        {
             return Some(Self(plain.into()));
         }
         // Four times the cap is enough: the longest UTF-8 character is four bytes.
@@ -25,8 +27,8 @@ impl Text {
 
     /// Cleans text that is already characters; `None` when nothing printable is left.
     pub fn from_str_lossy(text: &str) -> Option<Self> {
-        if let Some(plain) = plain(text.as_bytes()) {
-            return Some(Self(plain.into()));
+        if is_plain(text.as_bytes()) {
+            return Some(Self(text.into()));
         }
         let mut out = String::with_capacity(text.len().min(Self::MAX));
         for c in text.trim_matches(|c: char| c.is_whitespace() || c == '\0').chars() {
@@ -46,11 +48,14 @@ impl Text {
     }
 }
 
-/// What nothing has to be done to, as most names are: printable ASCII that neither begins nor ends with a space.
-fn plain(bytes: &[u8]) -> Option<&str> {
-    let ends = bytes.first()? != &b' ' && bytes.last()? != &b' ';
-    let clean = ends && bytes.len() <= Text::MAX && bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
-    if clean { std::str::from_utf8(bytes).ok() } else { None }
+/// Whether nothing has to be done, as with most names: printable ASCII that neither begins nor ends with a space.
+fn is_plain(bytes: &[u8]) -> bool {
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
+    // All of them are looked at, several at once.
+    *first != b' '
+        && *last != b' '
+        && bytes.len() <= Text::MAX
+        && bytes.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'))
 }
 
 /// Control characters and the marks that reorder or hide the text around them (Unicode bidi controls, zero widths).
