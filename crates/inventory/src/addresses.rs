@@ -3,7 +3,8 @@
 use crate::Inventory;
 use crate::config::{is_host, is_link_local};
 use crate::evidence::{Via, attr, scoped, text};
-use crate::graph::{Dirt, Gone, Said, insert_into, remove_from};
+use crate::few::{insert_into, remove_from};
+use crate::graph::{Dirt, Gone, Said};
 use model::{DeviceId, Lease, LeaseMessage, Mac, Timestamp, Vlan};
 use std::net::IpAddr;
 
@@ -59,7 +60,7 @@ impl Inventory {
     }
 
     pub(crate) fn spans(&self, vlan: Vlan, ip: IpAddr) -> impl Iterator<Item = (DeviceId, Span)> {
-        let holders = self.by_address.get(&(vlan, ip)).map(Vec::as_slice).unwrap_or_default();
+        let holders = self.by_address.get(&(vlan, ip)).map(|few| &**few).unwrap_or_default();
         holders.iter().flat_map(move |id| {
             let node = self.nodes.get(id);
             node.into_iter().flat_map(move |node| node.spans_of(vlan, ip)).map(move |span| (*id, *span))
@@ -90,7 +91,7 @@ impl Inventory {
 
     /// Something changed about an address: answers about it in any scope it was held in are void.
     fn forget_recent(&self, ip: IpAddr) {
-        for vlan in self.scopes.get(&ip).map(Vec::as_slice).unwrap_or_default() {
+        for vlan in self.scopes.get(&ip).map(|few| &**few).unwrap_or_default() {
             self.recent.forget(*vlan, ip);
         }
     }
@@ -133,7 +134,7 @@ impl Inventory {
             })
         };
         // The common case, without ranking: one holder ever.
-        if let [id] = self.by_address.get(&(vlan, ip))?.as_slice()
+        if let [id] = &**self.by_address.get(&(vlan, ip))?
             && let Some(node) = self.nodes.get(id)
             && let mut spans = node.spans_of(vlan, ip)
             && let (Some(span), None) = (spans.next(), spans.next())
@@ -239,7 +240,7 @@ impl Inventory {
             let strong = |span: &Span| matches!(span.how, How::Lease | How::Claim);
             self.open_spans(scope, ip).any(|(other, span)| strong(&span) && self.root(other) == root)
         };
-        let scopes = self.scopes.get(&ip).map(Vec::as_slice).unwrap_or_default();
+        let scopes = self.scopes.get(&ip).map(|few| &**few).unwrap_or_default();
         let elsewhere = scopes.iter().any(|scope| *scope != vlan && holds(*scope));
         elsewhere && !holds(vlan) && !self.is_fresh_lease(root, ts)
     }
@@ -318,7 +319,7 @@ impl Inventory {
     fn end_span(&mut self, id: DeviceId, vlan: Vlan, ip: IpAddr, first: Timestamp, at: Timestamp) {
         self.edit_span(id, vlan, ip, first, |span| span.until = Some(at.max(span.first)));
         let root = self.root(id);
-        let scopes = self.scopes.get(&ip).map(Vec::as_slice).unwrap_or_default();
+        let scopes = self.scopes.get(&ip).map(|few| &**few).unwrap_or_default();
         let crossing: Vec<_> = scopes
             .iter()
             .filter(|scope| **scope != vlan && scopes.len() > 1)

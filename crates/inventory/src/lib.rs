@@ -6,7 +6,7 @@
 //! always be taken back.
 //!
 //! How it is made:
-//! - `graph`: nodes, one for each identity that was heard, and the devices they add up to;
+//! - `graph`: nodes, one for each identity that was heard, and the devices they add up to; `few`: how they are found;
 //! - `keys`: what a node's evidence says about identity;
 //! - `identity`: from MACs and addresses to nodes; routers, shared MACs, virtual MACs;
 //! - `addresses`: who held which address when, and `recent` answers to that; `merge`: nodes that are one device; `equipment`: whose identity a message
@@ -24,6 +24,7 @@ mod classify;
 mod config;
 mod equipment;
 mod evidence;
+mod few;
 mod graph;
 mod identity;
 mod keys;
@@ -49,7 +50,8 @@ pub use signs::Sign;
 pub use vendors::{Medical, Trust, Vendor, VendorError, Vendors};
 
 use evidence::Via;
-use graph::{Dirt, Gone, Index, Node, Said, Served};
+use few::Index;
+use graph::{Dirt, Gone, Node, Said, Served};
 use hashbrown::HashMap;
 use merge::Recorded;
 use model::{

@@ -23,7 +23,7 @@ impl Inventory {
             // A MAC finds its node by itself; an address passes from one device to another.
             KeyKind::Mac | KeyKind::Address => return,
         };
-        for other in self.by_key.get(key).cloned().unwrap_or_default() {
+        for other in self.by_key.get(key).map(|few| few.to_vec()).unwrap_or_default() {
             if self.root(other) == self.root(id) {
                 continue;
             }

@@ -252,11 +252,15 @@ impl Inventory {
             self.counters.evidence_evicted += 1;
             return false;
         }
+        let most = self.config.max_evidence_per_device.max(1);
+        if alone && node.ledger.len() < most.min(MAX_VALUES) {
+            return true;
+        }
         let tree = self.tree(self.root(id));
         let size = |of: &dyn Fn(&Node) -> usize| -> usize {
             tree.iter().filter_map(|id| self.nodes.get(id)).map(|node| of(node)).sum()
         };
-        let is_full = size(&|node| node.ledger.len()) >= self.config.max_evidence_per_device.max(1);
+        let is_full = size(&|node| node.ledger.len()) >= most;
         let is_varied = || size(&|node| node.values_of(attribute)) >= MAX_VALUES;
         let only = match is_full {
             true => None,

@@ -76,6 +76,10 @@ impl<K: Ord, V> Sorted<K, V> {
         self.0.iter()
     }
 
+    pub(crate) fn as_slice(&self) -> &[(K, V)] {
+        &self.0
+    }
+
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
         self.0.iter_mut().map(|(key, value)| (&*key, value))
     }

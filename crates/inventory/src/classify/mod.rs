@@ -52,6 +52,11 @@ impl<'a> Case<'a> {
         self.tree.iter().filter_map(|id| inventory.nodes.get(id)).map(|node| &**node)
     }
 
+    /// Whether there is anything about an attribute whose name begins so.
+    fn has_any_under(&self, prefix: &'static str) -> bool {
+        self.nodes().any(|node| claims_under(&node.ledger, prefix).next().is_some())
+    }
+
     fn macs(&self) -> BTreeSet<Mac> {
         self.nodes().flat_map(|node| node.known.macs.iter().copied()).collect()
     }
@@ -210,8 +215,13 @@ impl Inventory {
     pub(crate) fn classify(&self, tree: &[DeviceId]) -> Verdict {
         let mut case = Case { inventory: self, tree, tally: BTreeMap::new(), roles: BTreeSet::new() };
         case.stated();
-        case.dicom();
-        case.hl7();
+        // Most devices speak neither.
+        if case.has_any_under("dicom.sc") {
+            case.dicom();
+        }
+        if case.has_any_under("hl7.") || case.has_any_under("equipment.behind") {
+            case.hl7();
+        }
         case.vendor();
         case.services();
         case.network();
