@@ -105,19 +105,32 @@ impl PartialOrd for Claim {
 
 impl PartialEq for Claim {
     fn eq(&self, other: &Self) -> bool {
-        let same = |a: &str, b: &str| std::ptr::eq(a, b) || a == b;
-        // What differs most often comes first.
-        self.value == other.value
-            && same(self.attribute.as_str(), other.attribute.as_str())
-            && same(&self.field, &other.field)
-            && same(&self.source, &other.source)
-            && self.via == other.via
+        self.is(&other.attribute, &other.value, &other.source, &other.field, &other.via)
     }
 }
 
 impl Eq for Claim {}
 
 impl Claim {
+    /// Whether it says just this.
+    #[inline]
+    pub(crate) fn is(
+        &self,
+        attribute: &Attribute,
+        value: &Text,
+        source: &str,
+        field: &str,
+        via: &Via,
+    ) -> bool {
+        let same = |a: &str, b: &str| std::ptr::eq(a, b) || a == b;
+        // What differs most often comes first.
+        self.value == *value
+            && same(self.attribute.as_str(), attribute.as_str())
+            && same(&self.field, field)
+            && same(&self.source, source)
+            && self.via == *via
+    }
+
     /// The row key under `device`. What was said of a device merged into another, or of an address or equipment that may
     /// be taken back, says so at the end of the field: `option 12 [d7]`, `MSH-3 [via 10.0.0.5]`. See [`read_field`].
     pub(crate) fn row_key(&self, device: DeviceId, home: DeviceId) -> EvidenceKey {
@@ -206,6 +219,14 @@ pub(crate) struct Weight {
 }
 
 impl Weight {
+    /// It was said once more, no louder.
+    pub(crate) fn confirm(&mut self, ts: Timestamp) {
+        self.first = self.first.min(ts);
+        self.last = self.last.max(ts);
+        self.count = self.count.saturating_add(1);
+        self.dirt.touch();
+    }
+
     pub(crate) fn absorb(&mut self, other: &Self) {
         self.confidence = self.confidence.max(other.confidence);
         self.first = self.first.min(other.first);

@@ -91,6 +91,11 @@ impl Node {
         all.take_while(move |(key, _)| (key.0, key.1) == (vlan, ip)).map(|(_, span)| span)
     }
 
+    /// Whether it is a device by itself, and all of it.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.parent.is_none() && self.children.is_empty()
+    }
+
     pub(crate) fn new(ts: Timestamp) -> Self {
         Self {
             first: ts,
@@ -251,16 +256,23 @@ impl Inventory {
 
     /// What was heard through these nodes is shown with the number of their device, which changes.
     pub(crate) fn mark_behind(&mut self, nodes: &[DeviceId]) {
-        let behind: Vec<_> =
-            nodes.iter().filter_map(|id| self.heard_through.get(id)).flat_map(|few| few.iter().copied()).collect();
+        let behind: Vec<_> = nodes
+            .iter()
+            .filter_map(|id| self.heard_through.get(id))
+            .flat_map(|few| few.iter().copied())
+            .collect();
         for id in behind {
             self.mark(self.root(id));
         }
     }
 
     /// The device of a node was heard of.
+    #[inline]
     pub(crate) fn heard(&mut self, id: DeviceId, ts: Timestamp) {
-        self.heard_from_to(id, ts, ts);
+        if self.heard != Some((id, ts)) {
+            self.heard_from_to(id, ts, ts);
+            self.heard = Some((id, ts));
+        }
     }
 
     /// The device of a node was heard of at two times.
@@ -280,6 +292,19 @@ impl Inventory {
 
     /// Adds a claim to a node's ledger, or confirms it.
     pub(crate) fn learn(&mut self, id: DeviceId, via: Via, attribute: Attribute, value: Text, said: &Said) {
+        // What was said of it before, at the place where it stood: most of all that is ever said, so it is not made a claim.
+        let near = usize::from(*self.places.near(id, &attribute, said.field, said.by));
+        if let Some(node) = self.nodes.get_mut(&id)
+            && let Some((known, weight)) = node.ledger.pair_at(near)
+            && weight.confidence >= said.confidence
+            && known.is(&attribute, &value, said.by, said.field, &via)
+        {
+            weight.confirm(said.ts);
+            if !std::mem::replace(&mut node.dirty, true) {
+                self.dirty.push(id);
+            }
+            return;
+        }
         let claim = Claim { attribute, value, source: said.by.into(), field: said.field.into(), via };
         let weight =
             Weight { confidence: said.confidence, first: said.ts, last: said.ts, count: 1, dirt: Dirt::NEW };
@@ -289,7 +314,7 @@ impl Inventory {
     /// Adds a claim with its weight, or adds to the weight it has.
     pub(crate) fn put(&mut self, id: DeviceId, claim: Claim, weight: Weight) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
-        let near = self.places.near(id, &claim);
+        let near = self.places.near(id, &claim.attribute, &claim.field, &claim.source);
         if let Some(known) = node.ledger.find_near((*near).into(), &claim) {
             *near = u16::try_from(known).unwrap_or(u16::MAX);
             let Some(known) = node.ledger.value_at(known) else { return };

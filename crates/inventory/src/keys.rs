@@ -73,8 +73,7 @@ pub(crate) fn derive(ledger: &Ledger) -> Derived {
             "forwards.for" => {
                 let carried = claims.iter().filter_map(|(claim, _)| {
                     let (vlan, ip) = parse_scoped(claim.value.as_str())?;
-                    let by =
-                        [BY_TTL, BY_SOURCE, BY_DESTINATION].into_iter().find(|by| claim.field == *by)?;
+                    let by = [BY_TTL, BY_SOURCE, BY_DESTINATION].into_iter().find(|by| claim.field == *by)?;
                     Some((by, vlan, ip))
                 });
                 known.carried = carried.collect();

@@ -134,6 +134,8 @@ pub struct Inventory {
     /// The node that one MAC stands for alone, as long as nothing changed about who is who: one frame says many things of
     /// its sender.
     sender: Option<(Mac, DeviceId)>,
+    /// Who was heard of last, and when: one frame says many things of its sender.
+    heard: Option<(DeviceId, Timestamp)>,
     /// The MAC that was refused last because there was no room for its device, and when.
     refused_mac: Option<(Mac, Timestamp)>,
     /// The scopes an address is or was held in.
@@ -181,6 +183,7 @@ impl Inventory {
             partners: Partners::new(),
             places: Places::new(),
             sender: None,
+            heard: None,
             refused_mac: None,
             scopes: HashMap::new(),
             by_key: HashMap::new(),
@@ -226,8 +229,12 @@ impl Inventory {
         }
     }
 
+    /// Almost every event comes by here, and almost none has anything to report.
+    #[inline]
     fn report_merges(&mut self, out: &mut Vec<Resolved>) {
-        out.extend(self.renamed.drain(..).map(|(from, into)| Resolved::Renamed { from, into }));
+        if !self.renamed.is_empty() {
+            out.extend(self.renamed.drain(..).map(|(from, into)| Resolved::Renamed { from, into }));
+        }
         if !self.signs.is_empty() {
             self.report_signs(out);
         }

@@ -167,6 +167,8 @@ impl Inventory {
         if let Some(node) = self.nodes.get_mut(&from) {
             node.parent = None;
             self.recent.forget_all();
+            // Its times are worked out anew, which may leave out what was only heard.
+            self.heard = None;
         }
         let times = self.times_of(from).unwrap_or((ts, ts));
         if let Some(node) = self.nodes.get_mut(&from) {

@@ -247,7 +247,7 @@ impl Inventory {
         let known = self.refused.get(place).and_then(Option::as_ref);
         let still = known.is_some_and(|r| r.id == id && r.attribute == *attribute && is_recent(r.last, ts));
         // What nothing was taken out of since is as full as it was.
-        let alone = node.parent.is_none() && node.children.is_empty();
+        let alone = node.is_alone();
         if still && alone && known.is_some_and(|r| r.forgotten == forgotten) {
             self.counters.evidence_evicted += 1;
             return false;
