@@ -179,6 +179,9 @@ fn is_identifying(attribute: &Attribute) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::{Claim, Via, Weight, text};
+    use crate::graph::Dirt;
+    use model::Timestamp;
 
     #[test]
     fn a_client_identifier_that_is_only_the_mac_is_no_key() {
@@ -190,6 +193,37 @@ mod tests {
             assert_eq!(client_id_key(key, &macs).as_deref(), Some(key), "{key}");
         }
         assert_eq!(client_id_key("00:00:00:00", &macs), None, "a placeholder");
+    }
+
+    #[test]
+    fn what_a_thing_is_bears_on_its_identity_with_a_serial_number_only() {
+        let mut ledger = Ledger::default();
+        let bears = |ledger: &Ledger| {
+            [Attribute::MODEL, Attribute::MANUFACTURER, Attribute::UUID, Attribute::OS]
+                .map(|attribute| bears_on_identity(ledger, &attribute))
+        };
+        let say = |ledger: &mut Ledger, attribute, value| {
+            let claim = Claim {
+                attribute,
+                value: text(value),
+                source: "dicom".into(),
+                field: "".into(),
+                via: Via::DIRECT,
+            };
+            let (confidence, t) = (Confidence::IDENTITY.get(), Timestamp(0));
+            ledger.insert(claim, Weight { confidence, first: t, last: t, count: 1, dirt: Dirt::NEW });
+        };
+        say(&mut ledger, Attribute::MODEL, "CT 5000");
+        assert_eq!((bears(&ledger), derive(&ledger).keys.len()), ([false, false, true, false], 0));
+        for serial in ["4711-0815", "4711-0816"] {
+            say(&mut ledger, Attribute::SERIAL, serial);
+        }
+        assert_eq!(bears(&ledger), [true, true, true, false]);
+        let keys: Vec<_> = derive(&ledger).keys.into_iter().map(|(_, key)| key).collect();
+        assert_eq!(keys, ["serial:4711-0815|ct 5000", "serial:4711-0816|ct 5000"]);
+        let groups: Vec<_> =
+            by_attribute(&ledger).map(|all| (all[0].0.attribute.as_str(), all.len())).collect();
+        assert_eq!(groups, [("model", 1), ("serial", 2)]);
     }
 
     #[test]
