@@ -3,7 +3,8 @@
 use crate::Inventory;
 use crate::config::{is_host, is_link_local};
 use crate::evidence::{Via, attr, scoped, text};
-use crate::graph::{Dirt, Gone, Said, insert_into, remove_from};
+use crate::few::{insert_into, remove_from};
+use crate::graph::{Dirt, Gone, Said};
 use model::{DeviceId, Lease, LeaseMessage, Mac, Timestamp, Vlan};
 use std::net::IpAddr;
 
@@ -59,7 +60,7 @@ impl Inventory {
     }
 
     pub(crate) fn spans(&self, vlan: Vlan, ip: IpAddr) -> impl Iterator<Item = (DeviceId, Span)> {
-        let holders = self.by_address.get(&(vlan, ip)).map(Vec::as_slice).unwrap_or_default();
+        let holders = self.by_address.get(&(vlan, ip)).map(|few| &**few).unwrap_or_default();
         holders.iter().flat_map(move |id| {
             let node = self.nodes.get(id);
             node.into_iter().flat_map(move |node| node.spans_of(vlan, ip)).map(move |span| (*id, *span))
@@ -72,7 +73,13 @@ impl Inventory {
         if !matches!(span.how, How::Lease | How::Sent) {
             return None;
         }
-        let root = self.nodes.get(&self.root(id)).filter(|root| !root.leases.is_empty())?;
+        let mut root = self.nodes.get(&id)?;
+        while let Some(parent) = root.parent.and_then(|parent| self.nodes.get(&parent)) {
+            root = parent;
+        }
+        if root.leases.is_empty() {
+            return None;
+        }
         let mut history = root.leases.iter().rev();
         let granted = history
             .find(|(_, (l, _))| l.message == LeaseMessage::Ack && l.ip == Some(ip) && l.seconds.is_some());
@@ -90,7 +97,7 @@ impl Inventory {
 
     /// Something changed about an address: answers about it in any scope it was held in are void.
     fn forget_recent(&self, ip: IpAddr) {
-        for vlan in self.scopes.get(&ip).map(Vec::as_slice).unwrap_or_default() {
+        for vlan in self.scopes.get(&ip).map(|few| &**few).unwrap_or_default() {
             self.recent.forget(*vlan, ip);
         }
     }
@@ -133,16 +140,18 @@ impl Inventory {
             })
         };
         // The common case, without ranking: one holder ever.
-        if let [id] = self.by_address.get(&(vlan, ip))?.as_slice()
+        if let [id] = &**self.by_address.get(&(vlan, ip))?
             && let Some(node) = self.nodes.get(id)
             && let mut spans = node.spans_of(vlan, ip)
             && let (Some(span), None) = (spans.next(), spans.next())
-            && self.covers(*id, ip, span, ts)
+            && span.first <= ts
+            && span.until.is_none_or(|until| ts < until)
+            && let expiry = self.expiry(*id, ip, span).unwrap_or(Timestamp(i64::MAX))
+            && ts <= expiry
         {
             if span.until.is_none() {
-                let until = self.expiry(*id, ip, span).unwrap_or(Timestamp(i64::MAX));
                 let at = node.spans.find(&(vlan, ip, span.first)).unwrap_or(usize::MAX);
-                self.recent.put(vlan, ip, *id, span, until, at);
+                self.recent.put(vlan, ip, *id, span, expiry, at);
             }
             return Some((*id, *span));
         }
@@ -163,6 +172,11 @@ impl Inventory {
 
     /// Notes that a node holds an address. False when another holds it with better reason.
     pub(crate) fn hold(&mut self, id: DeviceId, vlan: Vlan, ip: IpAddr, how: How, ts: Timestamp) -> bool {
+        if !self.by_address.contains_key(&(vlan, ip)) {
+            // Nobody ever held it: there is nobody to contend with, or to be told of.
+            self.add_span(id, vlan, ip, Span { first: ts, last: ts, until: None, how, dirt: Dirt::NEW });
+            return true;
+        }
         let root = self.root(id);
         self.tell_claim(id, vlan, ip, how, ts);
         let own = |span: &(DeviceId, Span)| span.0 == id;
@@ -239,7 +253,7 @@ impl Inventory {
             let strong = |span: &Span| matches!(span.how, How::Lease | How::Claim);
             self.open_spans(scope, ip).any(|(other, span)| strong(&span) && self.root(other) == root)
         };
-        let scopes = self.scopes.get(&ip).map(Vec::as_slice).unwrap_or_default();
+        let scopes = self.scopes.get(&ip).map(|few| &**few).unwrap_or_default();
         let elsewhere = scopes.iter().any(|scope| *scope != vlan && holds(*scope));
         elsewhere && !holds(vlan) && !self.is_fresh_lease(root, ts)
     }
@@ -318,7 +332,7 @@ impl Inventory {
     fn end_span(&mut self, id: DeviceId, vlan: Vlan, ip: IpAddr, first: Timestamp, at: Timestamp) {
         self.edit_span(id, vlan, ip, first, |span| span.until = Some(at.max(span.first)));
         let root = self.root(id);
-        let scopes = self.scopes.get(&ip).map(Vec::as_slice).unwrap_or_default();
+        let scopes = self.scopes.get(&ip).map(|few| &**few).unwrap_or_default();
         let crossing: Vec<_> = scopes
             .iter()
             .filter(|scope| **scope != vlan && scopes.len() > 1)
@@ -353,6 +367,10 @@ impl Inventory {
     }
 
     fn make_room_for_span(&mut self, id: DeviceId) {
+        let most = self.config.max_addresses_per_device.max(1);
+        if self.nodes.get(&id).is_some_and(|node| node.is_alone() && node.spans.len() < most) {
+            return;
+        }
         let tree = self.tree(self.root(id));
         let all = || {
             let nodes = tree.iter().filter_map(|id| Some((*id, self.nodes.get(id)?)));
@@ -360,7 +378,7 @@ impl Inventory {
                 node.spans.iter().map(move |((vlan, ip, _), span)| (home, (*vlan, *ip), *span))
             })
         };
-        let excess = (all().count() + 1).saturating_sub(self.config.max_addresses_per_device.max(1));
+        let excess = (all().count() + 1).saturating_sub(most);
         if excess > 0 {
             self.forget_spans(&tree, excess);
         }

@@ -35,20 +35,34 @@ impl Inventory {
         homes.sort_unstable();
         homes.dedup();
         let devices = || homes.chunk_by(|a, b| a.0 == b.0);
-        for device in devices().filter_map(|homes| homes.first()).map(|(device, _)| *device) {
-            each(Change::Device(Box::new(self.project(device))))?;
-            if let Some(node) = self.nodes.get_mut(&device) {
+        type Rows = fn(&mut Inventory, &[(DeviceId, DeviceId)]) -> Vec<Change>;
+        let kinds: [Rows; 4] =
+            [Self::evidence_rows, Self::address_rows, Self::lease_rows, Self::service_rows];
+        // Which kinds of rows each device may have: most of many devices have no lease and serve nothing, and to look at
+        // each of them again for that would wait for memory each time.
+        let mut may_have = Vec::new();
+        for homes in devices() {
+            let Some((device, _)) = homes.first() else { continue };
+            each(Change::Device(Box::new(self.project(*device))))?;
+            let mut has = [false; 4];
+            for (_, home) in homes {
+                let Some(node) = self.nodes.get_mut(home) else { continue };
+                node.dirty = false;
+                node.written |= home == device;
+                let Node { ledger, spans, leases, services, .. } = &**node;
+                let there = [!ledger.is_empty(), !spans.is_empty(), !leases.is_empty(), !services.is_empty()];
+                has.iter_mut().zip(there).for_each(|(has, there)| *has |= there);
+            }
+            if homes.iter().all(|(_, home)| home != device)
+                && let Some(node) = self.nodes.get_mut(device)
+            {
                 node.written = true;
             }
+            may_have.push(has);
         }
-        for kind in [Self::evidence_rows, Self::address_rows, Self::lease_rows, Self::service_rows] {
-            for homes in devices() {
-                kind(self, homes).into_iter().try_for_each(&mut each)?;
-            }
-        }
-        for (_, home) in &homes {
-            if let Some(node) = self.nodes.get_mut(home) {
-                node.dirty = false;
+        for (kind, rows) in kinds.into_iter().enumerate() {
+            for (homes, _) in devices().zip(&may_have).filter(|(_, has)| has[kind]) {
+                rows(self, homes).into_iter().try_for_each(&mut each)?;
             }
         }
         let merges = self.merges.values_mut().filter(|m| m.dirt.dirty);

@@ -181,7 +181,7 @@ impl Inventory {
             self.note_behind(sender, &guess, said);
             self.part_from_equipment(root, &guess, said);
             let known = (KeyKind::Application, guess.clone());
-            let owners = self.by_key.get(&known).cloned().unwrap_or_default();
+            let owners = self.by_key.get(&known).map(|few| few.to_vec()).unwrap_or_default();
             let elsewhere = owners.into_iter().find(|owner| self.root(*owner) != self.root(sender));
             let Some(id) = elsewhere.or_else(|| self.create(said.ts, Some(sender))) else { return };
             let of_guess = |claim: &Claim| claim.via.equipment.as_deref() == Some(guess.as_str());

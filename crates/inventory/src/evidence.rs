@@ -4,6 +4,7 @@ use crate::graph::Dirt;
 use crate::sorted::Sorted;
 use model::{Attribute, DeviceId, Evidence, EvidenceKey, Text, Timestamp, Vlan};
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -70,8 +71,8 @@ impl Via {
     }
 }
 
-/// What makes two pieces of evidence of one node the same.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What makes two pieces of evidence of one node the same. Claims are ordered by their fields, as they stand.
+#[derive(Clone, Debug)]
 pub(crate) struct Claim {
     pub(crate) attribute: Attribute,
     pub(crate) value: Text,
@@ -80,7 +81,56 @@ pub(crate) struct Claim {
     pub(crate) via: Via,
 }
 
+/// Compares words of a protocol or of our own: mostly the very same ones, at one place in memory.
+#[inline]
+fn order(a: &str, b: &str) -> Ordering {
+    if std::ptr::eq(a, b) { Ordering::Equal } else { a.cmp(b) }
+}
+
+impl Ord for Claim {
+    fn cmp(&self, other: &Self) -> Ordering {
+        order(self.attribute.as_str(), other.attribute.as_str())
+            .then_with(|| self.value.cmp(&other.value))
+            .then_with(|| order(&self.source, &other.source))
+            .then_with(|| order(&self.field, &other.field))
+            .then_with(|| self.via.cmp(&other.via))
+    }
+}
+
+impl PartialOrd for Claim {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Claim {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(&other.attribute, &other.value, &other.source, &other.field, &other.via)
+    }
+}
+
+impl Eq for Claim {}
+
 impl Claim {
+    /// Whether it says just this.
+    #[inline]
+    pub(crate) fn is(
+        &self,
+        attribute: &Attribute,
+        value: &Text,
+        source: &str,
+        field: &str,
+        via: &Via,
+    ) -> bool {
+        let same = |a: &str, b: &str| std::ptr::eq(a, b) || a == b;
+        // What differs most often comes first.
+        self.value == *value
+            && same(self.attribute.as_str(), attribute.as_str())
+            && same(&self.field, field)
+            && same(&self.source, source)
+            && self.via == *via
+    }
+
     /// The row key under `device`. What was said of a device merged into another, or of an address or equipment that may
     /// be taken back, says so at the end of the field: `option 12 [d7]`, `MSH-3 [via 10.0.0.5]`. See [`read_field`].
     pub(crate) fn row_key(&self, device: DeviceId, home: DeviceId) -> EvidenceKey {
@@ -169,6 +219,14 @@ pub(crate) struct Weight {
 }
 
 impl Weight {
+    /// It was said once more, no louder.
+    pub(crate) fn confirm(&mut self, ts: Timestamp) {
+        self.first = self.first.min(ts);
+        self.last = self.last.max(ts);
+        self.count = self.count.saturating_add(1);
+        self.dirt.touch();
+    }
+
     pub(crate) fn absorb(&mut self, other: &Self) {
         self.confidence = self.confidence.max(other.confidence);
         self.first = self.first.min(other.first);
@@ -191,8 +249,25 @@ pub(crate) fn claims_of<'a>(
     attribute: &Attribute,
 ) -> impl Iterator<Item = (&'a Claim, &'a Weight)> + use<'a> {
     let attribute = attribute.clone();
-    let from = ledger.starting(|claim| claim.attribute < attribute);
+    let from = ledger.starting(|claim| order(claim.attribute.as_str(), attribute.as_str()).is_lt());
     from.take_while(move |(claim, _)| claim.attribute == attribute).map(|(claim, weight)| (claim, weight))
+}
+
+/// The claims of one attribute after the other, in order: for those who want many attributes of a node, most of which it
+/// does not have.
+pub(crate) fn by_attribute(ledger: &Ledger) -> impl Iterator<Item = &[(Claim, Weight)]> {
+    let mut rest = ledger.as_slice();
+    std::iter::from_fn(move || {
+        let (first, others) = rest.split_first()?;
+        let same = |pair: &(Claim, Weight)| {
+            order(pair.0.attribute.as_str(), first.0.attribute.as_str()) == Ordering::Equal
+        };
+        // Most attributes have one value, some have hundreds.
+        let more = if others.first().is_some_and(same) { others.partition_point(same) } else { 0 };
+        let (these, left) = rest.split_at(1 + more);
+        rest = left;
+        Some(these)
+    })
 }
 
 /// The claims about every attribute whose name begins so, in order.
@@ -217,6 +292,9 @@ pub(crate) fn fold(name: &str) -> String {
 
 /// Host and domain of a name as it was seen. An address in place of a name stays whole.
 pub(crate) fn split_domain(name: &Text) -> (Text, Option<Text>) {
+    if !name.as_str().contains('.') {
+        return (name.clone(), None);
+    }
     let seen = name.as_str().trim_end_matches('.');
     if seen.parse::<IpAddr>().is_ok() {
         return (name.clone(), None);
@@ -238,6 +316,10 @@ pub(crate) fn ranked<'a>(claims: impl Iterator<Item = (&'a Claim, &'a Weight)>) 
         count: u64,
         last: Timestamp,
         shown: (u8, u64, Timestamp, &'a Text),
+    }
+    let claims: Vec<_> = claims.collect();
+    if let [(only, _)] = claims.as_slice() {
+        return vec![only.value.clone()];
     }
     let mut candidates: BTreeMap<String, Candidate<'a>> = BTreeMap::new();
     for (claim, weight) in claims {

@@ -7,7 +7,8 @@
 
 use crate::addresses::Span;
 use crate::evidence::{Claim, Ledger, Via, Weight, attr, claims_of, scoped};
-use crate::keys::{BY_SOURCE, Derived, derive, is_identifying};
+use crate::few::{Index, insert_into, remove_from};
+use crate::keys::{BY_SOURCE, Derived, bears_on_identity, derive};
 use crate::room::{PROBATION, text_of};
 use crate::sorted::{History, Sorted};
 use crate::{Inventory, Sign};
@@ -88,6 +89,11 @@ impl Node {
     pub(crate) fn spans_of(&self, vlan: Vlan, ip: IpAddr) -> impl Iterator<Item = &Span> {
         let all = self.spans.starting(move |key| (key.0, key.1) < (vlan, ip));
         all.take_while(move |(key, _)| (key.0, key.1) == (vlan, ip)).map(|(_, span)| span)
+    }
+
+    /// Whether it is a device by itself, and all of it.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.parent.is_none() && self.children.is_empty()
     }
 
     pub(crate) fn new(ts: Timestamp) -> Self {
@@ -250,16 +256,23 @@ impl Inventory {
 
     /// What was heard through these nodes is shown with the number of their device, which changes.
     pub(crate) fn mark_behind(&mut self, nodes: &[DeviceId]) {
-        let behind: Vec<_> =
-            nodes.iter().filter_map(|id| self.heard_through.get(id)).flatten().copied().collect();
+        let behind: Vec<_> = nodes
+            .iter()
+            .filter_map(|id| self.heard_through.get(id))
+            .flat_map(|few| few.iter().copied())
+            .collect();
         for id in behind {
             self.mark(self.root(id));
         }
     }
 
     /// The device of a node was heard of.
+    #[inline]
     pub(crate) fn heard(&mut self, id: DeviceId, ts: Timestamp) {
-        self.heard_from_to(id, ts, ts);
+        if self.heard != Some((id, ts)) {
+            self.heard_from_to(id, ts, ts);
+            self.heard = Some((id, ts));
+        }
     }
 
     /// The device of a node was heard of at two times.
@@ -279,6 +292,19 @@ impl Inventory {
 
     /// Adds a claim to a node's ledger, or confirms it.
     pub(crate) fn learn(&mut self, id: DeviceId, via: Via, attribute: Attribute, value: Text, said: &Said) {
+        // What was said of it before, at the place where it stood: most of all that is ever said, so it is not made a claim.
+        let near = usize::from(*self.places.near(id, &attribute, said.field, said.by));
+        if let Some(node) = self.nodes.get_mut(&id)
+            && let Some((known, weight)) = node.ledger.pair_at(near)
+            && weight.confidence >= said.confidence
+            && known.is(&attribute, &value, said.by, said.field, &via)
+        {
+            weight.confirm(said.ts);
+            if !std::mem::replace(&mut node.dirty, true) {
+                self.dirty.push(id);
+            }
+            return;
+        }
         let claim = Claim { attribute, value, source: said.by.into(), field: said.field.into(), via };
         let weight =
             Weight { confidence: said.confidence, first: said.ts, last: said.ts, count: 1, dirt: Dirt::NEW };
@@ -288,7 +314,7 @@ impl Inventory {
     /// Adds a claim with its weight, or adds to the weight it has.
     pub(crate) fn put(&mut self, id: DeviceId, claim: Claim, weight: Weight) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
-        let near = self.places.near(id, &claim);
+        let near = self.places.near(id, &claim.attribute, &claim.field, &claim.source);
         if let Some(known) = node.ledger.find_near((*near).into(), &claim) {
             *near = u16::try_from(known).unwrap_or(u16::MAX);
             let Some(known) = node.ledger.value_at(known) else { return };
@@ -297,12 +323,11 @@ impl Inventory {
             if !std::mem::replace(&mut node.dirty, true) {
                 self.dirty.push(id);
             }
-            if said_louder && is_identifying(&claim.attribute) {
+            if said_louder && bears_on_identity(&node.ledger, &claim.attribute) {
                 self.refresh(id, weight.last);
             }
             return;
         }
-        let identifying = is_identifying(&claim.attribute);
         if !self.make_room(id, &claim.attribute, weight.last) {
             return;
         }
@@ -310,7 +335,9 @@ impl Inventory {
         if !known.is_some_and(|mut known| known.any(|(known, _)| known.value == claim.value)) {
             self.tell_new(weight.last, id, &claim);
         }
+        let mut identifying = false;
         if let Some(node) = self.nodes.get_mut(&id) {
+            identifying = bears_on_identity(&node.ledger, &claim.attribute);
             node.text += text_of(&claim);
             node.ledger.insert(claim, weight);
         }
@@ -328,12 +355,13 @@ impl Inventory {
         let weight = node.ledger.remove(claim)?;
         node.forgotten = node.forgotten.wrapping_add(1);
         node.text -= text_of(claim);
+        let identifying = bears_on_identity(&node.ledger, &claim.attribute);
         let root = self.root(id);
         if weight.dirt.written {
             self.gone.insert(Gone::Evidence(claim.row_key(root, id)));
         }
         self.mark(id);
-        if is_identifying(&claim.attribute) {
+        if identifying {
             self.refresh(id, weight.last);
         }
         self.rerank(root);
@@ -371,12 +399,16 @@ impl Inventory {
         if known == node.known {
             return;
         }
-        let old = std::mem::replace(&mut node.known, known.clone());
+        let old = std::mem::take(&mut node.known);
         self.reindex(id, &old, &known);
+        let new: Vec<_> = known.keys.difference(&old.keys).cloned().collect();
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.known = known;
+        }
         self.weigh(id);
         let root = self.root(id);
         self.mark(root);
-        for key in known.keys.difference(&old.keys) {
+        for key in &new {
             self.join_by_key(id, key, ts);
         }
     }
@@ -384,9 +416,11 @@ impl Inventory {
     /// Indexes again after rows were read back; nothing is joined, that is in the rows too.
     pub(crate) fn index(&mut self, id: DeviceId) {
         if let Some(node) = self.nodes.get_mut(&id) {
-            node.known = derive(&node.ledger);
-            let known = node.known.clone();
+            let known = derive(&node.ledger);
             self.reindex(id, &Derived::default(), &known);
+            if let Some(node) = self.nodes.get_mut(&id) {
+                node.known = known;
+            }
         }
     }
 
@@ -424,26 +458,6 @@ impl Inventory {
         let said = Said { ts, by: "ip", field: BY_SOURCE, confidence: Confidence::STATED.get() };
         self.learn(id, Via::DIRECT, attr::ADDRESS, crate::evidence::text(&scoped(vlan, ip)), &said);
         Some(id)
-    }
-}
-
-/// The values under each key, sorted. Never gone through in the order of the hash, which differs from run to run so that
-/// nobody can choose what collides.
-pub(crate) type Index<K, V = DeviceId> = hashbrown::HashMap<K, Vec<V>>;
-
-pub(crate) fn insert_into<K: Hash + Eq, V: Ord>(index: &mut Index<K, V>, key: K, value: V) {
-    let values = index.entry(key).or_default();
-    if let Err(place) = values.binary_search(&value) {
-        values.insert(place, value);
-    }
-}
-
-pub(crate) fn remove_from<K: Hash + Eq, V: Ord>(index: &mut Index<K, V>, key: &K, value: V) {
-    if let Some(values) = index.get_mut(key) {
-        values.retain(|known| *known != value);
-        if values.is_empty() {
-            index.remove(key);
-        }
     }
 }
 

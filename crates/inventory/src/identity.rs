@@ -29,7 +29,7 @@ impl Inventory {
     /// The node a MAC stands for now. Devices that share a MAC (laptops at a docking station) take turns: it stands for
     /// the one whose DHCP client identifier was used last.
     pub(crate) fn node_of_mac(&self, mac: Mac) -> Option<DeviceId> {
-        match self.by_mac.get(&mac)?.as_slice() {
+        match &**self.by_mac.get(&mac)? {
             [one] => Some(*one),
             several => several.iter().copied().max_by_key(|id| {
                 let used = self.nodes.get(id).and_then(|node| {
@@ -390,7 +390,7 @@ impl Inventory {
         };
         let key = (KeyKind::ClientId, client_id.as_str().to_ascii_lowercase());
         let Some(owners) = self.by_key.get(&key).filter(|_| !own.contains(&key)) else { return id };
-        let sharing = self.by_mac.get(&mac).map(Vec::as_slice).unwrap_or_default();
+        let sharing = self.by_mac.get(&mac).map(|few| &**few).unwrap_or_default();
         if let Some(owner) =
             sharing.iter().copied().find(|id| keys(id).is_some_and(|keys| keys.contains(&key)))
         {

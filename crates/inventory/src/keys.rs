@@ -1,6 +1,6 @@
 //! What a node's evidence says about identity.
 
-use crate::evidence::{Ledger, attr, claims_of, parse_scoped};
+use crate::evidence::{Ledger, attr, by_attribute, claims_of, parse_scoped};
 use model::{Attribute, Confidence, DeviceId, KeyKind, Mac, Vlan};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -40,51 +40,61 @@ pub(crate) const MANY_ADDRESSES: usize = 4;
 
 pub(crate) fn derive(ledger: &Ledger) -> Derived {
     let mut known = Derived::default();
+    // A client identifier is told from the MACs, which come after it.
     for (claim, _) in claims_of(ledger, &attr::MAC) {
         known.macs.extend(Mac::parse(claim.value.as_str()));
         known.heard |= claim.source == "ethernet";
     }
-    for (claim, _) in claims_of(ledger, &Attribute::DHCP_CLIENT_ID) {
-        known.client_ids = known.client_ids.saturating_add(1);
-        known
-            .keys
-            .extend(client_id_key(claim.value.as_str(), &known.macs).map(|key| (KeyKind::ClientId, key)));
-    }
-    for (claim, weight) in claims_of(ledger, &Attribute::UUID) {
-        let key = claim.value.as_str().to_ascii_lowercase();
-        if weight.confidence >= Confidence::NAMED.get() && !is_placeholder(&key) {
-            known.keys.insert((KeyKind::Uuid, key));
+    for claims in by_attribute(ledger) {
+        let Some((first, _)) = claims.first() else { continue };
+        let values = || claims.iter().map(|(claim, _)| claim.value.as_str());
+        match first.attribute.as_str() {
+            "dhcp.client_id" => {
+                known.client_ids = u32::try_from(claims.len()).unwrap_or(u32::MAX);
+                let keys = values().filter_map(|id| client_id_key(id, &known.macs));
+                known.keys.extend(keys.map(|key| (KeyKind::ClientId, key)));
+            }
+            "uuid" => {
+                let stated = claims.iter().filter(|(_, w)| w.confidence >= Confidence::NAMED.get());
+                let keys = stated.map(|(claim, _)| claim.value.as_str().to_ascii_lowercase());
+                known.keys.extend(keys.filter(|key| !is_placeholder(key)).map(|key| (KeyKind::Uuid, key)));
+            }
+            "equipment" => known.keys.extend(values().map(|key| (KeyKind::Application, key.to_owned()))),
+            "serial" => {
+                known.keys.extend(serial_keys(ledger).into_iter().map(|key| (KeyKind::Application, key)));
+            }
+            "address" => known.keys.extend(values().map(|key| (KeyKind::Address, key.to_owned()))),
+            "address.virtual" => known.virtual_addresses.extend(values().filter_map(parse_scoped)),
+            "behind" => known.behind.extend(values().filter_map(DeviceId::parse)),
+            "forwards" => {
+                known.router = true;
+                known.transparent = values().any(|why| why == SENDS_FOR_MANY);
+            }
+            "forwards.for" => {
+                let carried = claims.iter().filter_map(|(claim, _)| {
+                    let (vlan, ip) = parse_scoped(claim.value.as_str())?;
+                    let by = [BY_TTL, BY_SOURCE, BY_DESTINATION].into_iter().find(|by| claim.field == *by)?;
+                    Some((by, vlan, ip))
+                });
+                known.carried = carried.collect();
+                let by = |field: &str| -> BTreeSet<IpAddr> {
+                    let all = known.carried.iter().filter(|(by, ..)| *by == field);
+                    all.map(|(.., ip)| *ip).collect()
+                };
+                known.router |=
+                    by(BY_TTL).len() >= ROUTED_ADDRESSES || is_many(by(BY_DESTINATION).into_iter());
+            }
+            _ => {}
         }
     }
-    for (claim, _) in claims_of(ledger, &attr::EQUIPMENT) {
-        known.keys.insert((KeyKind::Application, claim.value.to_string()));
-    }
-    known.keys.extend(serial_keys(ledger).into_iter().map(|key| (KeyKind::Application, key)));
-    for (claim, _) in claims_of(ledger, &attr::ADDRESS) {
-        known.keys.insert((KeyKind::Address, claim.value.to_string()));
-    }
-    for (claim, _) in claims_of(ledger, &attr::ADDRESS_VIRTUAL) {
-        known.virtual_addresses.extend(parse_scoped(claim.value.as_str()));
-    }
-    for (claim, _) in claims_of(ledger, &attr::BEHIND) {
-        known.behind.extend(DeviceId::parse(claim.value.as_str()));
-    }
-    let carried = claims_of(ledger, &attr::FORWARDS_FOR).filter_map(|(claim, _)| {
-        let (vlan, ip) = parse_scoped(claim.value.as_str())?;
-        let by = [BY_TTL, BY_SOURCE, BY_DESTINATION].into_iter().find(|by| claim.field == *by)?;
-        Some((by, vlan, ip))
-    });
-    known.carried = carried.collect();
-    let reasons = || claims_of(ledger, &attr::FORWARDS).map(|(claim, _)| claim.value.as_str());
-    let carried = |field: &str| {
-        let all = known.carried.iter().filter(|(by, ..)| *by == field);
-        all.map(|(.., ip)| *ip).collect::<BTreeSet<_>>()
-    };
-    known.transparent = reasons().any(|why| why == SENDS_FOR_MANY);
-    known.router = reasons().next().is_some()
-        || carried(BY_TTL).len() >= ROUTED_ADDRESSES
-        || is_many(carried(BY_DESTINATION).into_iter());
     known
+}
+
+/// Whether a claim about an attribute can change what [`derive`] finds: what a thing is, only with a serial number does.
+pub(crate) fn bears_on_identity(ledger: &Ledger, attribute: &Attribute) -> bool {
+    is_identifying(attribute)
+        && (!matches!(attribute.as_str(), "model" | "manufacturer")
+            || claims_of(ledger, &Attribute::SERIAL).next().is_some())
 }
 
 /// Whether these are too many addresses for one host: several IPv4 networks, or several IPv6 prefixes (a host has many
@@ -148,7 +158,7 @@ fn is_placeholder(value: &str) -> bool {
 }
 
 /// Whether [`derive`] looks at the attribute.
-pub(crate) fn is_identifying(attribute: &Attribute) -> bool {
+fn is_identifying(attribute: &Attribute) -> bool {
     matches!(
         attribute.as_str(),
         "mac"
@@ -169,6 +179,9 @@ pub(crate) fn is_identifying(attribute: &Attribute) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::{Claim, Via, Weight, text};
+    use crate::graph::Dirt;
+    use model::Timestamp;
 
     #[test]
     fn a_client_identifier_that_is_only_the_mac_is_no_key() {
@@ -180,6 +193,37 @@ mod tests {
             assert_eq!(client_id_key(key, &macs).as_deref(), Some(key), "{key}");
         }
         assert_eq!(client_id_key("00:00:00:00", &macs), None, "a placeholder");
+    }
+
+    #[test]
+    fn what_a_thing_is_bears_on_its_identity_with_a_serial_number_only() {
+        let mut ledger = Ledger::default();
+        let bears = |ledger: &Ledger| {
+            [Attribute::MODEL, Attribute::MANUFACTURER, Attribute::UUID, Attribute::OS]
+                .map(|attribute| bears_on_identity(ledger, &attribute))
+        };
+        let say = |ledger: &mut Ledger, attribute, value| {
+            let claim = Claim {
+                attribute,
+                value: text(value),
+                source: "dicom".into(),
+                field: "".into(),
+                via: Via::DIRECT,
+            };
+            let (confidence, t) = (Confidence::IDENTITY.get(), Timestamp(0));
+            ledger.insert(claim, Weight { confidence, first: t, last: t, count: 1, dirt: Dirt::NEW });
+        };
+        say(&mut ledger, Attribute::MODEL, "CT 5000");
+        assert_eq!((bears(&ledger), derive(&ledger).keys.len()), ([false, false, true, false], 0));
+        for serial in ["4711-0815", "4711-0816"] {
+            say(&mut ledger, Attribute::SERIAL, serial);
+        }
+        assert_eq!(bears(&ledger), [true, true, true, false]);
+        let keys: Vec<_> = derive(&ledger).keys.into_iter().map(|(_, key)| key).collect();
+        assert_eq!(keys, ["serial:4711-0815|ct 5000", "serial:4711-0816|ct 5000"]);
+        let groups: Vec<_> =
+            by_attribute(&ledger).map(|all| (all[0].0.attribute.as_str(), all.len())).collect();
+        assert_eq!(groups, [("model", 1), ("serial", 2)]);
     }
 
     #[test]

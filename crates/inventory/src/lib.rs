@@ -6,7 +6,7 @@
 //! always be taken back.
 //!
 //! How it is made:
-//! - `graph`: nodes, one for each identity that was heard, and the devices they add up to;
+//! - `graph`: nodes, one for each identity that was heard, and the devices they add up to; `few`: how they are found;
 //! - `keys`: what a node's evidence says about identity;
 //! - `identity`: from MACs and addresses to nodes; routers, shared MACs, virtual MACs;
 //! - `addresses`: who held which address when, and `recent` answers to that; `merge`: nodes that are one device; `equipment`: whose identity a message
@@ -24,6 +24,7 @@ mod classify;
 mod config;
 mod equipment;
 mod evidence;
+mod few;
 mod graph;
 mod identity;
 mod keys;
@@ -49,7 +50,8 @@ pub use signs::Sign;
 pub use vendors::{Medical, Trust, Vendor, VendorError, Vendors};
 
 use evidence::Via;
-use graph::{Dirt, Gone, Index, Node, Said, Served};
+use few::Index;
+use graph::{Dirt, Gone, Node, Said, Served};
 use hashbrown::HashMap;
 use merge::Recorded;
 use model::{
@@ -132,6 +134,8 @@ pub struct Inventory {
     /// The node that one MAC stands for alone, as long as nothing changed about who is who: one frame says many things of
     /// its sender.
     sender: Option<(Mac, DeviceId)>,
+    /// Who was heard of last, and when: one frame says many things of its sender.
+    heard: Option<(DeviceId, Timestamp)>,
     /// The MAC that was refused last because there was no room for its device, and when.
     refused_mac: Option<(Mac, Timestamp)>,
     /// The scopes an address is or was held in.
@@ -179,6 +183,7 @@ impl Inventory {
             partners: Partners::new(),
             places: Places::new(),
             sender: None,
+            heard: None,
             refused_mac: None,
             scopes: HashMap::new(),
             by_key: HashMap::new(),
@@ -224,8 +229,12 @@ impl Inventory {
         }
     }
 
+    /// Almost every event comes by here, and almost none has anything to report.
+    #[inline]
     fn report_merges(&mut self, out: &mut Vec<Resolved>) {
-        out.extend(self.renamed.drain(..).map(|(from, into)| Resolved::Renamed { from, into }));
+        if !self.renamed.is_empty() {
+            out.extend(self.renamed.drain(..).map(|(from, into)| Resolved::Renamed { from, into }));
+        }
         if !self.signs.is_empty() {
             self.report_signs(out);
         }

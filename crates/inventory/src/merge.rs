@@ -23,7 +23,7 @@ impl Inventory {
             // A MAC finds its node by itself; an address passes from one device to another.
             KeyKind::Mac | KeyKind::Address => return,
         };
-        for other in self.by_key.get(key).cloned().unwrap_or_default() {
+        for other in self.by_key.get(key).map(|few| few.to_vec()).unwrap_or_default() {
             if self.root(other) == self.root(id) {
                 continue;
             }
@@ -167,6 +167,8 @@ impl Inventory {
         if let Some(node) = self.nodes.get_mut(&from) {
             node.parent = None;
             self.recent.forget_all();
+            // Its times are worked out anew, which may leave out what was only heard.
+            self.heard = None;
         }
         let times = self.times_of(from).unwrap_or((ts, ts));
         if let Some(node) = self.nodes.get_mut(&from) {

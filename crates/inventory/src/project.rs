@@ -2,10 +2,11 @@
 
 use crate::Inventory;
 use crate::addresses::How;
-use crate::evidence::{attr, ranked};
+use crate::evidence::{attr, by_attribute, claims_under, ranked};
 use model::{Attachment, Attribute, Device, DeviceClass, DeviceId, Text, Timestamp, Vlan};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 /// Attributes of which a device may have several values.
 const MANY_VALUED: [Attribute; 9] = [
@@ -22,6 +23,16 @@ const MANY_VALUED: [Attribute; 9] = [
 
 /// Attributes of which only the best trusted values are shown.
 const NAMES: [Attribute; 3] = [Attribute::AE_TITLE, Attribute::HL7_APPLICATION, Attribute::HL7_FACILITY];
+
+/// Whether an attribute has a meaning of its own downstream.
+fn is_shown(attribute: &&Attribute) -> bool {
+    static SORTED: LazyLock<Vec<&str>> = LazyLock::new(|| {
+        let mut names = Attribute::KNOWN.to_vec();
+        names.sort_unstable();
+        names
+    });
+    SORTED.binary_search(&attribute.as_str()).is_ok()
+}
 
 impl Inventory {
     /// Every device as the evidence stands, by number.
@@ -79,25 +90,27 @@ impl Inventory {
     }
 
     fn attributes(&self, tree: &[DeviceId], class: DeviceClass) -> Vec<(Attribute, Text)> {
-        let mut names: Vec<&'static str> = Attribute::KNOWN.to_vec();
+        let nodes = tree.iter().filter_map(|id| self.nodes.get(id));
+        let there = nodes.flat_map(|node| by_attribute(&node.ledger)).filter_map(|claims| claims.first());
+        let mut names: Vec<&Attribute> = there.map(|(claim, _)| &claim.attribute).filter(is_shown).collect();
         names.sort_unstable();
-        let mut all = Vec::new();
-        for name in names {
-            let attribute = Attribute::other(name);
-            let mut claims: Vec<_> = self.claims(tree, &attribute).collect();
+        names.dedup();
+        let mut all = Vec::with_capacity(names.len());
+        for attribute in names {
+            let mut claims: Vec<_> = self.claims(tree, attribute).collect();
             // What an interface engine passes on names the software of those it speaks for.
             if class == DeviceClass::InterfaceEngine {
                 claims.retain(|(claim, _)| claim.source != "hl7" || !claim.field.starts_with("SFT"));
             }
             // Names that others call it by, or that it passes on, count only while it has not given its own.
-            if NAMES.contains(&attribute) {
+            if NAMES.contains(attribute) {
                 let best = claims.iter().map(|(_, weight)| weight.confidence).max();
                 claims.retain(|(_, weight)| Some(weight.confidence) == best);
             }
             if claims.is_empty() {
                 continue;
             }
-            let many = MANY_VALUED.contains(&attribute);
+            let many = MANY_VALUED.contains(attribute);
             let values = ranked(claims.into_iter());
             all.extend(
                 values.into_iter().take(if many { usize::MAX } else { 1 }).map(|v| (attribute.clone(), v)),
@@ -118,6 +131,10 @@ impl Inventory {
 
     fn sop_classes(&self, tree: &[DeviceId]) -> Vec<Text> {
         use model::{DicomRole::*, DicomStage::*};
+        let nodes = || tree.iter().filter_map(|id| self.nodes.get(id));
+        if !nodes().any(|node| claims_under(&node.ledger, "dicom.sc").next().is_some()) {
+            return Vec::new();
+        }
         let mut uids = BTreeSet::new();
         for role in [Scu, Scp] {
             for stage in [Offered, Accepted, Used] {

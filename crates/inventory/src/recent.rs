@@ -4,9 +4,8 @@
 //! one device.
 
 use crate::addresses::{How, Span};
-use crate::evidence::Claim;
 use crate::graph::Dirt;
-use model::{DeviceId, Timestamp, Vlan};
+use model::{Attribute, DeviceId, Timestamp, Vlan};
 use std::cell::Cell;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -109,9 +108,16 @@ impl Places {
     }
 
     /// Where a claim of a node most likely stands.
-    pub(crate) fn near(&mut self, id: DeviceId, claim: &Claim) -> &mut u16 {
+    #[inline]
+    pub(crate) fn near(
+        &mut self,
+        id: DeviceId,
+        attribute: &Attribute,
+        field: &str,
+        source: &str,
+    ) -> &mut u16 {
         let sign = |text: &str| text.len() * 31 + usize::from(text.as_bytes().last().copied().unwrap_or(0));
-        let signs = [sign(claim.attribute.as_str()), sign(&claim.field), sign(&claim.source), id.0 as usize];
+        let signs = [sign(attribute.as_str()), sign(field), sign(source), id.0 as usize];
         let place = signs.into_iter().fold(0usize, |all, sign| (all ^ sign).wrapping_mul(0x9e37_79b9));
         &mut self.0[(place >> 16) % CLAIMS]
     }

@@ -14,6 +14,7 @@ const PARTNER_AGAIN: i64 = 60 * 1_000_000_000;
 const DYNAMIC_PORTS: u16 = 32_768;
 
 impl Inventory {
+    #[inline]
     pub(crate) fn observation(&mut self, o: Observation, out: &mut Vec<Resolved>) {
         let Observation { ts, by, field, subject, confidence, fact, .. } = o;
         // One frame says many things of its sender: it is refused once for all of them.
@@ -60,6 +61,7 @@ impl Inventory {
         }
     }
 
+    #[inline]
     fn fact(&mut self, id: DeviceId, via: Via, subject: Subject, fact: Fact, said: &Said) {
         match fact {
             Fact::Is { attribute, value } => self.is(id, via, subject, attribute, value, said),
@@ -220,7 +222,7 @@ impl Inventory {
     }
 
     /// The holder of an address took part in a conversation: as [`Inventory::confirm`] by what is known already, and
-    /// [`Inventory::heard_from_to`], at the price of one look-up. Every flow comes by here.
+    /// [`Inventory::heard_from_to`], at the price of one look-up. Gives the device. Every flow comes by here.
     fn spoke(
         &mut self,
         id: DeviceId,
@@ -229,8 +231,8 @@ impl Inventory {
         at: usize,
         first: Timestamp,
         last: Timestamp,
-    ) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+    ) -> DeviceId {
+        let Some(node) = self.nodes.get_mut(&id) else { return id };
         if held.until.is_none()
             && let Some(span) = node.spans.get_mut_near(at, &(vlan, ip, held.first))
         {
@@ -242,15 +244,18 @@ impl Inventory {
         }
         if node.parent.is_some() {
             self.heard_from_to(id, first, last);
-        } else if node.heard(first, last) {
+            return self.root(id);
+        }
+        if node.heard(first, last) {
             self.rerank(id);
         }
+        id
     }
 
     /// Resolves the ends of a conversation at the time it began.
     pub(crate) fn flow(&mut self, record: Box<FlowRecord>) -> Flow {
         let ends = record.ends();
-        let mut nodes = [None, None];
+        let (mut nodes, mut devices) = ([None, None], [None, None]);
         for side in 0..2 {
             let (ip, vlan) = (ends[side].0, record.vlans[side]);
             if !is_host(ip) || self.is_virtual(vlan, ip) {
@@ -269,16 +274,22 @@ impl Inventory {
             }
             nodes[side] = match known {
                 Some((id, span, at)) if spoke => {
-                    self.spoke(id, (vlan, ip), &span, at, record.first, record.last);
+                    devices[side] = Some(self.spoke(id, (vlan, ip), &span, at, record.first, record.last));
                     Some(id)
                 }
-                Some((id, ..)) => Some(id),
+                Some((id, ..)) => {
+                    devices[side] = Some(self.root(id));
+                    Some(id)
+                }
                 // To be spoken to does not make a device.
                 None if spoke => {
                     let id = self.sender_held_by(None, vlan, ip, record.first, keep);
                     if let Some(id) = id {
                         self.heard_from_to(id, record.first, record.last);
                     }
+                    // Who came may have turned out to be one with the other.
+                    devices[0] = nodes[0].map(|id| self.root(id));
+                    devices[side] = id.map(|id| self.root(id));
                     id
                 }
                 None => None,
@@ -288,7 +299,7 @@ impl Inventory {
             let application = record.app.filter(|_| record.app_by_content);
             self.serves(server, record.key.proto, ends[1].1, application, record.last, 1);
         }
-        Flow { devices: nodes.map(|id| id.map(|id| self.root(id))), record }
+        Flow { devices, record }
     }
 }
 

@@ -247,16 +247,20 @@ impl Inventory {
         let known = self.refused.get(place).and_then(Option::as_ref);
         let still = known.is_some_and(|r| r.id == id && r.attribute == *attribute && is_recent(r.last, ts));
         // What nothing was taken out of since is as full as it was.
-        let alone = node.parent.is_none() && node.children.is_empty();
+        let alone = node.is_alone();
         if still && alone && known.is_some_and(|r| r.forgotten == forgotten) {
             self.counters.evidence_evicted += 1;
             return false;
+        }
+        let most = self.config.max_evidence_per_device.max(1);
+        if alone && node.ledger.len() < most.min(MAX_VALUES) {
+            return true;
         }
         let tree = self.tree(self.root(id));
         let size = |of: &dyn Fn(&Node) -> usize| -> usize {
             tree.iter().filter_map(|id| self.nodes.get(id)).map(|node| of(node)).sum()
         };
-        let is_full = size(&|node| node.ledger.len()) >= self.config.max_evidence_per_device.max(1);
+        let is_full = size(&|node| node.ledger.len()) >= most;
         let is_varied = || size(&|node| node.values_of(attribute)) >= MAX_VALUES;
         let only = match is_full {
             true => None,

@@ -54,6 +54,11 @@ impl<K: Ord, V> Sorted<K, V> {
         self.0.get_mut(place).map(|(_, value)| value)
     }
 
+    /// What stands at a place, if anything does.
+    pub(crate) fn pair_at(&mut self, place: usize) -> Option<(&K, &mut V)> {
+        self.0.get_mut(place).map(|(key, value)| (&*key, value))
+    }
+
     pub(crate) fn insert(&mut self, key: K, value: V) {
         match self.place(&key) {
             Ok(place) => self.0[place].1 = value,
@@ -74,6 +79,10 @@ impl<K: Ord, V> Sorted<K, V> {
 
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, (K, V)> {
         self.0.iter()
+    }
+
+    pub(crate) fn as_slice(&self) -> &[(K, V)] {
+        &self.0
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {

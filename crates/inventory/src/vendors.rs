@@ -81,8 +81,10 @@ impl Vendor<'_> {
             _ if iab => ("IAB", 13),
             _ => ("MA-S", 13),
         };
-        let shown: String = mac.to_string().chars().take(digits).collect();
-        format!("{registry} {}", shown.to_uppercase())
+        let mut shown = mac.to_string();
+        shown.truncate(digits);
+        shown.make_ascii_uppercase();
+        [registry, " ", &shown].concat()
     }
 }
 

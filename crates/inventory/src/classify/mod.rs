@@ -15,6 +15,7 @@ use crate::evidence::{Claim, Weight, attr, claims_under, text};
 use crate::graph::Node;
 use model::{Attribute, Confidence, DeviceClass, DeviceId, Mac, Text, Vote};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 /// Least weight of a class that is called by its name.
 const THRESHOLD: u16 = 40;
@@ -31,7 +32,19 @@ pub(crate) struct Verdict {
 
 /// The attribute and value under which a vote for a class is kept: `vote.CT`, `weight 60`.
 pub(crate) fn role_claim(class: DeviceClass, weight: u8) -> (Attribute, Text) {
-    (Attribute::stored([VOTE, class.as_str()].concat()), text(&["weight ", &weight.to_string()].concat()))
+    // Said by every other message: the words are made once.
+    static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
+        let name = |class: &DeviceClass| &*[VOTE, class.as_str()].concat().leak();
+        DeviceClass::ALL.iter().map(name).collect()
+    });
+    static WEIGHTS: LazyLock<Vec<Text>> =
+        LazyLock::new(|| (0..=u8::MAX).map(|weight| text(&format!("weight {weight}"))).collect());
+    let name = DeviceClass::ALL.iter().zip(NAMES.iter()).find(|(known, _)| **known == class);
+    let attribute = match name {
+        Some((_, name)) => Attribute::other(name),
+        None => Attribute::stored([VOTE, class.as_str()].concat()),
+    };
+    (attribute, WEIGHTS[usize::from(weight)].clone())
 }
 
 /// One device's evidence, as the rules look at it.
@@ -50,6 +63,11 @@ impl<'a> Case<'a> {
     fn nodes(&self) -> impl Iterator<Item = &'a Node> + use<'a> {
         let inventory = self.inventory;
         self.tree.iter().filter_map(|id| inventory.nodes.get(id)).map(|node| &**node)
+    }
+
+    /// Whether there is anything about an attribute whose name begins so.
+    fn has_any_under(&self, prefix: &'static str) -> bool {
+        self.nodes().any(|node| claims_under(&node.ledger, prefix).next().is_some())
     }
 
     fn macs(&self) -> BTreeSet<Mac> {
@@ -210,8 +228,13 @@ impl Inventory {
     pub(crate) fn classify(&self, tree: &[DeviceId]) -> Verdict {
         let mut case = Case { inventory: self, tree, tally: BTreeMap::new(), roles: BTreeSet::new() };
         case.stated();
-        case.dicom();
-        case.hl7();
+        // Most devices speak neither.
+        if case.has_any_under("dicom.sc") {
+            case.dicom();
+        }
+        if case.has_any_under("hl7.") || case.has_any_under("equipment.behind") {
+            case.hl7();
+        }
         case.vendor();
         case.services();
         case.network();
