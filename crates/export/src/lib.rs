@@ -23,7 +23,7 @@ pub fn csv(
     csv.end()
 }
 
-/// As [`csv`], for rows that come one after the other.
+/// As [`csv()`], for rows that come one after the other.
 #[derive(Debug)]
 pub struct Csv<W: std::io::Write>(csv::Writer<W>);
 
