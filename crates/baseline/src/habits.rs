@@ -548,3 +548,29 @@ impl Habits {
         self.get(id).map_or(LearningState::Observing, |habit| habit.state(rules, now))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_silent_for_longer_than_before_is_overdue() {
+        let mut habits = Habits::new(1 << 20);
+        let at = |minutes: i64| Timestamp::new(minutes * 60, 0);
+        let overdue = |habits: &Habits, at: Timestamp| -> Vec<u32> {
+            habits.overdue(at).map(|(DeviceId(id), _)| id).collect()
+        };
+        habits.active(DeviceId(1), at(0), 0);
+        habits.active(DeviceId(2), at(20), 0);
+        assert_eq!(overdue(&habits, at(30)), [0; 0]);
+        assert_eq!(overdue(&habits, at(31)), [1]);
+        habits.active(DeviceId(1), at(60), 1);
+        assert_eq!(overdue(&habits, at(240)), [2], "after an hour's pause, three hours are none");
+        assert_eq!(overdue(&habits, at(241)), [1, 2]);
+        habits.remove(DeviceId(2));
+        assert_eq!(overdue(&habits, at(241)), [1]);
+        // A century, as a frame with a wrong time makes it.
+        habits.active(DeviceId(1), Timestamp::new(3_200_000_000, 0), 2);
+        assert_eq!(overdue(&habits, Timestamp(i64::MAX)), [0; 0]);
+    }
+}
