@@ -1,6 +1,6 @@
 //! The book of findings: the same thing seen again is the same finding.
 
-use model::{Change, DeviceId, Figure, Finding, FindingId, FindingKey, Text};
+use model::{Change, DeviceId, Figure, Finding, FindingId, FindingKey, Severity, Text};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +27,9 @@ pub(crate) struct Book {
     last: u32,
     pub(crate) closed_early: u64,
 }
+
+/// The figure that says why a finding is no more than a note.
+pub(crate) const HELD: &str = "held";
 
 /// What is left of a device's finding when too many are told of a rule on a day.
 fn digest(key: &FindingKey) -> FindingKey {
@@ -66,6 +69,17 @@ impl Book {
             self.closed_early += 1;
             self.close_first();
         }
+    }
+
+    /// What was told turned out to be harmless: a note, and why. It stays where it is told, and may rise again.
+    pub(crate) fn lower(&mut self, key: &FindingKey, why: &str) {
+        let Some(known) = self.open.get_mut(key).filter(|known| known.severity > Severity::Info) else {
+            return;
+        };
+        known.severity = Severity::Info;
+        known.evidence.retain(|(name, _)| name != HELD);
+        known.evidence.extend(word(HELD, why));
+        self.dirty.insert(key.clone());
     }
 
     fn insert(&mut self, finding: Finding) {
@@ -177,7 +191,7 @@ pub(crate) fn word(name: &'static str, text: &str) -> Option<(Cow<'static, str>,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{Severity, Timestamp};
+    use model::Timestamp;
 
     fn finding(device: u32, day: i32, severity: Severity) -> Finding {
         Finding {
@@ -226,6 +240,25 @@ mod tests {
         next.restore(finding(1, 10, Severity::Medium));
         next.raise(finding(1, 10, Severity::Medium));
         assert_eq!(next.all().len(), 1, "also after a restart");
+    }
+
+    #[test]
+    fn what_was_harmless_is_a_note_until_it_is_told_again() {
+        let mut book = Book::default();
+        let told = finding(1, 10, Severity::High);
+        book.raise(told.clone());
+        book.changes();
+        book.lower(&FindingKey { day: 9, ..told.key.clone() }, "an update");
+        assert!(book.changes().is_empty(), "another one");
+        book.lower(&told.key, "an update");
+        book.lower(&told.key, "twice");
+        let rows = book.changes();
+        let [Change::Finding(noted)] = rows.as_slice() else { panic!("{rows:?}") };
+        let held = noted.evidence.last().cloned();
+        assert_eq!((noted.severity, held), (Severity::Info, word(HELD, "an update")));
+        book.raise(finding(1, 10, Severity::Low));
+        let all = book.all();
+        assert_eq!((all[0].severity, all[0].count, &all[0].evidence), (Severity::Low, 4, &told.evidence));
     }
 
     #[test]

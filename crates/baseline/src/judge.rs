@@ -1,18 +1,19 @@
 //! What rules see, and how what they find becomes a finding.
 
 use crate::calendar::hour;
-use crate::findings::Book;
+use crate::findings::{Book, HELD, word};
 use crate::habits::{Habit, Habits};
 use crate::learning::Learning;
+use crate::profile::{Profile, name_of, nameless};
 use crate::rates::{Metric, Score};
 use crate::rules::Rule;
-use crate::site::{Site, Zone, ZoneKind};
+use crate::site::{Site, Zone};
 use crate::table::Table;
 use crate::tick::{Observed, Profiles};
 use inventory::Sign;
 use model::{
-    Attribute, Device, DeviceClass, DeviceId, EdgeKey, EdgeState, Figure, Finding, FindingId, FindingKey,
-    Flow, IpProto, Party, Severity, Stranger, SubOperations, Text, Timestamp,
+    Device, DeviceClass, DeviceId, EdgeKey, EdgeState, Figure, Finding, FindingId, FindingKey, Flow, IpProto,
+    Party, Severity, Stranger, SubOperations, Text, Timestamp,
 };
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -167,91 +168,6 @@ impl HourSeen<'_> {
     pub(crate) fn hours_before(&self, view: &View<'_>) -> u16 {
         view.hours_like(self.slot, self.habit.first())
     }
-}
-
-/// A device as rules look at it.
-#[derive(Debug)]
-pub(crate) struct Profile {
-    pub(crate) device: Device,
-    pub(crate) name: Text,
-    pub(crate) zone: Option<Text>,
-    pub(crate) zone_kind: Option<ZoneKind>,
-}
-
-impl Profile {
-    pub(crate) const fn id(&self) -> DeviceId {
-        self.device.id
-    }
-
-    pub(crate) const fn class(&self) -> DeviceClass {
-        self.device.class
-    }
-
-    /// Whether it belongs on a desk or in a pocket: by what it is, else by its operating system.
-    pub(crate) fn is_office(&self) -> bool {
-        let desktop = |os: &Text| {
-            ["Windows", "macOS", "Android", "iOS"].iter().any(|known| os.as_str().starts_with(known))
-        };
-        let unknown = self.class() == DeviceClass::Unknown;
-        self.class().is_office() || (unknown && self.device.attribute(&Attribute::OS).is_some_and(desktop))
-    }
-
-    /// Whether nothing but the zone it lives in tells what it is for.
-    fn lives_in(&self, kinds: &[ZoneKind]) -> bool {
-        let is_unknown = self.class() == DeviceClass::Unknown && !self.is_office();
-        is_unknown && self.zone_kind.is_some_and(|kind| kinds.contains(&kind))
-    }
-
-    /// Whether care depends on it: by what it is, else by where it lives.
-    pub(crate) fn is_clinical(&self) -> bool {
-        self.class().is_clinical() || self.lives_in(&[ZoneKind::Clinical, ZoneKind::LifeSustaining])
-    }
-
-    /// Whether it is at the patient, or lives where those are.
-    pub(crate) fn is_endpoint(&self) -> bool {
-        self.class().is_clinical_endpoint() || self.lives_in(&[ZoneKind::Clinical, ZoneKind::LifeSustaining])
-    }
-
-    pub(crate) fn is_life_sustaining(&self) -> bool {
-        self.class().is_life_sustaining() || self.lives_in(&[ZoneKind::LifeSustaining])
-    }
-
-    pub(crate) fn is_in(&self, nets: &[crate::site::Net]) -> bool {
-        self.device.addresses.iter().any(|(_, ip)| Site::is_in(nets, *ip))
-    }
-
-    pub(crate) fn has(&self, attribute: &Attribute, value: &str) -> bool {
-        self.device.attributes_of(attribute).any(|known| known.as_str() == value)
-    }
-
-    fn party(&self) -> Party {
-        Party {
-            device: Some(self.id()),
-            macs: self.device.macs.clone(),
-            ips: {
-                let mut ips: Vec<IpAddr> = self.device.addresses.iter().map(|(_, ip)| *ip).collect();
-                ips.sort_unstable();
-                ips.dedup();
-                ips
-            },
-            name: Some(self.name.clone()),
-            class: self.class(),
-            kind: "device".into(),
-            zone: self.zone.clone(),
-        }
-    }
-}
-
-/// What people call a device: its host name, else what an application calls it, else its number.
-fn name_of(device: &Device) -> Text {
-    let names = [Attribute::HOSTNAME, Attribute::AE_TITLE, Attribute::HL7_APPLICATION];
-    let found = names.iter().find_map(|attribute| device.attribute(attribute)).cloned();
-    found.or_else(|| Text::from_str_lossy(&device.id.to_string())).unwrap_or_else(nameless)
-}
-
-fn nameless() -> Text {
-    // A number is printable, so this is never reached; a name is needed all the same.
-    Text::from_str_lossy("?").unwrap_or_else(|| unreachable!("a question mark is printable"))
 }
 
 /// Everything a rule may look at when it judges.
@@ -511,7 +427,7 @@ impl<'a> Out<'a> {
         }
         let mut evidence = verdict.evidence;
         if involved().any(|profile| view.site.is_maintained(verdict.last, profile.zone.as_ref())) {
-            evidence.extend(crate::findings::word("held", "within a maintenance window"));
+            evidence.extend(word(HELD, "within a maintenance window"));
             severity = Severity::Info;
         }
         // How things are is not what an edge is held against.
@@ -519,18 +435,11 @@ impl<'a> Out<'a> {
             self.highest = self.highest.max(Some(severity));
         }
         let advice = advice(rule, device.as_deref(), is_life);
-        let local_day = view.site.calendar.day(verdict.last);
-        let text = |text: &str| Text::from_str_lossy(text).unwrap_or_else(nameless);
         let peer_class = verdict.peer_class.unwrap_or(peer_class);
+        let about = device.as_ref().map(|profile| profile.id());
         self.book.raise(Finding {
             id: FindingId(0),
-            key: FindingKey {
-                rule: rule.name.into(),
-                device: device.as_ref().map(|profile| profile.id()),
-                peer_class: text(if peer_class.is_empty() { "-" } else { &peer_class }),
-                service: verdict.service,
-                day: if rule.posture { local_day.div_euclid(30) * 30 } else { local_day },
-            },
+            key: key(view, rule, about, &peer_class, verdict.service, verdict.last),
             severity,
             title: text(&verdict.title),
             device: device.as_ref().map(|profile| profile.party()),
@@ -546,6 +455,34 @@ impl<'a> Out<'a> {
             attack: rule.attack.iter().map(|id| (*id).into()).collect(),
             advice: text(&advice),
         });
+    }
+
+    /// What a rule found about a device by itself at a time turned out to be harmless: it is a note from now on.
+    pub(crate) fn lower(&mut self, view: &View<'_>, rule: &Rule, device: DeviceId, at: Timestamp, why: &str) {
+        self.book.lower(&key(view, rule, Some(device), "", None, at), why);
+    }
+}
+
+fn text(text: &str) -> Text {
+    Text::from_str_lossy(text).unwrap_or_else(nameless)
+}
+
+/// What makes findings one: of a posture in a month, of all else on a day.
+fn key(
+    view: &View<'_>,
+    rule: &Rule,
+    device: Option<DeviceId>,
+    peer_class: &str,
+    service: Option<(IpProto, u16)>,
+    at: Timestamp,
+) -> FindingKey {
+    let local_day = view.site.calendar.day(at);
+    FindingKey {
+        rule: rule.name.into(),
+        device,
+        peer_class: text(if peer_class.is_empty() { "-" } else { peer_class }),
+        service,
+        day: if rule.posture { local_day.div_euclid(30) * 30 } else { local_day },
     }
 }
 

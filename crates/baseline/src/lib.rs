@@ -10,7 +10,7 @@
 //! - `habits`, `places`: a device's active hours; `learning`: when they suffice; `rates`: what it does in an hour, and
 //!   `quantile`: what all but a few hours stay under;
 //! - `calendar`, `site`: local time, zones, and what else an operator said about the site;
-//! - `ladder`: how much of an edge is new; `judge`: what rules see, and how a verdict becomes a finding;
+//! - `ladder`: how much of an edge is new; `judge`, `profile`: what rules see, and how a verdict becomes a finding;
 //! - `findings`: the same thing again is the same finding; `rules`: one file each;
 //! - `tick`: what happens once a minute and once an hour.
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -26,6 +26,7 @@ mod judge;
 mod ladder;
 mod learning;
 mod places;
+mod profile;
 mod quantile;
 mod rates;
 mod rows;

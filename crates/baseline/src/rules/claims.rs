@@ -3,7 +3,8 @@
 use super::Rule;
 use super::window::{Burst, MINUTE, Recent, Rows, pack, rename, unpack};
 use crate::findings::{number, word};
-use crate::judge::{Peer, Profile, SignSeen, Verdict, View};
+use crate::judge::{Peer, SignSeen, Verdict, View};
+use crate::profile::Profile;
 use inventory::Sign;
 use model::{DeviceId, LeaseMessage, Timestamp, Vlan};
 use serde::{Deserialize, Serialize};

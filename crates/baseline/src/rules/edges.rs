@@ -2,7 +2,8 @@
 //! coarsest step of the ladder that is new.
 
 use crate::findings::word;
-use crate::judge::{EdgeNews, Profile, View};
+use crate::judge::{EdgeNews, View};
+use crate::profile::Profile;
 use crate::site::ZoneKind;
 use model::{EdgeState, Figure, IpProto, Stranger};
 use std::borrow::Cow;

@@ -150,7 +150,7 @@ fn raise(
 ) {
     let client = view.profile(DeviceId(client));
     let server = answers.server.and_then(|id| view.profile(DeviceId(id)));
-    let named = |who: &crate::judge::Profile| format!("{} ({})", who.name, who.class());
+    let named = |who: &crate::profile::Profile| format!("{} ({})", who.name, who.class());
     let (by, of) = (server.as_deref().map(named), client.as_deref().map(named));
     let by = by.unwrap_or_else(|| ip.to_string());
     let title = format!("{by} refuses HL7 messages of {}", of.as_deref().unwrap_or("a sender"));

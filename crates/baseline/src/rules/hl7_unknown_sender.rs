@@ -3,7 +3,8 @@
 use super::window::{MINUTE, Recent, Rows, pack, peer, unpack};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
-use crate::judge::{ExchangeSeen, Out, Profile, SignSeen, Verdict, View};
+use crate::judge::{ExchangeSeen, Out, SignSeen, Verdict, View};
+use crate::profile::Profile;
 use inventory::Sign;
 use model::{Attribute, DeviceId, IpProto, Severity, Text, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};

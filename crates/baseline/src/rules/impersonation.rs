@@ -4,7 +4,8 @@ use super::said::{ATTRIBUTES, FINGERPRINT, FIRMWARE, Known, MODEL, SPAN, Said, V
 use super::window::{DAY, Recent, Rows, pack_as, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
-use crate::judge::{Out, Peer, Profile, SignSeen, Verdict, View};
+use crate::judge::{Out, Peer, SignSeen, Verdict, View};
+use crate::profile::Profile;
 use inventory::Sign;
 use model::{DeviceId, LeaseMessage, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,8 @@ pub(super) static RULE: Rule = Rule {
         model or serial number as well; one of which two of the last three change within ten minutes; or a newcomer with the \
         MAC of one learned device. Where only versions change (of the DHCP vendor class, of the firmware, of a program) that \
         is an update: one note of severity info for each class of device and day. So are three or more devices of a class \
-        that change alike within 14 days. Network boot does not count.",
+        that change alike within 14 days; what was told of the first of them becomes a note, too. Network boot does not \
+        count.",
     matters: "A MAC is easily copied: with that of a monitor or a printer an intruder passes the network's admission control.",
     innocent: "An operating system set up anew, an update that changes more than versions, a network card moved to another \
         machine, docks.",
@@ -261,12 +263,17 @@ impl Impersonation {
         view: &View<'_>,
         out: &mut Out<'_>,
     ) {
-        let alike: BTreeSet<u32> =
-            self.changes.iter().filter(|(_, other)| own.is_like(other)).map(|(id, _)| *id).collect();
+        let rows = self.changes.rows();
+        let alike: Vec<(u32, i64)> =
+            rows.iter().filter(|(_, _, other)| own.is_like(other)).map(|(id, at, _)| (**id, *at)).collect();
         let is_wave = alike.len() >= WAVE;
         let class = profile.class();
         let to = own.vendor_class.as_ref().or(own.model.as_ref()).or(own.fingerprint.as_ref());
         let verdict = if let Some(to) = to.filter(|_| is_wave) {
+            // The first of them were told one by one.
+            for (id, at) in &alike {
+                out.lower(view, &RULE, DeviceId(*id), Timestamp(*at), "part of an update wave");
+            }
             let title = format!("Update wave: {} devices changed alike, to {to}", alike.len());
             Verdict::new(&RULE, None, Timestamp(last), title)
                 .severity(Severity::Info)
@@ -413,20 +420,25 @@ mod tests {
     #[test]
     fn three_that_change_alike_are_a_wave() {
         let (mut story, ids) = learned(4);
-        let mut findings = Vec::new();
+        let (mut findings, mut highest) = (Vec::new(), Vec::new());
         for id in &ids {
             says(&mut story, *id, Attribute::DHCP_FINGERPRINT, "1,3,6,42");
             says(&mut story, *id, Attribute::DHCP_VENDOR_CLASS, "new-os 1");
-            findings.push(story.found(RULE).len());
+            let found = story.found(RULE);
+            findings.push(found.len());
+            highest.extend(found.iter().map(|f| f.severity).max());
             if *id == ids[1] {
                 story.restart();
             }
             story.wait(3 * DAY);
         }
         assert_eq!(findings, [1, 2, 3, 4], "two by themselves, then one a day");
+        assert_eq!(highest, [Severity::High, Severity::High, Severity::Info, Severity::Info]);
         let found = story.found(RULE);
         let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity)).collect();
-        assert_eq!(brief[1..3], [(Some(ids[1]), Severity::High), (None, Severity::Info)]);
+        assert_eq!(brief[1..3], [(Some(ids[1]), Severity::Info), (None, Severity::Info)]);
+        let why = crate::findings::word("held", "part of an update wave").unwrap();
+        assert!(found[..2].iter().all(|f| f.evidence.contains(&why)), "{found:#?}");
     }
 
     #[test]
@@ -441,8 +453,9 @@ mod tests {
         }
         let found = story.found(RULE);
         let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity)).collect();
-        let high = |id: DeviceId| (Some(id), Severity::High);
-        assert_eq!(brief, [high(ids[0]), high(ids[1]), (None, Severity::Info), high(ids[3])]);
+        let note = |id: DeviceId| (Some(id), Severity::Info);
+        let wave = (None, Severity::Info);
+        assert_eq!(brief, [note(ids[0]), note(ids[1]), wave, (Some(ids[3]), Severity::High)]);
     }
 
     /// So many learned pumps that say what they are, by DHCP and otherwise.

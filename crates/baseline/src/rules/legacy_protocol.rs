@@ -3,7 +3,8 @@
 use super::edges::{legacy, name};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
-use crate::judge::{EdgeNews, Out, Peer, Profile, Verdict, View};
+use crate::judge::{EdgeNews, Out, Peer, Verdict, View};
+use crate::profile::Profile;
 use model::Severity;
 use std::rc::Rc;
 

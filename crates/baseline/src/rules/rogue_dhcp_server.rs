@@ -3,7 +3,8 @@
 use super::window::{DAY, Recent, Rows, pack, unpack};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
-use crate::judge::{Out, Peer, Profile, SignSeen, Verdict, View};
+use crate::judge::{Out, Peer, SignSeen, Verdict, View};
+use crate::profile::Profile;
 use inventory::Sign;
 use model::{DeviceId, IpProto, LeaseMessage, Severity, Timestamp, Vlan};
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,7 +2,7 @@
 
 use super::versions::is_same_program;
 use super::window::MINUTE;
-use crate::judge::Profile;
+use crate::profile::Profile;
 use model::{Attribute, Text};
 use serde::{Deserialize, Serialize};
 
