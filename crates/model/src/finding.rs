@@ -255,10 +255,15 @@ impl Pattern {
         }
     }
 
-    /// Whether a finding is one of these.
-    pub fn covers(&self, key: &FindingKey) -> bool {
+    /// Whether a finding is one of these. `now` gives the number that a device is known by, when it turned out to be another
+    /// one after it was muted or told of.
+    pub fn covers(&self, key: &FindingKey, now: impl Fn(DeviceId) -> DeviceId) -> bool {
+        let device = match &self.device {
+            Which::Any => true,
+            Which::Is(device) => device.map(&now) == key.device.map(&now),
+        };
         self.rule == key.rule
-            && self.device.takes(&key.device)
+            && device
             && self.peer_class.takes(&key.peer_class)
             && self.service.takes(&key.service)
     }
@@ -447,17 +452,22 @@ mod tests {
             (&nobody, vec![key.clone(), FindingKey { service: None, ..key.clone() }]),
         ] {
             let tight = Pattern::of(key);
-            assert!(tight.covers(key) && tight.covers(&FindingKey { day: 9, ..key.clone() }));
+            let as_it_was = |id| id;
+            let other_day = FindingKey { day: 9, ..key.clone() };
+            assert!(tight.covers(key, as_it_was) && tight.covers(&other_day, as_it_was));
             let more = [
                 FindingKey { rule: "scan".into(), ..key.clone() },
                 FindingKey { device: Some(DeviceId(8)), ..key.clone() },
                 FindingKey { peer_class: other.clone(), ..key.clone() },
                 FindingKey { service: Some((IpProto::UDP, 104)), ..key.clone() },
             ];
+            let merged = |_| DeviceId(8);
+            assert!(tight.covers(key, merged), "{tight}");
+            assert_eq!(tight.covers(&more[1], merged), key.device.is_some(), "{tight}");
             for other in others.iter().chain(&more) {
-                assert!(!tight.covers(other), "{tight} and {other:?}");
+                assert!(!tight.covers(other, as_it_was), "{tight} and {other:?}");
                 let wide = pattern(&other.rule, Which::Any, Which::Any, Which::Any);
-                assert!(wide.covers(other));
+                assert!(wide.covers(other, as_it_was));
             }
         }
     }

@@ -79,7 +79,7 @@ fn decide(args: &cli::Decide, done: &str, decision: impl Fn(&Finding) -> Decisio
     for finding in &findings {
         store.journal_append(now(), &who, decision(finding), &why)?;
     }
-    let triage = Triage::new(&store.reader().journal()?);
+    let triage = Triage::of(&store.reader())?;
     for finding in findings {
         let muted = triage.status(&finding) == Status::Muted;
         let muted = if muted { " (it stays muted)" } else { "" };

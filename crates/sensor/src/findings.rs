@@ -3,7 +3,7 @@
 use crate::cli::{self, Format, TableOrJson};
 use crate::show::heading;
 use crate::text::{self, bytes, count, line, moment, plural, table};
-use crate::triage::{Status, Triage, concerns, words};
+use crate::triage::{Status, Triage, words};
 use crate::{Error, find};
 use model::{DeviceClass, Figure, Finding, FindingId, JournalEntry, Mac, Party, Severity, Timestamp};
 use std::cmp::Reverse;
@@ -177,7 +177,7 @@ fn each(
     filter: &FindingFilter,
     mut each: impl FnMut(Finding, Status) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let triage = Triage::new(&reader.journal()?);
+    let triage = Triage::of(reader)?;
     reader.each_finding(filter, |finding| {
         let status = triage.status(&finding);
         each(finding, status)
@@ -339,15 +339,19 @@ pub(crate) fn one(args: &cli::Finding) -> Result<(), Error> {
     let reader = store.reader();
     let finding = named(&reader, &args.id)?;
     let journal = reader.journal()?;
-    let status = Triage::new(&journal).status(&finding);
+    let triage = Triage::new(&journal, &reader.merges()?);
+    let status = triage.status(&finding);
     match args.format {
         TableOrJson::Json => Ok(write_jsonl(&[(finding, status)], &mut std::io::stdout().lock())?),
-        TableOrJson::Table => page(&finding, status, &journal),
+        TableOrJson::Table => {
+            let decided = journal.iter().filter(|entry| triage.concerns(&entry.decision, &finding));
+            page(&finding, status, &decided.collect::<Vec<_>>())
+        }
     }
 }
 
-/// One page on one finding.
-fn page(f: &Finding, status: Status, journal: &[JournalEntry]) -> Result<(), Error> {
+/// One page on one finding, and what was decided about it.
+fn page(f: &Finding, status: Status, decided: &[&JournalEntry]) -> Result<(), Error> {
     let severity = coloured(f.severity, f.severity.as_str());
     line(&text::strong(f.title.as_str()))?;
     line(&format!("{}   {severity}   {}   {status}", f.id, f.key.rule))?;
@@ -383,7 +387,6 @@ fn page(f: &Finding, status: Status, journal: &[JournalEntry]) -> Result<(), Err
     heading("What to do")?;
     line(&format!("  {}", f.advice))?;
     heading("What was decided")?;
-    let decided: Vec<_> = journal.iter().filter(|entry| concerns(&entry.decision, f)).collect();
     if decided.is_empty() {
         return line("  Nothing yet.");
     }

@@ -60,11 +60,11 @@ pub(crate) fn mute(args: &cli::Mute) -> Result<(), Error> {
 
 /// How many findings a pattern covers, and how many of them are muted.
 fn covered(reader: &Reader<'_>, pattern: &Pattern) -> Result<(u64, u64), Error> {
-    let triage = Triage::new(&reader.journal()?);
+    let triage = Triage::of(reader)?;
     let (mut all, mut muted) = (0, 0);
     let filter = FindingFilter { rule: Some(pattern.rule.clone()), ..FindingFilter::default() };
     reader.each_finding(&filter, |finding| {
-        if pattern.covers(&finding.key) {
+        if triage.covers(pattern, &finding.key) {
             all += 1;
             muted += u64::from(triage.status(&finding) == Status::Muted);
         }
@@ -94,7 +94,8 @@ pub(crate) fn unmute(args: &cli::Unmute) -> Result<(), Error> {
         }
         name if name.starts_with('f') => {
             let key = named(&reader, name)?.key;
-            let hiding = mutes.iter().filter(|(_, pattern)| pattern.covers(&key));
+            let triage = Triage::new(&journal, &reader.merges()?);
+            let hiding = mutes.iter().filter(|(_, pattern)| triage.covers(pattern, &key));
             hiding.map(|(_, pattern)| (*pattern).clone()).collect()
         }
         _ => {
@@ -130,10 +131,12 @@ pub(crate) fn list(args: &cli::Mutes) -> Result<(), Error> {
     let store = Store::open_read_only(&args.db.db)?;
     let reader = store.reader();
     let journal = reader.journal()?;
+    let triage = Triage::new(&journal, &reader.merges()?);
     let mutes = mutes(&journal);
     let mut findings = vec![0_u64; mutes.len()];
     reader.each_finding(&FindingFilter::default(), |finding| {
-        for (count, _) in findings.iter_mut().zip(&mutes).filter(|(_, (_, p))| p.covers(&finding.key)) {
+        for (count, _) in findings.iter_mut().zip(&mutes).filter(|(_, (_, p))| triage.covers(p, &finding.key))
+        {
             *count += 1;
         }
         Ok::<_, Error>(())

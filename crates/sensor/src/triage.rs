@@ -1,8 +1,12 @@
 //! What operators decided about a finding: its status, from the journal alone.
 
-use model::{Decision, Finding, FindingId, JournalEntry, Pattern, Timestamp, Which};
+use crate::Error;
+use model::{
+    Decision, DeviceId, Finding, FindingId, FindingKey, JournalEntry, Merge, Pattern, Timestamp, Which,
+};
 use std::collections::BTreeMap;
 use std::fmt;
+use store::Reader;
 
 /// What is to be done about a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,11 +54,21 @@ pub(crate) struct Triage {
     last: BTreeMap<FindingId, Option<Timestamp>>,
     /// What is muted of each rule.
     mutes: BTreeMap<String, Vec<Pattern>>,
+    /// The number that a device is known by which was merged into another one.
+    merged: BTreeMap<DeviceId, DeviceId>,
 }
 
 impl Triage {
-    pub(crate) fn new(journal: &[JournalEntry]) -> Self {
-        let mut triage = Self::default();
+    /// From the journal, and from which devices turned out to be others since.
+    pub(crate) fn of(reader: &Reader<'_>) -> Result<Self, Error> {
+        Ok(Self::new(&reader.journal()?, &reader.merges()?))
+    }
+
+    /// The same, of what was read already.
+    pub(crate) fn new(journal: &[JournalEntry], merges: &[Merge]) -> Self {
+        let stand = merges.iter().filter(|merge| merge.undone.is_none());
+        let merged = stand.map(|merge| (merge.from, merge.into)).collect();
+        let mut triage = Self { merged, ..Self::default() };
         for entry in journal {
             match &entry.decision {
                 Decision::Acknowledge(id) => drop(triage.last.insert(*id, None)),
@@ -71,7 +85,7 @@ impl Triage {
     /// What is to be done about a finding. A mute covers what came before it, too.
     pub(crate) fn status(&self, finding: &Finding) -> Status {
         let mutes = self.mutes.get(finding.key.rule.as_ref());
-        if mutes.is_some_and(|mutes| mutes.iter().any(|muted| muted.covers(&finding.key))) {
+        if mutes.is_some_and(|mutes| mutes.iter().any(|muted| self.covers(muted, &finding.key))) {
             return Status::Muted;
         }
         match self.last.get(&finding.id) {
@@ -79,6 +93,27 @@ impl Triage {
             Some(None) => Status::Acknowledged,
             Some(Some(last)) if finding.last > *last => Status::Open,
             Some(Some(_)) => Status::Resolved,
+        }
+    }
+
+    /// Whether a finding is of a pattern.
+    pub(crate) fn covers(&self, pattern: &Pattern, key: &FindingKey) -> bool {
+        pattern.covers(key, |id| self.now(id))
+    }
+
+    /// The number that a device is known by now.
+    fn now(&self, id: DeviceId) -> DeviceId {
+        let chain = std::iter::successors(Some(id), |id| self.merged.get(id).copied());
+        // There are no more steps than numbers that are gone, unless the rows were changed by somebody else.
+        chain.take(self.merged.len().saturating_add(1)).last().unwrap_or(id)
+    }
+
+    /// Whether a decision is about this finding.
+    pub(crate) fn concerns(&self, decision: &Decision, finding: &Finding) -> bool {
+        match decision {
+            Decision::Acknowledge(id) | Decision::Resolve(id, _) => *id == finding.id,
+            Decision::Mute(pattern) | Decision::Unmute(pattern) => self.covers(pattern, &finding.key),
+            Decision::Lock(..) => false,
         }
     }
 }
@@ -100,15 +135,6 @@ pub(crate) fn mutes(journal: &[JournalEntry]) -> Vec<(&JournalEntry, &Pattern)> 
         before.map(|n| stand.remove(&n));
     }
     stand.into_values().collect()
-}
-
-/// Whether a decision is about this finding.
-pub(crate) fn concerns(decision: &Decision, finding: &Finding) -> bool {
-    match decision {
-        Decision::Acknowledge(id) | Decision::Resolve(id, _) => *id == finding.id,
-        Decision::Mute(pattern) | Decision::Unmute(pattern) => pattern.covers(&finding.key),
-        Decision::Lock(..) => false,
-    }
 }
 
 /// What is muted, in plain words: `new-peer (external) about d7 on 104/tcp`.
@@ -199,7 +225,7 @@ pub(crate) mod tests {
     }
 
     fn status(decisions: &[Decision], finding: &Finding) -> Status {
-        Triage::new(&journal(decisions)).status(finding)
+        Triage::new(&journal(decisions), &[]).status(finding)
     }
 
     #[test]
@@ -241,7 +267,7 @@ pub(crate) mod tests {
         ] {
             let decision = Decision::Mute(pattern);
             assert_eq!(status(from_ref(&decision), &f) == Status::Muted, yes, "{decision}");
-            assert_eq!(concerns(&decision, &f), yes, "{decision}");
+            assert_eq!(Triage::default().concerns(&decision, &f), yes, "{decision}");
         }
         let acknowledged = [Decision::Mute(tight), Decision::Acknowledge(f.id)];
         assert_eq!(status(&acknowledged, &f), Status::Muted, "whatever else was decided");
@@ -267,7 +293,7 @@ pub(crate) mod tests {
             let all: Vec<_> = decisions.iter().map(|decision| (*decision).clone()).collect();
             let journal = journal(&all);
             let stand: Vec<u64> = mutes(&journal).iter().map(|(entry, _)| entry.n).collect();
-            (Triage::new(&journal).status(&f), stand)
+            (Triage::new(&journal, &[]).status(&f), stand)
         };
         assert_eq!(of(&[&mute, &unmute]), (Status::Open, vec![]));
         assert_eq!(of(&[&ack, &mute, &unmute]), (Status::Acknowledged, vec![]));
@@ -277,6 +303,33 @@ pub(crate) mod tests {
         assert_eq!(of(&[&mute, &everything]), (Status::Muted, vec![1]), "another pattern");
         assert_eq!(of(&[&mute, &widely, &unmute]), (Status::Muted, vec![2]), "which covers it too");
         assert_eq!(of(&[&unmute]), (Status::Open, vec![]));
+    }
+
+    #[test]
+    fn a_mute_goes_on_when_its_device_turns_out_to_be_another() {
+        let merge = |from: u32, into: u32, is_undone: bool| Merge {
+            into: DeviceId(into),
+            from: DeviceId(from),
+            at: Timestamp(1),
+            why: Text::from_str_lossy("the same MAC").unwrap(),
+            undone: is_undone.then(|| (Timestamp(2), Text::from_str_lossy("an address moved").unwrap())),
+        };
+        let [before, after, other] = [7, 3, 8].map(|device| finding(1, "new-peer", device, 104, 50));
+        let mute = [Decision::Mute(Pattern::of(&before.key))];
+        let of = |merges: &[Merge]| {
+            let triage = Triage::new(&journal(&mute), merges);
+            assert_eq!(
+                triage.concerns(&mute[0], &after),
+                triage.status(&after) == Status::Muted,
+                "{merges:?}"
+            );
+            [&before, &after, &other].map(|finding| triage.status(finding))
+        };
+        let (hidden, told) = (Status::Muted, Status::Open);
+        assert_eq!(of(&[]), [hidden, told, told]);
+        assert_eq!(of(&[merge(7, 5, false), merge(5, 3, false)]), [hidden, hidden, told]);
+        assert_eq!(of(&[merge(7, 5, false), merge(5, 3, true)]), [hidden, told, told], "taken back");
+        assert_eq!(of(&[merge(7, 8, false), merge(8, 7, false)])[1], told, "rows that go in a circle end");
     }
 
     #[test]
