@@ -295,12 +295,19 @@ impl Habits {
         self.all.get_mut(place).map(|entry| &mut entry.habit)
     }
 
+    /// Has brought from memory where a device's habits are, for [`Habits::fetch`].
+    pub(crate) fn fetch_place(&self, id: DeviceId) {
+        self.places.fetch(id);
+    }
+
     /// Has that of a device's habits brought from memory which every conversation asks for.
     pub(crate) fn fetch(&self, id: DeviceId) {
-        if let Some(habit) = self.get(id) {
+        let Some(place) = self.places.get(id) else { return };
+        if let Some(Entry { habit, .. }) = self.all.get(place as usize) {
             fetch(&habit.first);
             fetch(&habit.open);
         }
+        self.patience.get(place as usize).into_iter().for_each(fetch);
     }
 
     /// Has all of a device's habits brought from memory.

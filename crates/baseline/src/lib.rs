@@ -200,20 +200,23 @@ impl Baseline {
     }
 
     /// Takes in what the inventory made of some events, in order. Edges and habits are many, and most of them are not
-    /// at hand when their turn comes; so they are fetched from memory while those before them are counted: first the
-    /// place in the index, then the edge.
+    /// at hand when their turn comes; so they are fetched from memory while those before them are counted: first where
+    /// the habits are, then those and the place in the index, then the edge.
     pub fn resolved(&mut self, resolved: &[Resolved]) {
         for some in resolved.chunks(MOST_AT_ONCE) {
             // Numbers of domains stay what they are while keys are under way.
             self.edges.domains.sweep();
             let mut coming = [None; 2 * AHEAD];
+            let devices = |place| some.get(place).into_iter().flat_map(ends).flatten();
+            (0..AHEAD).flat_map(devices).for_each(|id| self.habits.fetch_place(id));
             for step in 0..some.len() + 2 * AHEAD {
                 let here = step % coming.len();
                 if let Some(resolved) = step.checked_sub(2 * AHEAD).and_then(|place| some.get(place)) {
                     self.one(resolved, coming[here].map(|(key, _, slot)| (key, slot)));
                 }
+                devices(step + AHEAD).for_each(|id| self.habits.fetch_place(id));
+                devices(step).for_each(|id| self.habits.fetch(id));
                 coming[here] = some.get(step).and_then(|resolved| {
-                    ends(resolved).into_iter().flatten().for_each(|id| self.habits.fetch(id));
                     let key = edge::key(resolved, &mut self.edges, &self.config.site)?;
                     Some((key, self.edges.hash(&key), Index::NONE))
                 });

@@ -4,6 +4,7 @@
 //! is near in number is near in memory, and a page or a shelf of pages on which there is nothing is given back, so that
 //! the many devices of a flood take room only while they are known.
 
+use crate::fetch;
 use model::{DeviceId, Index};
 
 /// Numbers on a page, and pages on a shelf.
@@ -44,12 +45,24 @@ impl Places {
         self.held
     }
 
+    /// Where the place of a device stands, to be fetched from memory or read.
+    #[inline]
+    fn stands(&self, id: DeviceId) -> Option<&u32> {
+        let [shelf, page, at] = split(id);
+        let page = self.shelves.get(shelf)?.as_ref()?.items.get(page)?.as_ref()?;
+        page.items.get(at)
+    }
+
     /// The place of a device.
     #[inline]
     pub(crate) fn get(&self, id: DeviceId) -> Option<u32> {
-        let [shelf, page, at] = split(id);
-        let page = self.shelves.get(shelf)?.as_ref()?.items.get(page)?.as_ref()?;
-        page.items.get(at).copied().filter(|place| *place != Index::NONE)
+        self.stands(id).copied().filter(|place| *place != Index::NONE)
+    }
+
+    /// Has the place of a device brought from memory.
+    #[inline]
+    pub(crate) fn fetch(&self, id: DeviceId) {
+        self.stands(id).into_iter().for_each(fetch);
     }
 
     /// Gives a device a place, or another.

@@ -151,7 +151,7 @@ impl Table {
     /// The hash of a key, for [`Table::guess`]; has what that looks at fetched from memory.
     pub(crate) fn hash(&self, key: &Key) -> u64 {
         let hash = key.hash(&self.hasher);
-        self.index.first(hash).into_iter().for_each(fetch);
+        self.index.first(hash).for_each(fetch);
         hash
     }
 

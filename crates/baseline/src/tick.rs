@@ -234,6 +234,7 @@ impl Baseline {
             let mut done = Vec::with_capacity(ids.len());
             for (place, id) in ids.iter().enumerate() {
                 let coming = |ahead: usize| active.get(few * CLOSED_AT_ONCE + place + ahead);
+                coming(3 * FETCH_AHEAD).into_iter().for_each(|id| view.habits.fetch_place(*id));
                 coming(2 * FETCH_AHEAD).into_iter().for_each(|id| view.habits.fetch_all(*id));
                 let rates = coming(FETCH_AHEAD).and_then(|id| Some(&view.habits.get(*id)?.rates));
                 rates.into_iter().for_each(|rates| rates.fetch(slot));

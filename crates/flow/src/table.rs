@@ -389,7 +389,7 @@ impl Table {
     /// Fetches what the index holds for a hash.
     #[inline]
     pub(crate) fn fetch_place(&self, hash: u64) {
-        self.index.first(hash).into_iter().for_each(crate::fetch);
+        self.index.first(hash).for_each(crate::fetch);
     }
 
     /// Where a hash's flow most likely is; fetches it.

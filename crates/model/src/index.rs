@@ -65,10 +65,12 @@ impl Index {
         to.wrapping_add(round).wrapping_sub(from)
     }
 
-    /// What [`Index::find`] will look at first, to be fetched from memory and not to be read.
+    /// What [`Index::find`] will look at first, and what it will most likely look at last, to be fetched from memory and
+    /// not to be read.
     #[inline]
-    pub fn first(&self, hash: u64) -> Option<&Bucket> {
-        self.buckets.get(self.home(tag(hash)))
+    pub fn first(&self, hash: u64) -> impl Iterator<Item = &Bucket> {
+        let home = self.home(tag(hash));
+        [home, home + 3].into_iter().filter_map(|at| self.buckets.get(at))
     }
 
     /// The first place whose hash is the same as far as it is kept, and for which `is` holds.
