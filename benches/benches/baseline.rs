@@ -88,6 +88,11 @@ impl Site {
         Self { devices, edges, servers, stride }
     }
 
+    /// The edge that comes in a place.
+    const fn edge(&self, place: u32) -> u32 {
+        (place as u64 * self.stride % self.edges as u64) as u32
+    }
+
     /// The client, the server and the port of an edge.
     const fn ends(&self, edge: u32) -> (DeviceId, DeviceId, u16) {
         let clients = self.devices - self.servers;
@@ -213,7 +218,7 @@ fn live(site: &Site, day: u32, baseline: &mut Baseline, batch: &mut Vec<Resolved
     for hour in 0..24 {
         let from = BEGIN * SECOND + i64::from(day * 24 + hour) * HOUR;
         for place in 0..site.edges {
-            let edge = (u64::from(place) * site.stride % u64::from(site.edges)) as u32;
+            let edge = site.edge(place);
             if !site.is_used(edge, day, hour) {
                 continue;
             }
@@ -293,6 +298,45 @@ fn restart(site: &Site, path: &Path) {
     print(&[spent.wall, spent.cpu, peak as f64, learned as f64]);
 }
 
+/// A line of the processor's caches.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct CacheLine([u64; 8]);
+
+/// Rounds of which the cheapest counts.
+const ROUNDS: usize = 5;
+
+/// The process that does nothing with a learned site's memory but to count: for each conversation, in the same order as
+/// above, in both lines of its edge, found by a place in an index, and in two of its client's four. No look-up waits for
+/// another one, so the processor has many of them under way at once.
+fn touch(site: &Site) {
+    const NONE: CacheLine = CacheLine([0; 8]);
+    let mut edges = vec![[NONE; 2]; site.edges as usize];
+    let mut habits = vec![[NONE; 4]; site.devices as usize];
+    let index: Vec<u64> = (0..u64::from(site.edges) * 3 / 2).collect();
+    let places: Vec<[usize; 3]> = (0..site.edges)
+        .map(|place| {
+            let edge = site.edge(place);
+            let client = edge % (site.devices - site.servers) + site.servers;
+            [edge as usize, client as usize, mix(edge.into()) as usize % index.len()]
+        })
+        .collect();
+    let mut sum = 0;
+    let rounds: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let mut watch = Stopwatch::new();
+            for [edge, client, place] in &places {
+                sum += index[*place];
+                let ([first, open, ..], [key, state]) = (&mut habits[*client], &mut edges[*edge]);
+                [key, state, first, open].into_iter().for_each(|line| line.0[0] += 1);
+            }
+            watch.lap().each(places.len() as u64).cpu
+        })
+        .collect();
+    assert!(sum > 0, "it was read");
+    print(&[least(rounds)]);
+}
+
 /// Has the C library ask the kernel for huge pages.
 const HUGE_PAGES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
 
@@ -316,6 +360,7 @@ fn measure(site: &Site, path: &Path, env: Option<(&str, &str)>) -> Vec<Line> {
         child("--learn", site, path, env);
     let file = std::fs::metadata(path).map_or(0.0, |file| file.len() as f64);
     let [restart, restart_cpu, restarted, learned] = child("--restart", site, path, env);
+    let [touched] = child("--touch", site, path, env);
     let (devices, edges) = (f64::from(site.devices), f64::from(site.edges));
     vec![
         ("devices", Target::None, devices),
@@ -329,6 +374,7 @@ fn measure(site: &Site, path: &Path, env: Option<(&str, &str)>) -> Vec<Line> {
         ("a conversation, ns", SAME, each),
         ("  to take it in, ns", SAME, taken),
         ("  its share of judging, ns", SAME, judged),
+        ("  its lines of memory alone, ns", Target::None, touched),
         ("judging a day, s", Target::None, judged_a_day / 1e9),
         ("writing all rows, s", Target::None, written / 1e9),
         ("  processor time, s", Target::None, written_cpu / 1e9),
@@ -345,7 +391,11 @@ fn main() {
     if let [_, what, devices, edges, path] = args.as_slice() {
         let number = |text: &String| text.parse().expect("a number");
         let (site, path) = (Site::new(number(devices), number(edges)), Path::new(path));
-        return if what == "--learn" { learn(&site, path) } else { restart(&site, path) };
+        return match what.as_str() {
+            "--learn" => learn(&site, path),
+            "--touch" => touch(&site),
+            _ => restart(&site, path),
+        };
     }
     let is_asked = |option: &str| args.iter().any(|arg| arg == option);
     let sizes = if is_asked("--smoke") { SMOKE } else { SIZES };
