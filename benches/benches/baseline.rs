@@ -139,6 +139,8 @@ impl Site {
             app_by_content: true,
             state: FlowState::Closed,
             gaps: 0,
+            cut_short: false,
+            copied: false,
             tunnel: None,
         };
         Resolved::Flow {

@@ -38,6 +38,8 @@ fn flow(
         app_by_content: app.is_some(),
         state: FlowState::Closed,
         gaps: 0,
+        cut_short: false,
+        copied: false,
         tunnel: None,
     };
     let devices = [client.map(DeviceId), server.map(DeviceId)];

@@ -182,6 +182,12 @@ impl Baseline {
         self.clock.blind_until = until.0;
     }
 
+    /// Until when it does not.
+    #[cfg(test)]
+    pub(crate) const fn blind_until(&self) -> Timestamp {
+        Timestamp(self.clock.blind_until)
+    }
+
     /// Whether [`Baseline::judge`] has to be called before an event of this time is taken in.
     pub fn is_due(&self, ts: Timestamp) -> bool {
         !self.clock.runs || minute(ts) > minute(Timestamp(self.clock.now)) || self.clock.is_turned_back(ts)

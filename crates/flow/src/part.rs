@@ -173,12 +173,14 @@ impl Part {
     fn copy(&mut self, cx: &mut Context<'_>, packet: &Packet<'_, '_>, original: u32) {
         let key = &packet.transport.key;
         self.count_copy(cx, key.scope);
+        let place = self.find(packet.transport);
+        let Some(flow) = self.table.get_mut(original).filter(|flow| flow.has_ends_of(key)) else { return };
+        // What is routed is seen in two VLANs by right; in the same one it is the mirror that shows it twice.
+        if flow.scope(packet.transport.side) == key.scope {
+            flow.was_copied();
+        }
         // No key may ever be two flows'.
-        if self.find(packet.transport) == NONE
-            && let Some(flow) = self.table.get_mut(original)
-            && flow.has_ends_of(key)
-            && flow.also == flow.key.scope
-        {
+        if place == NONE && flow.also == flow.key.scope {
             flow.also = key.scope;
         }
     }
@@ -276,6 +278,9 @@ impl Part {
         flow.last = flow.last.max(cx.ts);
         let first_of_side = flow.packets(side) == 0;
         let moved = flow.has_other_mac(side, packet.decoded.src_mac);
+        if packet.truncated {
+            flow.was_cut_short();
+        }
         let packets = pick_mut(&mut flow.packets, side);
         *packets = packets.saturating_add(1);
         add(pick_mut(&mut flow.bytes, side), u64::from(ip.length));

@@ -136,6 +136,8 @@ mod bit {
     pub(super) const START_HIGH: u16 = 1 << 10;
     pub(super) const LOW_IN_ALSO: u16 = 1 << 11;
     pub(super) const HIGH_IN_ALSO: u16 = 1 << 12;
+    pub(super) const CUT_SHORT: u16 = 1 << 13;
+    pub(super) const COPIED: u16 = 1 << 14;
 }
 
 const fn of(side: Side, low: u16, high: u16) -> u16 {
@@ -208,6 +210,16 @@ impl Flow {
         if scope != self.key.scope {
             self.bits |= of(side, bit::LOW_IN_ALSO, bit::HIGH_IN_ALSO);
         }
+    }
+
+    /// A packet of it was cut short by the capture.
+    pub(crate) const fn was_cut_short(&mut self) {
+        self.bits |= bit::CUT_SHORT;
+    }
+
+    /// A packet of it was seen a second time where it was seen before.
+    pub(crate) const fn was_copied(&mut self) {
+        self.bits |= bit::COPIED;
     }
 
     /// The scope a side was heard in.
@@ -338,6 +350,8 @@ impl Flow {
             app_by_content: found.is_some(),
             state: self.state(),
             gaps: self.gaps.into(),
+            cut_short: self.has(bit::CUT_SHORT),
+            copied: self.has(bit::COPIED),
             tunnel,
         }
     }

@@ -152,6 +152,8 @@ fn event(no: u64, line: &str) -> Event {
                 app_by_content: true,
                 state: FlowState::Closed,
                 gaps: 0,
+                cut_short: false,
+                copied: false,
                 tunnel: None,
             };
             assert!(matches!(originator, Side::Low | Side::High));

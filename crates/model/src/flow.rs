@@ -104,6 +104,10 @@ pub struct FlowRecord {
     pub state: FlowState,
     /// Holes in the TCP stream that were never filled, both directions.
     pub gaps: u32,
+    /// Whether a packet of it was cut short by the capture.
+    pub cut_short: bool,
+    /// Whether a packet of it was seen twice in the same VLAN. Copies, in whatever VLAN, are not counted.
+    pub copied: bool,
     /// The tunnel or mirror encapsulation it was first seen in.
     pub tunnel: Option<Tunnel>,
 }

@@ -498,6 +498,8 @@ pub(crate) fn flows(args: &Flows) -> Result<(), Error> {
                 "originator_vlan",
                 "responder_vlan",
                 "tunnel",
+                "cut_short",
+                "copied",
             ];
             let rows = flows.iter().map(|flow| {
                 let json = flow_json(flow);
@@ -539,6 +541,12 @@ fn flow_row(flow: &Flow) -> Vec<String> {
     if r.gaps > 0 {
         notes.push(plural(r.gaps.into(), "gap", "gaps"));
     }
+    if r.cut_short {
+        notes.push("cut short".to_owned());
+    }
+    if r.copied {
+        notes.push("seen twice".to_owned());
+    }
     notes.extend(r.tunnel.map(|tunnel| format!("in {tunnel}")));
     let crossed = r.vlans.into_iter().find(|vlan| *vlan != r.key.vlan);
     notes.extend(crossed.map(|vlan| format!("also in VLAN {}", find::vlan(vlan))));
@@ -565,7 +573,7 @@ fn flow_json(flow: &Flow) -> Value {
         "originator_ip": from.0.to_string(), "originator_port": from.1, "responder_ip": to.0.to_string(),
         "responder_port": to.1, "originator_by": r.originator_by.as_str(), "state": r.state.as_str(),
         "packets_out": r.packets[0], "packets_back": r.packets[1], "bytes_out": r.bytes[0], "bytes_back": r.bytes[1],
-        "gaps": r.gaps,
+        "gaps": r.gaps, "cut_short": r.cut_short, "copied": r.copied,
     });
     // Where a routed copy was heard in another VLAN too, each end has its own.
     let of_end =

@@ -19,6 +19,8 @@ mod flag {
     pub(super) const MAC_R: u8 = 1 << 3;
     pub(super) const BY_CONTENT: u8 = 1 << 4;
     pub(super) const OTHER_SCOPES: u8 = 1 << 5;
+    pub(super) const CUT_SHORT: u8 = 1 << 6;
+    pub(super) const COPIED: u8 = 1 << 7;
 }
 
 /// A block in the making: what its records name, and the records.
@@ -127,7 +129,9 @@ fn put_flow(out: &mut Vec<u8>, names: &mut Names, flow: &Flow, no: &mut u64, tim
             | is(mac_o.is_some(), flag::MAC_O)
             | is(mac_r.is_some(), flag::MAC_R)
             | is(r.app_by_content, flag::BY_CONTENT)
-            | is(r.vlans != [r.key.vlan; 2], flag::OTHER_SCOPES),
+            | is(r.vlans != [r.key.vlan; 2], flag::OTHER_SCOPES)
+            | is(r.cut_short, flag::CUT_SHORT)
+            | is(r.copied, flag::COPIED),
     );
     out.push((code(&ORIGINATOR_BY, &r.originator_by) << 4 | code(&STATES, &r.state)) as u8);
     out.push(r.key.proto.0);
@@ -213,6 +217,8 @@ impl Reader<'_> {
             app_by_content: is(flag::BY_CONTENT),
             state: *STATES.get(usize::from(codes & 15))?,
             gaps,
+            cut_short: is(flag::CUT_SHORT),
+            copied: is(flag::COPIED),
             tunnel,
         };
         Some(Flow { record: Box::new(record), devices: [self.device()?, self.device()?] })

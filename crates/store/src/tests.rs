@@ -140,6 +140,8 @@ pub(crate) fn flow(no: u64) -> Flow {
             app_by_content: true,
             state: FlowState::Reset,
             gaps: 7,
+            cut_short: no.is_multiple_of(2),
+            copied: no.is_multiple_of(3),
             tunnel: None,
         }),
         devices: [Some(DeviceId(1)), None],

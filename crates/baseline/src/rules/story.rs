@@ -23,6 +23,9 @@ pub(crate) struct Story {
     pub(crate) now: Timestamp,
     /// Holes of the conversations to come.
     pub(crate) gaps: u32,
+    /// Whether packets of those are cut short, and whether some are seen twice.
+    pub(crate) cut_short: bool,
+    pub(crate) copied: bool,
     port: u16,
     /// Everything that was written, in order.
     rows: Vec<Change>,
@@ -64,6 +67,8 @@ impl Story {
             devices: BTreeMap::new(),
             now: Timestamp(MONDAY),
             gaps: 0,
+            cut_short: false,
+            copied: false,
             port: 40_000,
             rows: Vec::new(),
         };
@@ -190,6 +195,8 @@ impl Story {
             app_by_content: app.is_some(),
             state,
             gaps: self.gaps,
+            cut_short: self.cut_short,
+            copied: self.copied,
             tunnel: None,
         });
         self.tell(Resolved::Flow { flow: Flow { record, devices: [from, to] }, domain: domain.map(text) });

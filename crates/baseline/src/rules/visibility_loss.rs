@@ -16,12 +16,13 @@ pub(super) static RULE: Rule = Rule {
     posture: false,
     attack: &["T0815", "T1562.006"],
     finds: "Within 10 minutes or 40 TCP conversations at least 10 were heard, more than 30 % of them from one side only \
-        although data was sent, or more than 20 % of them with holes, and at least 3 times the share that is usual; or no TCP \
+        although data was sent, or more than 20 % of them with holes, with packets cut short by the capture or with packets \
+        seen twice, and at least 3 times the share that is usual; or no TCP \
         conversation was heard from both sides for longer than 10 minutes and one and a half times the longest while \
         learning; or in 10 minutes less than 30 % of the conversations that are usual at such an hour (weekday or weekend, by \
         hour of the day; 20 at least), and more than 3 deviations below them; or nothing at all for longer than a minute and \
-        three times the longest pause. Meanwhile, and for 30 minutes after, silence of feeds and devices is not told. \
-        What stays low for a day is the new usual.",
+        three times the longest pause. Meanwhile, and for 30 minutes after, silence of feeds and devices is not told, \
+        but where packets are only seen twice. What stays low for a day is the new usual.",
     matters: "A sensor that is blind reports nothing, which looks like peace.",
     innocent: "A mirror port that was changed, a link that is down, a capture that was stopped.",
     references: "Correlate with capture health; ATT&CK T0815, T1562.006.",
@@ -40,8 +41,11 @@ const LEAST: u32 = 10;
 /// Share from one side only, in per cent, and times the usual one.
 const SHARE: u32 = 30;
 const TIMES: f64 = 3.0;
-/// Share of conversations with holes, in per cent: frames were dropped on the way to the sensor.
+/// Share of conversations with holes, in per cent: frames were dropped on the way to the sensor. With packets cut short,
+/// or seen twice: the mirror or the capture was set up otherwise.
 const HOLES: u32 = 20;
+const CUT_SHORT: u32 = 20;
+const COPIED: u32 = 20;
 /// What is counted together to see whether less is heard, and windows of such an hour that have to be known.
 const TEN_MINUTES: i64 = 10 * MINUTE;
 const LEAST_WINDOWS: u16 = 12;
@@ -79,6 +83,20 @@ struct VisibilityLoss {
     /// It is written behind the rest, so that what was written without it is read.
     #[serde(skip)]
     more: More,
+    /// The same, behind that.
+    #[serde(skip)]
+    frames: Frames,
+}
+
+/// How the frames of conversations were captured: those with packets cut short, and seen twice.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Frames {
+    cut_short: u32,
+    copied: u32,
+    /// What was usual, over all windows that were learned with this in mind.
+    usual_all: u64,
+    usual_cut_short: u64,
+    usual_copied: u64,
 }
 
 /// How much is heard.
@@ -116,6 +134,8 @@ impl Watch for VisibilityLoss {
             self.all += 1;
             self.one_sided += u32::from(!both);
             self.more.with_holes += u32::from(record.gaps > 0);
+            self.frames.cut_short += u32::from(record.cut_short);
+            self.frames.copied += u32::from(record.copied);
         }
     }
 
@@ -130,48 +150,108 @@ impl Watch for VisibilityLoss {
         let all = std::mem::take(&mut self.all);
         let one_sided = std::mem::take(&mut self.one_sided);
         let with_holes = std::mem::take(&mut self.more.with_holes);
-        let mut is_blind = false;
-        for (n, share, usual, apart, title) in [
-            (one_sided, SHARE, self.usual_one_sided, "one side only", "were heard from one side only"),
-            (with_holes, HOLES, self.more.usual_with_holes, "holes", "have holes"),
+        let cut_short = std::mem::take(&mut self.frames.cut_short);
+        let copied = std::mem::take(&mut self.frames.copied);
+        let (of_all, of_frames) = (self.usual_all, self.frames.usual_all);
+        let mut is_unusual = false;
+        for Lack { n, limit: share, usual, of, apart, figure, title } in [
+            Lack {
+                n: one_sided,
+                limit: SHARE,
+                usual: self.usual_one_sided,
+                of: of_all,
+                apart: "one side only",
+                figure: "one_sided",
+                title: "were heard from one side only",
+            },
+            Lack {
+                n: with_holes,
+                limit: HOLES,
+                usual: self.more.usual_with_holes,
+                of: of_all,
+                apart: "holes",
+                figure: "with_holes",
+                title: "have holes",
+            },
+            Lack {
+                n: cut_short,
+                limit: CUT_SHORT,
+                usual: self.frames.usual_cut_short,
+                of: of_frames,
+                apart: "cut short",
+                figure: "cut_short",
+                title: "have packets that the capture cut short",
+            },
+            Lack {
+                n: copied,
+                limit: COPIED,
+                usual: self.frames.usual_copied,
+                of: of_frames,
+                apart: SEEN_TWICE,
+                figure: "copied",
+                title: "have packets that were seen twice",
+            },
         ] {
-            let usual = if self.usual_all == 0 { 0.0 } else { usual as f64 / self.usual_all as f64 };
+            let usual_share = if of == 0 { 0.0 } else { usual as f64 / of as f64 };
             let part = f64::from(n) / f64::from(all);
-            let is_much = all >= LEAST && n * 100 > all * share && part > usual * TIMES;
+            let is_much = all >= LEAST && n * 100 > all * share && part > usual_share * TIMES;
             if !is_much || !view.is_site_armed(view.now) {
                 continue;
             }
-            is_blind = true;
+            is_unusual = true;
             let title = format!("{n} of {all} TCP conversations {title}");
             let verdict = Verdict::new(&RULE, None, Timestamp(self.from), title)
                 .apart(apart)
                 .between(Timestamp(self.from), view.now)
                 .found([
                     number("conversations", all.into()),
-                    number(if apart == "holes" { "with_holes" } else { "one_sided" }, n.into()),
+                    number(figure, n.into()),
                     real("share", part),
                     real("share_limit", f64::from(share) / 100.0),
                 ])
-                .normal([real("usual_share", usual), number("usual_over_conversations", self.usual_all)]);
+                .normal([real("usual_share", usual_share), number("usual_over_conversations", of)]);
             out.raise(view, verdict);
-            blind(view);
+            // A copy hides nothing.
+            if apart != SEEN_TWICE {
+                blind(view);
+            }
         }
-        if !is_blind {
+        if !is_unusual {
             self.usual_all += u64::from(all);
             self.usual_one_sided += u64::from(one_sided);
             self.more.usual_with_holes += u64::from(with_holes);
+            self.frames.usual_all += u64::from(all);
+            self.frames.usual_cut_short += u64::from(cut_short);
+            self.frames.usual_copied += u64::from(copied);
         }
     }
 
     fn save(&self) -> Vec<u8> {
-        postcard::to_allocvec(&(self, &self.more)).unwrap_or_default()
+        postcard::to_allocvec(&(self, &self.more, &self.frames)).unwrap_or_default()
     }
 
     fn restore(&mut self, saved: &[u8]) {
         let Ok((known, rest)) = postcard::take_from_bytes::<Self>(saved) else { return };
-        *self = Self { more: postcard::from_bytes(rest).unwrap_or_default(), ..known };
+        let (more, rest) = postcard::take_from_bytes(rest).unwrap_or_default();
+        *self = Self { more, frames: postcard::from_bytes(rest).unwrap_or_default(), ..known };
     }
 }
+
+/// What conversations of a window may lack.
+struct Lack {
+    /// So many of them lack it, and the share in per cent that is too many.
+    n: u32,
+    limit: u32,
+    /// So many did usually, of how many.
+    usual: u64,
+    of: u64,
+    /// What tells findings of it apart, and its name and words.
+    apart: &'static str,
+    figure: &'static str,
+    title: &'static str,
+}
+
+const SEEN_TWICE: &str = "seen twice";
 
 /// Whether so many conversations in a part of a window are far fewer than usual. What comes in bursts varies, and is not
 /// judged by this.
@@ -301,6 +381,8 @@ impl VisibilityLoss {
 
 #[cfg(test)]
 mod tests {
+    use super::{More, VisibilityLoss};
+    use crate::rules::Watch;
     use crate::rules::story::{DAY, HOUR, SECOND, Story};
     use model::{DeviceClass, FlowState, Severity};
 
@@ -363,6 +445,7 @@ mod tests {
         }
         assert_eq!(story.restart().found("visibility-loss").len(), 1);
     }
+
     #[test]
     fn holes_in_many_conversations_are_told_where_there_were_few() {
         let with_holes = |story: &mut Story, gaps: &[u32]| {
@@ -378,6 +461,49 @@ mod tests {
         with_holes(calm.restart(), &[3]);
         let found = calm.found("visibility-loss");
         assert_eq!(found.iter().map(|f| f.key.peer_class.as_str()).collect::<Vec<_>>(), ["holes"]);
+    }
+
+    #[test]
+    fn packets_cut_short_or_seen_twice_are_told_where_that_is_not_usual() {
+        type Set = fn(&mut Story, bool);
+        let faults: [(&str, Set, bool); 2] = [
+            ("cut short", |story, is| story.cut_short = is, true),
+            ("seen twice", |story, is| story.copied = is, false),
+        ];
+        for (apart, set, blinds) in faults {
+            let mut calm = story(0);
+            ten(&mut calm, 0);
+            set(calm.restart(), true);
+            ten(&mut calm, 0);
+            set(&mut calm, false);
+            let found = calm.found("visibility-loss");
+            assert_eq!(found.iter().map(|f| f.key.peer_class.as_str()).collect::<Vec<_>>(), [apart]);
+            // Nobody says anything any more: who sees tells of that.
+            for _ in 0..20 {
+                calm.wait(60 * SECOND);
+            }
+            assert_eq!(calm.baseline.blind_until() > calm.now, blinds, "{apart}");
+            let mut used_to_it = Story::new(DAY);
+            used_to_it.device(1, DeviceClass::Ct, 20);
+            used_to_it.device(2, DeviceClass::Pacs, 30);
+            set(&mut used_to_it, true);
+            (0..24).for_each(|hour| ten(used_to_it.at(hour * HOUR), 0));
+            ten(used_to_it.at(DAY), 0);
+            assert_eq!(used_to_it.found("visibility-loss").len(), 0, "{apart}: a mirror that always does it");
+        }
+    }
+
+    #[test]
+    fn what_was_saved_before_frames_were_looked_at_is_read() {
+        let more = More { heard: 7, low: 3, ..More::default() };
+        let known = VisibilityLoss { usual_all: 90, more, ..VisibilityLoss::default() };
+        let before = postcard::to_allocvec(&(&known, &known.more)).unwrap();
+        for saved in [before, known.save()] {
+            let mut read = VisibilityLoss::default();
+            read.restore(&saved);
+            assert_eq!((read.usual_all, read.more.heard, read.more.low), (90, 7, 3));
+            assert_eq!(read.save(), known.save());
+        }
     }
 
     /// Ten minutes in which so many conversations end, and one more of the third device's if it is there.
