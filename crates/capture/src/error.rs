@@ -183,6 +183,13 @@ pub enum Warning {
         /// Packets left out.
         packets: u64,
     },
+    /// Packets that were lost before they could be written, as the capturing program itself says.
+    Dropped {
+        /// The file, as it was named.
+        name: String,
+        /// Packets lost, of all interfaces.
+        packets: u64,
+    },
     /// An entry of a directory that is no capture.
     Skipped {
         /// The entry, with the directory as it was named.
@@ -208,6 +215,10 @@ impl fmt::Display for Warning {
             Self::UndeclaredInterface { name, packets } => {
                 let s = if *packets == 1 { "" } else { "s" };
                 write!(f, "{name}: {packets} packet{s} left out, of interfaces that no block declares")
+            }
+            Self::Dropped { name, packets } => {
+                let s = if *packets == 1 { "" } else { "s" };
+                write!(f, "{name}: the capturing program lost {packets} packet{s} before writing them")
             }
             Self::Skipped { name, why } => write!(f, "{name}: skipped: {why}"),
             Self::TooManyInterfaces => {

@@ -1,7 +1,8 @@
 //! pcapng: sections of blocks (draft-ietf-opsawg-pcapng). A block is type, length, body, length again.
 //!
-//! Only sections, interfaces and packets are read; every other block is stepped over by its length, without being held
-//! in memory, and so are options, except the four of an interface that say what a timestamp or the interface is.
+//! Only sections, interfaces, their statistics and packets are read; every other block is stepped over by its length,
+//! without being held in memory, and so are options, except those of an interface that say what a timestamp or the
+//! interface is, and how many packets were lost before they could be written.
 
 use crate::block::Meta;
 use crate::error::Damage;
@@ -14,6 +15,7 @@ pub(crate) const INTERFACE: u32 = 1;
 /// Packet Block, obsolete since 2007.
 pub(crate) const PACKET: u32 = 2;
 pub(crate) const SIMPLE_PACKET: u32 = 3;
+pub(crate) const STATISTICS: u32 = 5;
 pub(crate) const ENHANCED_PACKET: u32 = 6;
 
 /// Tells the byte order of a section; stands right after the length of its header block.
@@ -23,6 +25,9 @@ pub(crate) const OPT_IF_NAME: u16 = 2;
 pub(crate) const OPT_IF_DESCRIPTION: u16 = 3;
 pub(crate) const OPT_IF_TSRESOL: u16 = 9;
 pub(crate) const OPT_IF_TSOFFSET: u16 = 14;
+/// Packets that the interface had no room for, and that the operating system dropped, since the capture began.
+pub(crate) const OPT_ISB_IFDROP: u16 = 5;
+pub(crate) const OPT_ISB_OSDROP: u16 = 7;
 
 /// Type and length, and the body's first word, which a section needs to be read at all. No block is shorter.
 const BLOCK_HEAD: usize = 12;
@@ -36,6 +41,8 @@ const TRAILER: usize = 4;
 const PACKET_HEAD: usize = 20;
 /// Longest block that is held in one piece: the largest frame, its header and a megabyte of options.
 const MAX_BLOCK: usize = (MAX_CAPTURED as usize) + (1 << 20);
+/// Longest statistics that are looked at; an interface's are some hundred bytes.
+const MAX_STATISTICS: usize = 1 << 16;
 /// A section that declares more interfaces than this is a forgery.
 const MAX_INTERFACES: usize = 1 << 16;
 /// One above the least time, so that a walk until the least is held at every frame.
@@ -90,6 +97,8 @@ struct Interface {
     snap_len: u32,
     scale: Scale,
     offset_nanos: i64,
+    /// Packets lost since the capture began, as its statistics said last.
+    dropped: u64,
 }
 
 /// Walks the blocks of one file.
@@ -103,6 +112,8 @@ pub(crate) struct Walk {
     last: Timestamp,
     /// Packets of interfaces that no block declared; they cannot be read.
     pub(crate) undeclared: u64,
+    /// Packets that were lost in the sections before this one.
+    dropped_before: u64,
 }
 
 /// A packet block taken apart.
@@ -124,7 +135,14 @@ impl Walk {
             stepping: None,
             last: Timestamp(0),
             undeclared: 0,
+            dropped_before: 0,
         }
+    }
+
+    /// Packets that the capture lost, as far as its statistics say.
+    pub(crate) fn dropped(&self) -> u64 {
+        let here = self.interfaces.iter().map(|interface| interface.dropped);
+        here.fold(self.dropped_before, u64::saturating_add)
     }
 
     /// Whether the walk stands within a block that it steps over.
@@ -157,18 +175,24 @@ impl Walk {
         let kind = self.order.u32(kind);
         if kind == SECTION {
             self.order = byte_order(first).ok_or(Stop::Damaged(Damage::ByteOrder { found: first }))?;
+            self.dropped_before = self.dropped();
             self.interfaces.clear();
         }
         let total = self.order.u32(total);
         if (total as usize) < if kind == SECTION { MIN_SECTION } else { BLOCK_HEAD } {
             return Err(Stop::Damaged(Damage::BlockLength { claimed: total }));
         }
-        if !matches!(kind, INTERFACE | PACKET | SIMPLE_PACKET | ENHANCED_PACKET) {
+        let size = padded(total);
+        let is_read = match kind {
+            INTERFACE | PACKET | SIMPLE_PACKET | ENHANCED_PACKET => true,
+            STATISTICS => size <= MAX_STATISTICS,
+            _ => false,
+        };
+        if !is_read {
             pass.advance(BODY_START);
-            self.stepping = Some((padded(total).saturating_sub(BODY_START + TRAILER) as u64, total));
+            self.stepping = Some((size.saturating_sub(BODY_START + TRAILER) as u64, total));
             return Ok(());
         }
-        let size = padded(total);
         if size > MAX_BLOCK {
             return Err(Stop::Damaged(Damage::BlockLength { claimed: total }));
         }
@@ -178,6 +202,8 @@ impl Walk {
         let body = block.get(BODY_START..).unwrap_or_default();
         if kind == INTERFACE {
             self.declare(body)?;
+        } else if kind == STATISTICS {
+            self.statistics(body);
         } else {
             let packet = self.packet(kind, body)?;
             match self.interfaces.get_mut(packet.interface) {
@@ -252,6 +278,7 @@ impl Walk {
             snap_len: self.order.u32([head[4], head[5], head[6], head[7]]),
             scale: Scale::of(6),
             offset_nanos: 0,
+            dropped: 0,
         };
         // A broken option list ends the options, not the file: the next block is found by the block's length.
         while let Some((code, value, rest)) = option(self.order, options) {
@@ -273,6 +300,27 @@ impl Walk {
         interface.identity.name = name.get(..Identity::MAX_NAME).unwrap_or(name).into();
         self.interfaces.push(interface);
         Ok(())
+    }
+
+    /// Interface Statistics Block: interface (4), time (4 + 4), options. What it counts, it counts from the beginning.
+    fn statistics(&mut self, body: &[u8]) {
+        let Some((head, mut options)) = body.split_first_chunk::<12>() else { return };
+        let place = self.order.u32([head[0], head[1], head[2], head[3]]) as usize;
+        let Some(interface) = self.interfaces.get_mut(place) else { return };
+        let mut dropped = 0_u64;
+        while let Some((code, value, rest)) = option(self.order, options) {
+            match (code, value.try_into()) {
+                (0, _) => break,
+                (OPT_ISB_IFDROP | OPT_ISB_OSDROP, Ok(value)) => {
+                    // Some programs write what libpcap does not know as -1.
+                    let count = u64::try_from(self.order.i64(value)).unwrap_or_default();
+                    dropped = dropped.saturating_add(count);
+                }
+                _ => {}
+            }
+            options = rest;
+        }
+        interface.dropped = interface.dropped.max(dropped);
     }
 
     /// Takes a packet block's body apart.

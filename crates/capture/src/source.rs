@@ -239,13 +239,16 @@ impl Source {
             let frames = links.entry(slot.identity.link).or_default();
             *frames = frames.saturating_add(slot.frames);
         }
-        let (format, undeclared) = match &self.walk {
-            Walk::Pcap(_) => (Format::Pcap, 0),
-            Walk::Pcapng(walk) => (Format::Pcapng, walk.undeclared),
+        let (format, undeclared, dropped) = match &self.walk {
+            Walk::Pcap(_) => (Format::Pcap, 0, 0),
+            Walk::Pcapng(walk) => (Format::Pcapng, walk.undeclared, walk.dropped()),
         };
         let mut warnings: Vec<_> = self.warning.clone().into_iter().collect();
         if undeclared > 0 {
             warnings.push(Warning::UndeclaredInterface { name: self.name.clone(), packets: undeclared });
+        }
+        if dropped > 0 {
+            warnings.push(Warning::Dropped { name: self.name.clone(), packets: dropped });
         }
         FileReport {
             name: self.name.clone(),

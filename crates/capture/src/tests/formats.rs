@@ -218,6 +218,45 @@ fn packets_of_undeclared_interfaces_are_counted_not_guessed() {
     assert_eq!(warnings, ["a: 2 packets left out, of interfaces that no block declares"]);
 }
 
+/// An Interface Statistics Block of one interface.
+fn statistics(order: ByteOrder, interface: u32, options: &[(u16, i64)]) -> Vec<u8> {
+    let mut body = order.put32(interface).to_vec();
+    body.extend([0; 8]);
+    for (code, value) in options {
+        body.extend([order.put16(*code), order.put16(8)].concat());
+        body.extend(order.put64(*value));
+    }
+    body.extend([0; 4]);
+    body
+}
+
+#[test]
+fn what_the_capturing_program_lost_is_said() {
+    for order in [ByteOrder::Little, ByteOrder::Big] {
+        let mut writer = PcapngWriter::new(Vec::new(), order).unwrap();
+        writer.frame(&Owned::new(1, NOON, b"good").view()).unwrap();
+        // Received 900; dropped by the interface 7, by the system 5; then 8 and 5 in all.
+        writer.block(5, &statistics(order, 0, &[(4, 900), (5, 7), (7, 5)])).unwrap();
+        writer.block(5, &statistics(order, 0, &[(5, 8), (7, 5)])).unwrap();
+        // Of nobody, too short, cut within an option, longer than any, and not known.
+        writer.block(5, &statistics(order, 3, &[(5, 99)])).unwrap();
+        writer.block(5, &[0; 8]).unwrap();
+        writer.block(5, &statistics(order, 0, &[(5, 99)])[..20]).unwrap();
+        writer.block(5, &[statistics(order, 0, &[(5, 99)]), vec![0; 1 << 16]].concat()).unwrap();
+        writer.block(5, &statistics(order, 0, &[(5, -1), (7, -1)])).unwrap();
+        writer.section(order).unwrap();
+        writer.interface(&Interface::new(LinkType::ETHERNET)).unwrap();
+        writer.block(5, &statistics(order, 0, &[(7, 30)])).unwrap();
+        let (frames, warnings) = read(writer.into_inner());
+        assert_eq!(frames, [Owned::new(1, NOON, b"good")]);
+        assert_eq!(warnings, ["a: the capturing program lost 43 packets before writing them"]);
+    }
+    let mut writer = PcapngWriter::new(Vec::new(), ByteOrder::Little).unwrap();
+    writer.frame(&Owned::new(1, NOON, b"good").view()).unwrap();
+    writer.block(5, &statistics(ByteOrder::Little, 0, &[(4, 900), (5, 0), (7, 0)])).unwrap();
+    assert_eq!(read(writer.into_inner()).1, [""; 0]);
+}
+
 #[test]
 fn frames_larger_than_a_block_and_smaller_ones_share_a_file() {
     let large: Vec<u8> = (0..900_000_u32).map(|i| i as u8).collect();
