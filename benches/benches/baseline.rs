@@ -3,9 +3,8 @@
 //! every edge is used in two hours of each day on which its device works, and once a minute the rules judge. Measured are
 //! the memory of the process at its peak, the processor time of a conversation once everything is learned, and how long
 //! it takes to write all rows and to go on from them. Judging goes by the clock, so that a conversation's share of it is
-//! the smaller the more there are. Each site, and each restart, is a process of its own. `-- --huge-pages` has the memory of
-//! those in huge pages, as it is where the kernel gives them without being asked (`always` in
-//! `/sys/kernel/mm/transparent_hugepage/enabled`); `-- --smoke` runs everything once on little.
+//! the smaller the more there are. Each site, and each restart, is a process of its own. `-- --smoke` runs everything once
+//! on little.
 
 use baseline::{Baseline, Config, Learning, known};
 use benches::measure::{Spent, Stopwatch, least};
@@ -339,14 +338,11 @@ fn touch(site: &Site) {
     print(&[least(rounds)]);
 }
 
-/// Has the C library ask the kernel for huge pages.
-const HUGE_PAGES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
-
 /// What a process of this program measures.
-fn child<const N: usize>(what: &str, site: &Site, path: &Path, env: Option<(&str, &str)>) -> [f64; N] {
+fn child<const N: usize>(what: &str, site: &Site, path: &Path) -> [f64; N] {
     let own = std::env::current_exe().expect("a name");
     let mut command = Command::new(own);
-    command.envs(env).arg(what).arg(site.devices.to_string()).arg(site.edges.to_string()).arg(path);
+    command.arg(what).arg(site.devices.to_string()).arg(site.edges.to_string()).arg(path);
     let output = command.output().expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8_lossy(&output.stdout);
@@ -357,12 +353,12 @@ fn child<const N: usize>(what: &str, site: &Site, path: &Path, env: Option<(&str
 /// What is printed of a site, what it is to be, and what it is.
 type Line = (&'static str, Target, f64);
 
-fn measure(site: &Site, path: &Path, env: Option<(&str, &str)>) -> Vec<Line> {
+fn measure(site: &Site, path: &Path) -> Vec<Line> {
     let [findings, memory, own, held, each, taken, judged, judged_a_day, written, written_cpu, at_writing] =
-        child("--learn", site, path, env);
+        child("--learn", site, path);
     let file = std::fs::metadata(path).map_or(0.0, |file| file.len() as f64);
-    let [restart, restart_cpu, restarted, learned] = child("--restart", site, path, env);
-    let [touched] = child("--touch", site, path, env);
+    let [restart, restart_cpu, restarted, learned] = child("--restart", site, path);
+    let [touched] = child("--touch", site, path);
     let (devices, edges) = (f64::from(site.devices), f64::from(site.edges));
     vec![
         ("devices", Target::None, devices),
@@ -399,12 +395,10 @@ fn main() {
             _ => restart(&site, path),
         };
     }
-    let is_asked = |option: &str| args.iter().any(|arg| arg == option);
-    let sizes = if is_asked("--smoke") { SMOKE } else { SIZES };
-    let env = is_asked("--huge-pages").then_some(HUGE_PAGES);
+    let sizes = if args.iter().any(|arg| arg == "--smoke") { SMOKE } else { SIZES };
     let folder = tempfile::tempdir().expect("a folder");
     let [small, large] = sizes.map(|(devices, edges)| {
-        measure(&Site::new(devices, edges), &folder.path().join(format!("{devices}.db")), env)
+        measure(&Site::new(devices, edges), &folder.path().join(format!("{devices}.db")))
     });
     println!("{:<34}{:>12}{:>12}{:>8}{:>9}  held", "", "small", "large", "times", "target");
     for ((what, target, small), (.., large)) in small.into_iter().zip(large) {
