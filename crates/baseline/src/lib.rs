@@ -51,7 +51,7 @@ use edge::{LEAST, State};
 use findings::Book;
 use habits::Habits;
 use inventory::{Newcomers, Resolved};
-use judge::{ExchangeSeen, FlowSeen, SignSeen};
+use judge::{ExchangeSeen, FlowSeen, HourSeen, Out, SignSeen, View};
 use model::{Change, DeviceId, Edge, EdgeKey, EdgeState, Flow, Index, Text, Timestamp};
 use rates::Metric;
 use rules::Watch;
@@ -98,10 +98,11 @@ struct Watchers {
     all: Vec<(&'static Rule, Box<dyn Watch>)>,
     /// What each of them saved last, in short.
     written: Vec<u64>,
-    /// Places of those that want to see conversations, requests, and signs.
+    /// Places of those that want to see conversations, requests, signs, and hours.
     flows: Vec<usize>,
     exchanges: Vec<usize>,
     signs: Vec<usize>,
+    hours: Vec<usize>,
 }
 
 impl Watchers {
@@ -110,10 +111,20 @@ impl Watchers {
         let those = |wants: fn(&Rule) -> bool| {
             (0..).zip(&all).filter(|(_, (rule, _))| wants(rule)).map(|(at, _)| at).collect()
         };
-        let (flows, exchanges, signs) =
-            (those(|r| r.wants.flows), those(|r| r.wants.exchanges), those(|r| r.wants.signs));
+        let (flows, exchanges) = (those(|r| r.wants.flows), those(|r| r.wants.exchanges));
+        let (signs, hours) = (those(|r| r.wants.signs), those(|r| r.wants.hours));
         let written = vec![rows::digest(&[]); all.len()];
-        Self { all, written, flows, exchanges, signs }
+        Self { all, written, flows, exchanges, signs, hours }
+    }
+
+    /// What a device did in an hour; whether that was so unusual that it must not be learned.
+    fn hour(&mut self, hour: &HourSeen<'_>, view: &View<'_>, out: &mut Out<'_>) -> bool {
+        let Self { all, hours, .. } = self;
+        let mut is_unusual = false;
+        for at in hours {
+            is_unusual |= all.get_mut(*at).is_some_and(|(_, watch)| watch.hour(hour, view, out));
+        }
+        is_unusual
     }
 }
 

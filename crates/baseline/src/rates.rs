@@ -55,7 +55,11 @@ pub(crate) struct Stat {
 
 impl Stat {
     pub(crate) fn add(&mut self, value: u64) {
-        let x = (value as f64).ln_1p();
+        self.add_log(value, (value as f64).ln_1p());
+    }
+
+    /// The same, with `ln(1 + value)`, which costs more than all the rest.
+    fn add_log(&mut self, value: u64, x: f64) {
         self.n = self.n.saturating_add(1);
         let weight = f64::from(self.n.min(MEMORY));
         let before = x - f64::from(self.mean);
@@ -193,9 +197,10 @@ impl Rates {
             self.sent.add(sent);
         }
         for (metric, value) in Metric::ALL.into_iter().zip(*counts).filter(|(_, value)| *value > 0) {
+            let log = (value as f64).ln_1p();
             for slot in [slot, ANY] {
                 if let Some(stat) = self.stats.entry(metric, slot, Stat::default()) {
-                    stat.add(value);
+                    stat.add_log(value, log);
                 }
             }
         }

@@ -245,9 +245,7 @@ impl Baseline {
                 let rates = coming(FETCH_AHEAD).and_then(|id| Some(&view.habits.get(*id)?.rates));
                 rates.into_iter().for_each(|rates| rates.fetch(slot));
                 let Some(hour) = hour_of(&view, *id, ended, slot, true) else { continue };
-                let watchers = watchers.all.iter_mut();
-                let unusual =
-                    watchers.fold(false, |unusual, (_, watch)| watch.hour(&hour, &view, &mut out) || unusual);
+                let unusual = watchers.hour(&hour, &view, &mut out);
                 let class = is_class_due(*id, &hour, ended, &view)
                     .then(|| view.profile(*id).map_or(DeviceClass::Unknown, |profile| profile.class()));
                 done.push((*id, unusual, class));
@@ -272,9 +270,7 @@ impl Baseline {
         let slot = config.site.calendar.slot(hour);
         for id in loud.into_iter().collect::<BTreeSet<_>>() {
             if let Some(hour) = hour_of(&view, id, hour, slot, false) {
-                for (_, watch) in &mut watchers.all {
-                    watch.hour(&hour, &view, &mut out);
-                }
+                watchers.hour(&hour, &view, &mut out);
             }
         }
         let mut roles = None;

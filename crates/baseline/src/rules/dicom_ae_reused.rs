@@ -25,7 +25,7 @@ pub(super) static RULE: Rule = Rule {
     references: "DICOM PS3.8 9.3.2, PS3.15 (titles do not authenticate); ATT&CK T0859 Valid Accounts, T1036 Masquerading.",
     advice: "Ask PACS administration which of the two devices owns the title; have the archive bind titles to addresses or TLS.",
     contain: "",
-    wants: Wants { flows: false, exchanges: true, signs: true },
+    wants: Wants { exchanges: true, ..Wants::SIGNS },
     watch: || Box::<Reused>::default(),
 };
 

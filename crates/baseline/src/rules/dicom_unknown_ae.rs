@@ -26,7 +26,7 @@ pub(super) static RULE: Rule = Rule {
         healthcare protocols; ATT&CK T0848 Rogue Master, T0859 Valid Accounts.",
     advice: "Ask PACS administration whether this title at this address was ordered; if not, have the archive refuse it.",
     contain: "",
-    wants: Wants { flows: false, exchanges: true, signs: true },
+    wants: Wants { exchanges: true, ..Wants::SIGNS },
     watch: || Box::<UnknownAe>::default(),
 };
 

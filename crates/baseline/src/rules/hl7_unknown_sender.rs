@@ -25,7 +25,7 @@ pub(super) static RULE: Rule = Rule {
         Manipulation.",
     advice: "Ask those who run the interface engine whether this sender was ordered; if not, have the receiver refuse it.",
     contain: "",
-    wants: Wants { flows: false, exchanges: true, signs: true },
+    wants: Wants { exchanges: true, ..Wants::SIGNS },
     watch: || Box::<UnknownSender>::default(),
 };
 

@@ -38,8 +38,8 @@ pub struct Rule {
     pub(crate) watch: fn() -> Box<dyn Watch>,
 }
 
-/// What a rule wants to see besides what there is little of: edges, signs and hours come to all that ask by having a
-/// method for them.
+/// What a rule wants to see besides what there is little of: edges and minutes come to all that ask by having a method for
+/// them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wants {
     /// Conversations.
@@ -48,13 +48,16 @@ pub(crate) struct Wants {
     pub(crate) exchanges: bool,
     /// Signs.
     pub(crate) signs: bool,
+    /// What a device did in an hour.
+    pub(crate) hours: bool,
 }
 
 impl Wants {
-    pub(crate) const NOTHING: Self = Self { flows: false, exchanges: false, signs: false };
+    pub(crate) const NOTHING: Self = Self { flows: false, exchanges: false, signs: false, hours: false };
     pub(crate) const FLOWS: Self = Self { flows: true, ..Self::NOTHING };
     pub(crate) const EXCHANGES: Self = Self { exchanges: true, ..Self::NOTHING };
     pub(crate) const SIGNS: Self = Self { signs: true, ..Self::NOTHING };
+    pub(crate) const HOURS: Self = Self { hours: true, ..Self::NOTHING };
 }
 
 /// One who watches for a rule.

@@ -20,7 +20,7 @@ pub(super) static RULE: Rule = Rule {
     references: "Medical Device Access Management: monitor and baseline normal behaviour; ATT&CK T1029, T0859.",
     advice: "Ask the department whether somebody worked then.",
     contain: "",
-    wants: Wants::NOTHING,
+    wants: Wants::HOURS,
     watch: || Box::new(OffHours),
 };
 

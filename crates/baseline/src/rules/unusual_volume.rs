@@ -23,7 +23,7 @@ pub(super) static RULE: Rule = Rule {
     references: "Medical Device Access Management: flag unusual data volumes; ATT&CK T1041, T1048, T1030.",
     advice: "Look at where the data went, and whether a migration or a backup was planned.",
     contain: "",
-    wants: Wants::NOTHING,
+    wants: Wants::HOURS,
     watch: || Box::new(UnusualVolume),
 };
 
