@@ -6,7 +6,9 @@ use crate::table::{Entry, Far, Key, Table};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
 use inventory::{Resolved, Sign};
-use model::{DeviceId, Edge, EdgeKey, EdgeState, Flow, IpProto, LeaseMessage, OriginatorBy, Text, Timestamp};
+use model::{
+    DeviceId, Edge, EdgeKey, EdgeState, Flow, FlowState, IpProto, LeaseMessage, OriginatorBy, Text, Timestamp,
+};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -38,6 +40,10 @@ pub(crate) struct State {
     pub(crate) standing: EdgeState,
     /// It waits to be judged.
     pub(crate) waits: bool,
+    /// It waits to be asked how it is when the hour is over.
+    pub(crate) waits_for_hour: bool,
+    /// It waits because an end of it turned out to be for something else.
+    pub(crate) is_other: bool,
     pub(crate) dirty: bool,
     /// It stands in the table.
     pub(crate) is_there: bool,
@@ -189,6 +195,8 @@ impl State {
             judged: 0,
             standing: EdgeState::Learned,
             waits: false,
+            waits_for_hour: false,
+            is_other: false,
             dirty: true,
             is_there: false,
         }
@@ -226,14 +234,16 @@ impl State {
 
     /// Whether it was used more than once.
     pub(crate) fn is_habit(&self) -> bool {
-        self.flows > 1 || self.requests.as_ref().is_some_and(|requests| !requests.kinds.is_empty())
+        self.flows > 1 || self.is_read()
     }
 
     pub(crate) fn flow(&mut self, flow: &Flow) {
         let record = &flow.record;
         self.seen(record.first, record.last);
         self.flows = self.flows.saturating_add(1);
-        for side in 0..2 {
+        // A refusal is no answer: whoever was refused has reached nobody.
+        let sides = if record.state == FlowState::Rejected { 1 } else { 2 };
+        for side in 0..sides {
             self.packets[side] = self.packets[side].saturating_add(record.packets[side]);
             self.bytes[side] = self.bytes[side].saturating_add(record.bytes[side]);
         }
@@ -247,6 +257,11 @@ impl State {
         self.last_hour = hour;
         self.hours = self.hours.saturating_add(1);
         Some(self.hours - 1)
+    }
+
+    /// Whether a request of it was ever read, so that it is known to be what its application says.
+    pub(crate) fn is_read(&self) -> bool {
+        self.requests.as_ref().is_some_and(|requests| !requests.kinds.is_empty())
     }
 
     /// Whether the other side ever answered.
@@ -361,6 +376,8 @@ impl State {
             latency,
             feed,
         });
+        // What was not answered, or is fresh, was not judged yet.
+        let is_judged = row.packets[1] > 0 && row.state != EdgeState::Fresh;
         let state = Self {
             first: row.first,
             last: row.last,
@@ -370,9 +387,11 @@ impl State {
             requests: requests.map(Box::new),
             hours: row.hours,
             last_hour: row.last_hour,
-            judged: row.flows,
+            judged: if is_judged { row.flows } else { 0 },
             standing: row.state,
             waits: false,
+            waits_for_hour: false,
+            is_other: false,
             dirty: false,
             is_there: false,
         };

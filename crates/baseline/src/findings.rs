@@ -56,6 +56,8 @@ impl Book {
             known.count = known.count.saturating_add(finding.count);
             if finding.severity >= known.severity {
                 known.severity = finding.severity;
+                known.peer = finding.peer;
+                known.application = finding.application;
                 known.title = finding.title;
                 known.evidence = finding.evidence;
                 known.baseline = finding.baseline;
@@ -224,7 +226,10 @@ mod tests {
         let mut book = Book::default();
         book.raise(finding(1, 10, Severity::Medium));
         let again = (Timestamp(99), Some(Timestamp(120)));
-        book.raise(Finding { last: again.0, raised: again.1, ..finding(1, 10, Severity::High) });
+        let peer = Some(model::Party { kind: "many".into(), ..model::Party::default() });
+        let higher = Finding { last: again.0, raised: again.1, peer, ..finding(1, 10, Severity::High) };
+        book.raise(higher.clone());
+        assert_eq!(book.all()[0].peer, higher.peer, "whom title and evidence are about");
         book.raise(finding(1, 11, Severity::Medium));
         book.raise(finding(2, 10, Severity::Medium));
         let all = book.all();

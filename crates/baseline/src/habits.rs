@@ -26,7 +26,8 @@ pub(crate) struct Habit {
     pub(crate) pairs: u64,
     /// Active hours when the last new edge came.
     new_at: u32,
-    /// The week (by days of 7) in which new edges were accepted last, and how many.
+    /// The week (by days of 7) in which new edges were accepted last, how many, and above 16 bits, how many in the week
+    /// before.
     accepted: (i32, u32),
     /// The longest it was not heard of while it was learned, in seconds.
     pub(crate) pause: u32,
@@ -119,14 +120,13 @@ impl Habit {
     }
 
     pub(crate) fn times(&self, now: Timestamp) -> Times {
-        let this_week = week(now) - self.accepted.0 <= 1;
         Times {
             first: self.first(),
             last: self.last(),
             now,
             locked: self.locked,
             converged: self.converged,
-            accepted: if this_week { self.accepted.1 } else { 0 },
+            accepted: self.accepted_until(week(now)).iter().sum(),
         }
     }
 
@@ -135,11 +135,14 @@ impl Habit {
         rules.state(&self.seen(), &self.times(now))
     }
 
-    fn classify(&mut self, class: DeviceClass) {
+    /// Whether that is something else than before.
+    fn classify(&mut self, class: DeviceClass) -> bool {
+        let is_other = self.class() != class;
         let place = DeviceClass::ALL.iter().position(|known| *known == class);
         let place = place.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX);
         self.dirty |= self.class != place;
         self.class = place;
+        is_other
     }
 
     /// An operator ended its learning.
@@ -151,8 +154,19 @@ impl Habit {
     /// A new edge was found to be normal.
     pub(crate) fn accept(&mut self, now: Timestamp) {
         let this = week(now);
-        self.accepted = if this - self.accepted.0 <= 1 { (this, self.accepted.1 + 1) } else { (this, 1) };
+        let [before, now] = self.accepted_until(this);
+        self.accepted = (this, before << 16 | now.saturating_add(1).min(0xffff));
         self.dirty = true;
+    }
+
+    /// New edges that were accepted in the week before one, and in that.
+    const fn accepted_until(&self, week: i32) -> [u32; 2] {
+        let (last, counts) = self.accepted;
+        match week.saturating_sub(last) {
+            ..=0 => [counts >> 16, counts & 0xffff],
+            1 => [counts & 0xffff, 0],
+            _ => [0, 0],
+        }
     }
 
     /// One of its edges was seen in another hour; it was seen in so many before.
@@ -447,7 +461,7 @@ impl Habits {
     }
 
     /// Ends an hour of a device: its counts count for what is normal, unless it was unusual. `class` is what the device is
-    /// for, where that was looked up.
+    /// for, where that was looked up; whether that is something else than before.
     pub(crate) fn fold(
         &mut self,
         id: DeviceId,
@@ -455,8 +469,8 @@ impl Habits {
         class: Option<DeviceClass>,
         rules: &Learning,
         now: Timestamp,
-    ) {
-        let Some(habit) = self.get_mut(id) else { return };
+    ) -> bool {
+        let Some(habit) = self.get_mut(id) else { return false };
         let before = habit.rates.heap();
         if is_unusual {
             habit.unusual = habit.unusual.saturating_add(1);
@@ -468,18 +482,16 @@ impl Habits {
         habit.hour = i32::MIN;
         habit.open = Counts::default();
         habit.dirty = true;
-        if let Some(class) = class {
-            habit.classify(class);
-        }
+        let is_other = class.is_some_and(|class| habit.classify(class));
         habit.converged |= habit.state(rules, now) == LearningState::Converged;
         let grown = habit.rates.heap();
         self.bytes = self.bytes + grown - before;
+        is_other
     }
 
-    pub(crate) fn classify(&mut self, id: DeviceId, class: DeviceClass) {
-        if let Some(habit) = self.get_mut(id) {
-            habit.classify(class);
-        }
+    /// What a device is for was looked up; whether that is something else than before.
+    pub(crate) fn classify(&mut self, id: DeviceId, class: DeviceClass) -> bool {
+        self.get_mut(id).is_some_and(|habit| habit.classify(class))
     }
 
     /// Two devices are one.
@@ -559,6 +571,19 @@ impl Habits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_drifts_took_up_much_within_a_week_or_two_of_the_calendar() {
+        let mut habit = Habit::new(Timestamp(0));
+        let in_week = |week: i64| Timestamp::new(week * 7 * 86_400 + 5, 0);
+        let accepted = |habit: &Habit, week: i64| habit.times(in_week(week)).accepted;
+        // One a week.
+        (0..6).for_each(|week| habit.accept(in_week(week)));
+        assert_eq!([5, 6, 7].map(|week| accepted(&habit, week)), [2, 1, 0]);
+        (0..4).for_each(|_| habit.accept(in_week(9)));
+        assert_eq!([9, 10, 11].map(|week| accepted(&habit, week)), [4, 4, 0]);
+        assert!(habit.times(in_week(10)).accepted > Learning::default().drift_edges);
+    }
 
     #[test]
     fn who_is_silent_for_longer_than_before_is_overdue() {

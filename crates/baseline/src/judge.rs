@@ -91,6 +91,10 @@ pub(crate) struct EdgeNews {
     pub(crate) flows: u64,
     pub(crate) new_flows: u64,
     pub(crate) bytes: [u64; 2],
+    /// Whether it may be a stray packet: fewer than two conversations and a kilobyte both ways.
+    pub(crate) is_little: bool,
+    /// Whether a request of it was read, so that it is known to be what its application says.
+    pub(crate) is_read: bool,
     /// What it is so far.
     pub(crate) state: EdgeState,
     /// Whether the device it belongs to is learned.
@@ -426,7 +430,10 @@ impl<'a> Out<'a> {
             severity = severity.step(false);
         }
         let mut evidence = verdict.evidence;
-        if involved().any(|profile| view.site.is_maintained(verdict.last, profile.zone.as_ref())) {
+        let zones = involved().map(|profile| profile.zone.as_ref());
+        // What is about nobody in particular is about all: a window for a zone says nothing of it.
+        let nowhere = involved().next().is_none().then_some(None);
+        if zones.chain(nowhere).any(|zone| view.site.is_maintained(verdict.last, zone)) {
             evidence.extend(word(HELD, "within a maintenance window"));
             severity = Severity::Info;
         }

@@ -165,16 +165,18 @@ impl Learning {
         if self.is_learned(seen, times) {
             return LearningState::Converged;
         }
-        if seen.hours < self.observe_hours {
-            return LearningState::Observing;
+        match () {
+            // However little it does: nobody is a newcomer for ever.
+            () if self.is_overdue(times) => LearningState::NeedsReview,
+            () if seen.hours < self.observe_hours => LearningState::Observing,
+            () => LearningState::Learning,
         }
-        if self.is_overdue(seen, times) { LearningState::NeedsReview } else { LearningState::Learning }
     }
 
     /// Whether a device should have been learned long ago: what it does anew is not taken for normal any more.
-    pub fn is_overdue(&self, seen: &Seen, times: &Times) -> bool {
+    pub fn is_overdue(&self, times: &Times) -> bool {
         let most = i64::from(self.hard_stop_days).saturating_mul(DAY);
-        seen.hours >= self.observe_hours && times.last.since(times.first) >= most
+        times.last.since(times.first) >= most
     }
 
     fn is_learned(&self, seen: &Seen, times: &Times) -> bool {
@@ -248,6 +250,12 @@ mod tests {
             rules.state(&seen(200, 10, 9, 1, 40), &times(42)),
             LearningState::NeedsReview,
             "never silent"
+        );
+        assert_eq!(rules.state(&seen(9, 10, 9, 1, 40), &times(41)), LearningState::Observing);
+        assert_eq!(
+            rules.state(&seen(9, 10, 9, 1, 40), &times(42)),
+            LearningState::NeedsReview,
+            "however little it does"
         );
         let locked = Times { locked: true, ..times(1) };
         assert_eq!(rules.state(&seen(2, 1, 1, 0, 1), &locked), LearningState::Locked);

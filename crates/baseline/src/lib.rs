@@ -85,6 +85,8 @@ pub struct Baseline {
     habits: Habits,
     /// Edges that wait to be judged, in the order in which they came.
     waiting: Vec<Key>,
+    /// Edges that are normal and were used, of which it is asked how they are when the hour is over.
+    again: Vec<Key>,
     clock: Clock,
     /// The hour that was looked up last, and which hours it is like.
     slot: (i32, u8),
@@ -169,6 +171,7 @@ impl Baseline {
             written: BTreeSet::new(),
             habits: Habits::new(config.max_habit_bytes),
             waiting: Vec::new(),
+            again: Vec::new(),
             clock: Clock::default(),
             slot: (i32::MIN, 0),
             watchers: Watchers::new(),
@@ -298,6 +301,8 @@ impl Baseline {
             }
             Resolved::Sign { ts, device, sign } => {
                 if let Some(at) = key {
+                    // So that its first edge is counted, whatever is heard of it first.
+                    self.habits.active(at.0.client, *ts, self.clock.hour());
                     self.update(at, *ts, |state, _| {
                         state.seen(*ts, *ts);
                         0
@@ -365,7 +370,7 @@ impl Baseline {
     fn is_armed(&self, id: DeviceId, ts: Timestamp) -> bool {
         self.habits.get(id).is_some_and(|habit| {
             let is_locked = habit.is_locked() && self.clock.locked().is_none_or(|at| at <= ts);
-            is_locked || habit.converged || self.config.learning.is_overdue(&habit.seen(), &habit.times(ts))
+            is_locked || habit.converged || self.config.learning.is_overdue(&habit.times(ts))
         })
     }
 
@@ -412,6 +417,7 @@ impl Baseline {
         let max_kinds = if self.bytes > self.config.max_bytes { 0 } else { self.config.max_kinds_per_edge };
         let (key, slot) = at;
         let hour = hour(ts);
+        let is_posture = self.edges.is_posture(&key);
         if let Some(state) = self.edges.find(&key, slot) {
             let (was_dirty, was_habit, last, weight) =
                 (state.dirty, state.is_habit(), state.last, state.weight());
@@ -428,6 +434,10 @@ impl Baseline {
             let news = state.hour(hour);
             let asks =
                 !state.waits && state.is_answered() && (state.judged == 0 || !state.standing.is_normal());
+            if is_posture && !asks && !state.waits_for_hour && state.flows > state.judged {
+                state.waits_for_hour = true;
+                self.again.push(key);
+            }
             if asks && self.waiting.len() < MOST_WAITING {
                 state.waits = true;
                 self.waiting.push(key);
@@ -540,7 +550,7 @@ impl Baseline {
                 moved = known;
             }
             moved.dirty = true;
-            moved.waits = false;
+            (moved.waits, moved.waits_for_hour) = (false, false);
             self.insert(new, moved);
         }
         merged.into_iter().for_each(|id| self.count_edges(id));

@@ -3,6 +3,7 @@
 use crate::domains::Domains;
 use crate::edge::State;
 use crate::fetch;
+use crate::rules::legacy;
 use hashbrown::{DefaultHashBuilder, HashMap};
 use model::{DeviceId, EdgeKey, Index, IpProto, Stranger, Timestamp};
 use std::borrow::Cow;
@@ -90,8 +91,13 @@ pub(crate) struct Table {
     noted: usize,
     /// There are as many as dissectors have names.
     applications: Vec<Cow<'static, str>>,
+    /// The numbers of those that name patients and are not encrypted, one bit each.
+    in_clear: u64,
     pub(crate) domains: Domains,
 }
+
+/// Applications that name patients and are not encrypted.
+pub(crate) const IN_CLEAR: [&str; 2] = ["hl7", "dicom"];
 
 /// Places noted for which throwing out old ones is not worth while.
 const FEW: usize = 1_024;
@@ -101,10 +107,21 @@ impl Table {
     pub(crate) fn application(&mut self, name: Option<Cow<'static, str>>) -> u16 {
         let Some(name) = name else { return 0 };
         let place = self.applications.iter().position(|known| *known == name).unwrap_or_else(|| {
+            let place = self.applications.len();
+            if IN_CLEAR.contains(&name.as_ref()) {
+                self.in_clear |= 1_u64.checked_shl(place as u32).unwrap_or_default();
+            }
             self.applications.push(name);
-            self.applications.len() - 1
+            place
         });
         u16::try_from(place + 1).unwrap_or(0)
+    }
+
+    /// Whether rules about how things are look at an edge however well it is known.
+    pub(crate) fn is_posture(&self, key: &Key) -> bool {
+        let in_clear =
+            u32::from(key.application).checked_sub(1).and_then(|place| self.in_clear.checked_shr(place));
+        in_clear.is_some_and(|bits| bits & 1 == 1) || legacy(key.transport, key.port).is_some()
     }
 
     /// A key with the number of its application.

@@ -453,6 +453,25 @@ fn leases_are_one_habit_and_errors_are_none() {
 }
 
 #[test]
+fn an_edge_that_is_heard_of_by_a_lease_first_is_counted() {
+    let lease = model::Lease {
+        message: model::LeaseMessage::Ack,
+        vlan: Vlan::NONE,
+        ip: None,
+        server: None,
+        relay: None,
+        seconds: None,
+        renewal: None,
+        rebinding: None,
+    };
+    let sign = inventory::Sign::Lease(lease);
+    let ack = Resolved::Sign { ts: at(0), device: DeviceId(1), sign };
+    let baseline = learn(&Config::default(), &[ack, flow(1, Some(1), Some(2), 80, None)]);
+    let seen = baseline.habits.get(DeviceId(1)).map(|habit| habit.seen().edges);
+    assert_eq!((baseline.edges().count(), seen), (2, Some(2)));
+}
+
+#[test]
 fn a_second_end_of_learning_takes_in_who_came_in_between() {
     use model::LearningState::{Locked, Observing};
     let mut baseline = learn(&Config::default(), &[flow(0, Some(1), Some(2), 80, None)]);

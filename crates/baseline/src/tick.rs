@@ -209,6 +209,7 @@ impl Baseline {
         self.clock.observe(&self.config.site.calendar);
         if hour(now) > before {
             self.close_hour(before, now, who);
+            self.ask_again();
         }
         self.clock.now = now.0;
         self.clock.dirty = true;
@@ -223,7 +224,22 @@ impl Baseline {
         if self.clock.runs {
             self.clock.dirty = true;
             let now = Timestamp(self.clock.now);
+            self.ask_again();
             self.judge_minute(now, minute_over(now), who);
+        }
+    }
+
+    /// Of what is normal it is asked how it is when the hour is over in which it was used.
+    fn ask_again(&mut self) {
+        let used = std::mem::take(&mut self.again).into_iter();
+        let mut used: Vec<_> = used.map(|key| (self.edges.edge_key(&key), key)).collect();
+        used.sort_unstable();
+        for (_, key) in used {
+            let Some(state) = self.edges.get_mut(&key) else { continue };
+            state.waits_for_hour = false;
+            if !std::mem::replace(&mut state.waits, true) {
+                self.waiting.push(key);
+            }
         }
     }
 
@@ -231,7 +247,7 @@ impl Baseline {
     fn close_hour(&mut self, ended: i32, now: Timestamp, who: Who<'_>) {
         let slot = self.config.site.calendar.slot(ended);
         let active = self.habits.close();
-        let Self { config, clock, edges, habits, watchers, book, .. } = self;
+        let Self { config, clock, edges, habits, watchers, book, waiting, .. } = self;
         // Of a few at a time, so that what was looked at is still at hand when it is changed.
         for (few, ids) in active.chunks(CLOSED_AT_ONCE).enumerate() {
             let mut view = View::new(config, clock, edges, habits, now, who, Profiles::default());
@@ -251,17 +267,19 @@ impl Baseline {
                 done.push((*id, unusual, class));
             }
             for (id, unusual, class) in done {
-                habits.fold(id, (slot, unusual), class, &config.learning, now);
+                if habits.fold(id, (slot, unusual), class, &config.learning, now) {
+                    waiting.extend(judged_anew(edges, id));
+                }
             }
         }
     }
 
     fn judge_minute(&mut self, now: Timestamp, told: Timestamp, who: Who<'_>) {
-        let waiting = std::mem::take(&mut self.waiting);
+        let mut waiting = std::mem::take(&mut self.waiting);
         let loud = std::mem::take(&mut self.clock.loud);
         let today = self.config.site.calendar.day(now);
         self.book.day(today);
-        let profiles = self.classify(&waiting, now, who);
+        let profiles = self.classify(&mut waiting, now, who);
         let Self { config, clock, edges, habits, watchers, book, .. } = self;
         let mut view = View::new(config, clock, edges, habits, now, who, profiles);
         view.told = told;
@@ -281,9 +299,27 @@ impl Baseline {
                 continue;
             };
             out.highest = None;
-            watchers.all.iter_mut().for_each(|(_, watch)| watch.edge(&news, &view, &mut out));
+            let is_other = view.edges.get(&key).is_some_and(|state| state.is_other);
+            let is_judged = news.state.is_normal() && news.new_flows < news.flows;
+            // Of what is normal it is only asked again how things are, unless it is somebody else's.
+            for (rule, watch) in &mut watchers.all {
+                match (rule.posture, is_judged, is_other) {
+                    (true, ..) if news.new_flows > 0 => watch.edge(&news, &view, &mut out),
+                    (false, false, _) => watch.edge(&news, &view, &mut out),
+                    (false, true, true) => {
+                        let all = EdgeNews { new_flows: news.flows, ..news.clone() };
+                        watch.edge(&all, &view, &mut out);
+                    }
+                    _ => {}
+                }
+            }
             let standing = match (news.state, out.highest) {
                 (EdgeState::Fresh, Some(severity)) if severity > Severity::Info => EdgeState::Reported,
+                // It is looked at again as soon as there is more of it.
+                (EdgeState::Fresh, _) if news.is_little => {
+                    standings.push((key, None));
+                    continue;
+                }
                 (EdgeState::Fresh, _) => EdgeState::Accepted,
                 (EdgeState::Learned, Some(severity)) if !news.armed && severity >= Severity::High => {
                     EdgeState::Quarantined
@@ -304,7 +340,7 @@ impl Baseline {
     /// An edge was judged, or has not been used enough to be.
     fn settle(&mut self, key: &Key, standing: Option<EdgeState>, now: Timestamp) {
         let Some(state) = self.edges.get_mut(key) else { return };
-        state.waits = false;
+        (state.waits, state.is_other) = (false, false);
         let Some(standing) = standing else { return };
         state.judged = state.flows.max(1);
         if state.standing == standing {
@@ -321,10 +357,10 @@ impl Baseline {
 
     /// Looks up what those at the ends of some edges are for, where it matters how new an edge is. Of others it is looked up
     /// when an hour is over.
-    fn classify(&mut self, keys: &[Key], now: Timestamp, who: Who<'_>) -> Profiles {
+    fn classify(&mut self, waiting: &mut Vec<Key>, now: Timestamp, who: Who<'_>) -> Profiles {
         let is_fresh =
             |key: &&Key| self.edges.get(key).is_some_and(|state| state.standing == EdgeState::Fresh);
-        let keys: Vec<&Key> = keys.iter().filter(is_fresh).collect();
+        let keys: Vec<&Key> = waiting.iter().filter(is_fresh).collect();
         let ends: BTreeSet<DeviceId> =
             keys.iter().flat_map(|key| [Some(key.client), key.server]).flatten().collect();
         let view =
@@ -332,9 +368,28 @@ impl Baseline {
         let class = |id: &DeviceId| Some((*id, view.profile(*id)?.class()));
         let classes: Vec<_> = ends.iter().filter_map(class).collect();
         let profiles = view.profiles;
-        classes.into_iter().for_each(|(id, class)| self.habits.classify(id, class));
+        for (id, class) in classes {
+            if self.habits.classify(id, class) {
+                waiting.extend(judged_anew(&mut self.edges, id));
+            }
+        }
         profiles
     }
+}
+
+/// The edges of a device that turned out to be for something else: what it does may be wrong for that, however normal it is.
+fn judged_anew(edges: &mut Table, id: DeviceId) -> Vec<Key> {
+    let mut keys = edges.of_device(id);
+    keys.retain(|key| {
+        let state = edges.get_mut(key).filter(|state| state.is_answered() && state.standing.is_normal());
+        state.is_some_and(|state| {
+            state.is_other = true;
+            !std::mem::replace(&mut state.waits, true)
+        })
+    });
+    let mut named: Vec<_> = keys.into_iter().map(|key| (edges.edge_key(&key), key)).collect();
+    named.sort_unstable();
+    named.into_iter().map(|(_, key)| key).collect()
 }
 
 /// Whether it is time to look up what a device is for: that costs all of what is known of it, and hardly ever changes once
@@ -383,7 +438,7 @@ fn hour_of<'a>(view: &View<'a>, id: DeviceId, hour: i32, slot: u8, is_over: bool
     Some(HourSeen { device: id, habit, slot, is_over })
 }
 
-/// Bytes that go both ways, and conversations, one of which a new edge needs to be more than a stray packet.
+/// Bytes that go both ways, or conversations, that an edge needs to be more than a stray packet.
 const LEAST_BYTES: u64 = 1_024;
 const LEAST_FLOWS: u64 = 2;
 
@@ -395,9 +450,6 @@ fn news_of(view: &View<'_>, key: &Key, roles: &mut Option<Roles>) -> Option<Edge
     let armed = state.standing == EdgeState::Fresh || view.is_armed(key.client);
     let [asked, answered] = state.bytes();
     let is_little = state.flows < LEAST_FLOWS && (asked.min(answered) == 0 || asked + answered < LEAST_BYTES);
-    if state.standing == EdgeState::Fresh && is_little {
-        return None;
-    }
     let novelty = if state.standing == EdgeState::Fresh {
         let roles = roles.get_or_insert_with(|| roles_of(view));
         let of_class = match view.class(key.client) {
@@ -415,6 +467,8 @@ fn news_of(view: &View<'_>, key: &Key, roles: &mut Option<Roles>) -> Option<Edge
         flows: state.flows,
         new_flows: state.flows.saturating_sub(state.judged),
         bytes: state.bytes(),
+        is_little,
+        is_read: state.is_read(),
         state: state.standing,
         armed,
         novelty,

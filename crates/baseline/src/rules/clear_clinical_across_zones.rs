@@ -3,6 +3,7 @@
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{EdgeNews, Out, Verdict, View};
+use crate::table::IN_CLEAR;
 use model::Severity;
 
 pub(super) static RULE: Rule = Rule {
@@ -12,7 +13,7 @@ pub(super) static RULE: Rule = Rule {
     posture: true,
     attack: &["T1040", "T0842"],
     finds: "HL7 or DICOM in clear (by content) between two zones, or with somebody outside. Needs zones in the configuration. \
-        One finding a month for each pair of zones and protocol.",
+        One finding a month for each pair of zones and protocol, counted by the hour.",
     matters: "Whoever can listen between the zones reads names, diagnoses and images, and can change them.",
     innocent: "Most sites do this today; it says where encryption is worth the effort first.",
     references: "Medical Device Access Management: use TLS wherever feasible; DICOM PS3.15 B; ATT&CK T1040, T0842.",
@@ -27,8 +28,8 @@ struct ClearClinical;
 
 impl Watch for ClearClinical {
     fn edge(&mut self, news: &EdgeNews, view: &View<'_>, out: &mut Out<'_>) {
-        let Some(app) = news.key.application.as_deref().filter(|app| matches!(*app, "hl7" | "dicom")) else { return };
-        if view.site.zones.is_empty() {
+        let Some(app) = news.key.application.as_deref().filter(|app| IN_CLEAR.contains(app)) else { return };
+        if view.site.zones.is_empty() || !news.is_read {
             return;
         }
         let zone = |end: usize| {
@@ -58,7 +59,7 @@ impl Watch for ClearClinical {
 
 #[cfg(test)]
 mod tests {
-    use crate::rules::story::{DAY, Story};
+    use crate::rules::story::{DAY, HOUR, Story};
     use model::{DeviceClass, EdgeState, Severity};
 
     #[test]
@@ -66,13 +67,28 @@ mod tests {
         let mut story = Story::new(DAY);
         let (ct, mr) = (story.device(1, DeviceClass::Ct, 20), story.device(2, DeviceClass::Mr, 20));
         let (pacs, ris) = (story.device(3, DeviceClass::Pacs, 30), story.device(4, DeviceClass::Ris, 30));
-        story.talk(ct, pacs, 104, Some("dicom"));
-        story.talk(mr, pacs, 104, Some("dicom"));
-        story.talk(ris, pacs, 105, Some("dicom"));
+        let store = |story: &mut Story, from, to, port| {
+            story.ask(from, to, port, "dicom", "C-STORE", Some("success"));
+            story.talk(from, to, port, Some("dicom"));
+        };
+        store(&mut story, ct, pacs, 104);
+        store(&mut story, mr, pacs, 104);
+        store(&mut story, ris, pacs, 105);
         story.talk(ct, pacs, 2762, Some("tls"));
+        // By port only: nobody knows what it is.
+        story.talk(ct, ris, 11_112, Some("dicom"));
         let found = story.found("clear-clinical-across-zones");
         assert_eq!(found.iter().map(|f| (f.severity, f.count)).collect::<Vec<_>>(), [(Severity::High, 2)]);
         assert_eq!(found[0].title.as_str(), "DICOM in clear from imaging to servers");
+        // It goes on: the same finding for a month, and another one then.
+        for day in 1..=60 {
+            store(story.at(day * DAY), ct, pacs, 104);
+        }
+        story.wait(HOUR);
+        let found = story.found("clear-clinical-across-zones");
+        let counts: Vec<u64> = found.iter().map(|f| f.count).collect();
+        assert_eq!((counts.len(), counts.iter().sum::<u64>()), (3, 62), "{found:#?}");
+        assert!(found.is_sorted_by_key(|f| f.last) && story.now.since(found[2].last) <= DAY);
         assert!(story.baseline.edges().all(|edge| edge.state == EdgeState::Learned));
     }
 }

@@ -27,14 +27,8 @@ pub(crate) const REMOTE: [(u16, &str); 12] = [
 ];
 
 /// Ports of protocols that nobody should speak any more.
-pub(crate) const LEGACY: [(u8, u16, &str); 6] = [
-    (6, 21, "FTP"),
-    (6, 23, "Telnet"),
-    (17, 69, "TFTP"),
-    (6, 512, "rexec"),
-    (6, 513, "rlogin"),
-    (6, 514, "rsh"),
-];
+pub(crate) const LEGACY: [(u8, u16, &str); 5] =
+    [(6, 21, "FTP"), (6, 23, "Telnet"), (17, 69, "TFTP"), (6, 512, "rexec"), (6, 513, "rlogin")];
 
 /// The name of the remote access program whose port it is.
 pub(crate) fn remote(transport: IpProto, port: u16) -> Option<&'static str> {
@@ -112,7 +106,11 @@ fn kind_of(news: &EdgeNews, view: &View<'_>, ends: &Ends) -> Kind {
     {
         return Kind::NewZone;
     }
-    if novelty.same_with_role { Kind::NewPeer } else { Kind::NewRole }
+    match novelty.same_with_role {
+        _ if news.is_little => Kind::Nothing,
+        true => Kind::NewPeer,
+        false => Kind::NewRole,
+    }
 }
 
 /// Names and time are asked of whoever serves them, wherever that is.

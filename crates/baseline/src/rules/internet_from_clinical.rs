@@ -73,6 +73,39 @@ mod tests {
     }
 
     #[test]
+    fn what_a_device_is_for_may_be_known_late() {
+        let mut story = Story::new(DAY);
+        let outside = "203.0.113.9".parse().unwrap();
+        let mr = story.device(1, DeviceClass::Unknown, 99);
+        story.devices.get_mut(&mr).unwrap().vlans.clear();
+        let ip = story.ip(mr);
+        story.flow((Some(mr), ip), (None, outside), 443, Some("tls"), [5_000, 9_000], FlowState::Closed);
+        assert_eq!(story.found("internet-from-clinical").len(), 0);
+        story.devices.get_mut(&mr).unwrap().class = DeviceClass::Mr;
+        story.restart().wait(HOUR);
+        let found = story.found("internet-from-clinical");
+        assert_eq!(found.iter().map(|f| (f.key.device, f.count)).collect::<Vec<_>>(), [(Some(mr), 1)]);
+        assert_eq!(story.wait(3 * HOUR).found("internet-from-clinical")[0].count, 1, "told once");
+    }
+
+    #[test]
+    fn who_was_not_answered_before_a_restart_is_judged_when_answered() {
+        let mut story = Story::new(DAY);
+        let mr = story.device(1, DeviceClass::Mr, 20);
+        let (ip, outside) = (story.ip(mr), "203.0.113.9".parse().unwrap());
+        let call = |story: &mut Story, bytes, state| {
+            story.flow((Some(mr), ip), (None, outside), 443, Some("tls"), bytes, state);
+        };
+        call(&mut story, [60, 0], FlowState::Attempt);
+        assert_eq!(story.found("internet-from-clinical").len(), 0);
+        // A firewall that refuses does its work.
+        (0..3).for_each(|_| call(&mut story, [60, 40], FlowState::Rejected));
+        assert_eq!(story.restart().found("internet-from-clinical").len(), 0);
+        call(&mut story, [300, 300], FlowState::Closed);
+        assert_eq!(story.found("internet-from-clinical").len(), 1, "once, and little of it, is enough");
+    }
+
+    #[test]
     fn who_is_reached_is_named_where_there_is_a_name() {
         let mut story = Story::new(DAY);
         let mr = story.device(1, DeviceClass::Mr, 20);

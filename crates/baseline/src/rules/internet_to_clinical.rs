@@ -43,7 +43,7 @@ impl Watch for ToClinical {
 
 #[cfg(test)]
 mod tests {
-    use crate::rules::story::{DAY, Story};
+    use crate::rules::story::{DAY, HOUR, Story};
     use model::{DeviceClass, FlowState, Severity};
 
     #[test]
@@ -54,8 +54,10 @@ mod tests {
         let (ct_ip, desk_ip) = (story.ip(ct), story.ip(desk));
         story.flow((None, from), (Some(ct), ct_ip), 104, None, [500, 0], FlowState::Attempt);
         story.flow((None, from), (Some(desk), desk_ip), 104, None, [500, 500], FlowState::Closed);
-        assert_eq!(story.found("internet-to-clinical").len(), 0, "not answered; no clinical device");
-        story.flow((None, from), (Some(ct), ct_ip), 104, None, [500, 500], FlowState::Closed);
+        (0..3).for_each(|_| story.flow((None, from), (Some(ct), ct_ip), 80, None, [60, 40], FlowState::Rejected));
+        assert_eq!(story.found("internet-to-clinical").len(), 0, "not answered; no clinical device; refused");
+        story.at(DAY + HOUR);
+        story.flow((None, from), (Some(ct), ct_ip), 104, None, [300, 300], FlowState::Closed);
         let found = story.found("internet-to-clinical");
         assert_eq!(found.iter().map(|f| (f.key.device, f.severity)).collect::<Vec<_>>(), [(Some(ct), Severity::Critical)]);
     }

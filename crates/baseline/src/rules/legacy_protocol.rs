@@ -14,9 +14,10 @@ pub(super) static RULE: Rule = Rule {
     rises: false,
     posture: true,
     attack: &["T0869", "T1040"],
-    finds: "A device answers on a port of Telnet, FTP, TFTP, rexec, rlogin or rsh; high when the other end is in another \
-        zone. Told by handshake and port, as none of them is dissected yet; SMBv1, SNMPv1, old TLS, LDAP and HTTP Basic need \
-        dissectors and are not told. One finding a month for each device and protocol.",
+    finds: "A device answers on a port of Telnet, FTP, TFTP, rexec or rlogin; high when the other end is in another \
+        zone. Told by handshake and port, as none of them is dissected yet; rsh shares its port with syslog; SMBv1, SNMPv1, \
+        old TLS, LDAP and HTTP Basic need dissectors: these are not told. One finding a month for each device and protocol, \
+        counted by the hour.",
     matters: "These send names and passwords in clear, and let whoever answers first pretend to be the server.",
     innocent: "Old devices have nothing better, and service technicians use them.",
     references: "Medical Device Access Management: retire legacy protocols; ATT&CK T0869, T1040.",
@@ -61,7 +62,7 @@ impl Watch for Legacy {
 
 #[cfg(test)]
 mod tests {
-    use crate::rules::story::{DAY, Story};
+    use crate::rules::story::{DAY, HOUR, Story};
     use model::{DeviceClass, Severity};
 
     #[test]
@@ -73,10 +74,18 @@ mod tests {
         story.talk(near, monitor, 21, None);
         story.talk(desk, monitor, 23, None);
         story.talk(desk, monitor, 2_300, None);
+        // Syslog, most likely.
+        story.talk(desk, monitor, 514, None);
         let found = story.found("legacy-protocol");
         let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.key.service.unwrap().1)).collect();
         assert_eq!(brief, [(Some(monitor), Severity::Medium, 21), (Some(monitor), Severity::High, 23)]);
-        story.at(2 * DAY).talk(desk, monitor, 23, None);
-        assert_eq!(story.found("legacy-protocol").len(), 2);
+        story.at(DAY).talk(desk, monitor, 23, None);
+        story.wait(HOUR);
+        let found = story.found("legacy-protocol");
+        assert_eq!(found.iter().map(|f| f.count).collect::<Vec<_>>(), [1, 2], "it goes on");
+        assert_eq!(story.now.since(found[1].last).div_euclid(DAY), 0);
+        story.at(31 * DAY).talk(desk, monitor, 23, None);
+        story.wait(HOUR);
+        assert_eq!(story.found("legacy-protocol").len(), 3, "another month");
     }
 }

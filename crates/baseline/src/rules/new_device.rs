@@ -17,11 +17,11 @@ pub(super) static RULE: Rule = Rule {
     attack: &["T1200", "T0864"],
     finds: "A device that was never seen before, once the site is learned: it was granted a DHCP lease, or its address or \
         what it says was heard for more than a moment. Medium in a clinical zone and for clinical classes, low elsewhere. \
-        Newcomers with random MACs are told of once a zone and day.",
+        Newcomers with random MACs elsewhere are one note a zone and day.",
     matters: "What nobody knows nobody has checked: it may be an intruder's, or a device that went live without security.",
     innocent: "Purchases, loans, repairs with another network card, visitors' telephones.",
     references: "Medical Device Access Management: quarantine unknown endpoints; ATT&CK T1200 Hardware Additions.",
-    advice: "Ask biomedical engineering or IT whose it is, and put it into the inventory or off the network.",
+    advice: "Ask biomedical engineering or IT whose it is, and put it into the inventory.",
     contain: "Until then its switch port can be shut.",
     wants: Wants::SIGNS,
     watch: || Box::<NewDevice>::default(),
@@ -85,10 +85,16 @@ fn raise(profile: &Profile, since: Timestamp, view: &View<'_>, out: &mut Out<'_>
     let is_random = !profile.device.macs.is_empty() && profile.device.macs.iter().all(|mac| mac.is_local());
     let severity = if profile.is_clinical() { Severity::Medium } else { Severity::Low };
     let place = profile.zone.as_ref().map(|zone| format!(" in {zone}")).unwrap_or_default();
-    let title = format!("{} ({}) is new{place}", profile.name, profile.class());
     let at = profile.device.first.max(since);
-    let verdict = Verdict::new(&RULE, Some(profile.id()), at, title)
-        .severity(if is_random { Severity::Info } else { severity })
+    let verdict = if is_random && !profile.is_clinical() {
+        // Visitors' telephones take another MAC every day.
+        let title = format!("Devices with random MACs are new{place}, lastly {}", profile.name);
+        Verdict::new(&RULE, None, at, title).severity(Severity::Info).apart(&format!("random MACs{place}"))
+    } else {
+        let title = format!("{} ({}) is new{place}", profile.name, profile.class());
+        Verdict::new(&RULE, Some(profile.id()), at, title).severity(severity)
+    };
+    let verdict = verdict
         .between(profile.device.first, profile.device.last)
         .found([number("macs", profile.device.macs.len() as u64)])
         .found(word("first_seen", &profile.device.first.to_string()))
@@ -135,5 +141,19 @@ mod tests {
         story.sign(id, ack());
         let found = story.found("new-device");
         assert_eq!(found.iter().map(|f| f.severity).collect::<Vec<_>>(), [Severity::Info], "a random MAC");
+    }
+
+    #[test]
+    fn random_macs_are_one_note_a_zone_and_no_excuse_where_care_is() {
+        let mut story = Story::new(DAY);
+        story.at(DAY + HOUR);
+        for (n, zone) in [(4, 40), (5, 40), (6, 30), (7, 26)] {
+            let id = story.device(n, DeviceClass::Unknown, zone);
+            story.devices.get_mut(&id).unwrap().macs = vec![Mac([2, 0, 0, 0, 0, n])];
+        }
+        let found = story.found("new-device");
+        let brief: Vec<_> = found.iter().map(|f| (f.key.device.map(|id| id.0), f.severity, f.count)).collect();
+        let (note, told) = (Severity::Info, Severity::Medium);
+        assert_eq!(brief, [(None, note, 2), (None, note, 1), (Some(7), told, 1)], "{found:#?}");
     }
 }

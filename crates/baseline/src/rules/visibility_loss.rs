@@ -383,8 +383,9 @@ impl VisibilityLoss {
 mod tests {
     use super::{More, VisibilityLoss};
     use crate::rules::Watch;
-    use crate::rules::story::{DAY, HOUR, SECOND, Story};
-    use model::{DeviceClass, FlowState, Severity};
+    use crate::Window;
+    use crate::rules::story::{DAY, HOUR, SECOND, Story, text};
+    use model::{DeviceClass, FlowState, Severity, Timestamp};
 
     /// Ten conversations of which so many are heard from one side only, and time to judge them.
     fn ten(story: &mut Story, one_sided: u64) {
@@ -420,6 +421,22 @@ mod tests {
         let mut used_to_it = story(4);
         ten(&mut used_to_it, 8);
         assert_eq!(used_to_it.found("visibility-loss").len(), 0, "half of it is never seen there");
+    }
+
+    #[test]
+    fn a_window_for_everything_holds_what_is_about_nobody() {
+        for (zone, severity) in [(None, Severity::Info), (Some("imaging"), Severity::High)] {
+            let mut story = Story::with(DAY, |config| {
+                let (from, until) = (Timestamp(0), Timestamp(i64::MAX));
+                config.site.maintenance = vec![Window { from, until, zone: zone.map(text) }];
+            });
+            story.device(1, DeviceClass::Ct, 20);
+            story.device(2, DeviceClass::Pacs, 30);
+            (0..24).for_each(|hour| ten(story.at(hour * HOUR), 0));
+            ten(story.at(DAY), 9);
+            let found = story.found("visibility-loss");
+            assert_eq!(found.iter().map(|f| f.severity).collect::<Vec<_>>(), [severity], "{zone:?}");
+        }
     }
 
     #[test]
