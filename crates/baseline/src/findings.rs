@@ -4,8 +4,9 @@ use model::{Change, DeviceId, Figure, Finding, FindingId, FindingKey, Severity, 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Devices of which a rule tells one by one in a day. What is more is told as one finding.
-const MOST_A_DAY: u32 = 100;
+/// Devices of which a rule tells one by one in a day, and findings of one of them. What is more is told as one finding.
+const MOST_A_DAY: usize = 100;
+const MOST_OF_ONE: u32 = 25;
 
 /// Days for which a finding may be seen again: those of a posture last a month.
 const OPEN_DAYS: i32 = 40;
@@ -19,8 +20,8 @@ pub(crate) struct Book {
     open: BTreeMap<FindingKey, Finding>,
     /// The keys, by day.
     days: BTreeSet<(i32, FindingKey)>,
-    /// Findings of a rule on a day.
-    told: BTreeMap<(i32, Cow<'static, str>), u32>,
+    /// Findings of a rule on a day, by device.
+    told: BTreeMap<(i32, Cow<'static, str>), BTreeMap<Option<DeviceId>, u32>>,
     dirty: BTreeSet<FindingKey>,
     /// Devices that turned out to be others since the findings were looked at.
     renamed: BTreeMap<DeviceId, DeviceId>,
@@ -31,22 +32,35 @@ pub(crate) struct Book {
 /// The figure that says why a finding is no more than a note.
 pub(crate) const HELD: &str = "held";
 
-/// What is left of a device's finding when too many are told of a rule on a day.
-fn digest(key: &FindingKey) -> FindingKey {
-    let peer_class = Text::from_str_lossy("others").unwrap_or_else(|| key.peer_class.clone());
-    FindingKey { device: None, peer_class, service: None, ..key.clone() }
+/// What is left of a finding when too many are told of a rule on a day: of all devices, or of its own.
+fn digest(finding: Finding, is_of_one: bool) -> Finding {
+    let what = if is_of_one { "more of this device than is" } else { "more devices than are" };
+    let title = format!("{}: {what} told of one by one", finding.key.rule);
+    let peer_class = Text::from_str_lossy("others").unwrap_or_else(|| finding.key.peer_class.clone());
+    let device = finding.key.device.filter(|_| is_of_one);
+    Finding {
+        key: FindingKey { device, peer_class, service: None, ..finding.key },
+        title: Text::from_str_lossy(&title).unwrap_or(finding.title),
+        device: finding.device.filter(|_| is_of_one),
+        peer: None,
+        application: None,
+        evidence: Vec::new(),
+        baseline: Vec::new(),
+        ..finding
+    }
 }
 
 impl Book {
     /// Raises a finding (its number does not matter), or adds to the one it is.
     pub(crate) fn raise(&mut self, mut finding: Finding) {
-        let told = self.told.get(&(finding.key.day, finding.key.rule.clone())).copied().unwrap_or_default();
-        if told >= MOST_A_DAY && finding.key.device.is_some() && !self.open.contains_key(&finding.key) {
-            let title = format!("{}: more devices than are told of one by one", finding.key.rule);
-            finding.key = digest(&finding.key);
-            finding.title = Text::from_str_lossy(&title).unwrap_or(finding.title);
-            (finding.device, finding.peer, finding.application) = (None, None, None);
-            (finding.evidence, finding.baseline) = (Vec::new(), Vec::new());
+        if finding.key.device.is_some() && !self.open.contains_key(&finding.key) {
+            let told = self.told.get(&(finding.key.day, finding.key.rule.clone()));
+            let of_one = told.and_then(|told| told.get(&finding.key.device)).copied();
+            match (of_one, told.map_or(0, BTreeMap::len)) {
+                (Some(n), _) if n >= MOST_OF_ONE => finding = digest(finding, true),
+                (None, devices) if devices >= MOST_A_DAY => finding = digest(finding, false),
+                _ => {}
+            }
         }
         let key = finding.key.clone();
         self.dirty.insert(key.clone());
@@ -86,7 +100,8 @@ impl Book {
 
     fn insert(&mut self, finding: Finding) {
         let key = finding.key.clone();
-        *self.told.entry((key.day, key.rule.clone())).or_default() += 1;
+        let told = self.told.entry((key.day, key.rule.clone())).or_default();
+        *told.entry(key.device).or_default() += 1;
         self.days.insert((key.day, key.clone()));
         self.open.insert(key, finding);
     }
@@ -273,6 +288,28 @@ mod tests {
         let all = book.all();
         assert_eq!(all.len(), 101);
         assert_eq!((all[100].count, all[100].key.device), (200, None));
+    }
+
+    #[test]
+    fn one_device_of_which_there_is_much_to_tell_hides_no_other() {
+        let mut book = Book::default();
+        let on = |device, port| {
+            let mut finding = finding(device, 10, Severity::Medium);
+            finding.key.service = Some((model::IpProto::TCP, port));
+            finding
+        };
+        (1..=105).for_each(|port| book.raise(on(1, port)));
+        book.raise(on(2, 23));
+        let all = book.all();
+        let rest = &all[25];
+        assert_eq!(
+            (all.len(), rest.count, rest.key.device, rest.key.service),
+            (27, 160, Some(DeviceId(1)), None)
+        );
+        assert_eq!(
+            (all[26].key.device, all[26].key.service),
+            (Some(DeviceId(2)), Some((model::IpProto::TCP, 23)))
+        );
     }
 
     #[test]

@@ -60,9 +60,10 @@ pub(crate) struct SignSeen<'a> {
 pub(crate) struct Novelty {
     /// The device does the same with another peer of the same role.
     pub(crate) same_with_role: bool,
-    /// Devices of the same role, and how many of them do the same.
+    /// Devices of the same role, how many of them do the same, and of how many that is normal.
     pub(crate) peers: usize,
     pub(crate) peers_with: usize,
+    pub(crate) peers_normal: usize,
     /// The device, or one of its role, talks to the peer's zone.
     pub(crate) zone_known: bool,
 }
@@ -72,7 +73,7 @@ impl Novelty {
     pub(crate) const fn is_pooled(&self) -> bool {
         let fifth = self.peers.div_ceil(5);
         let least = if fifth > 3 { fifth } else { 3 };
-        self.peers >= 5 && self.peers_with >= least
+        self.peers >= 5 && self.peers_normal >= least
     }
 
     /// Whether most of the role does it.

@@ -3,7 +3,7 @@
 use crate::habits::Habits;
 use crate::judge::{Novelty, View};
 use crate::table::{Far, Key, Table};
-use model::{DeviceClass, DeviceId};
+use model::{DeviceClass, DeviceId, EdgeState};
 
 /// Devices of a role that are asked whether they do the same.
 const MOST_PEERS: usize = 256;
@@ -37,27 +37,39 @@ const fn same_purpose(a: &Key, b: &Key) -> bool {
         && a.application() == b.application()
 }
 
+/// What a device does, normally or in spite of having been reported for it.
+fn done(edges: &Table, id: DeviceId) -> impl Iterator<Item = (Key, bool)> {
+    let own = edges.of_device(id).into_iter().filter(move |key| key.client == id).take(MOST_EDGES);
+    own.filter_map(|key| match edges.get(&key)?.standing {
+        EdgeState::Reported => Some((key, false)),
+        standing => standing.is_normal().then_some((key, true)),
+    })
+}
+
 /// What a device does normally.
 fn normal(edges: &Table, id: DeviceId) -> impl Iterator<Item = Key> {
-    let own = edges.of_device(id).into_iter().filter(move |key| key.client == id).take(MOST_EDGES);
-    own.filter(|key| edges.get(key).is_some_and(|state| state.standing.is_normal()))
+    done(edges, id).filter(|(_, is_normal)| *is_normal).map(|(key, _)| key)
 }
 
 /// How new an edge is. `by_class` gives the devices of each role.
 pub(crate) fn novelty(view: &View<'_>, key: &Key, of_class: &[DeviceId]) -> Novelty {
     let (edges, habits) = (view.edges, view.habits);
     let wanted = role(habits, key);
-    let does_same = |id: DeviceId| {
-        normal(edges, id)
-            .any(|known| known != *key && same_purpose(&known, key) && role(habits, &known) == wanted)
-    };
-    let same_with_role = does_same(key.client);
+    let is_same = |known: &Key| known != key && same_purpose(known, key) && role(habits, known) == wanted;
+    let same_with_role = normal(edges, key.client).any(|known| is_same(&known));
     let others = || of_class.iter().copied().filter(|id| *id != key.client).take(MOST_PEERS);
-    let peers_with = others().filter(|id| does_same(*id)).count();
+    let (mut peers_with, mut peers_normal) = (0, 0);
+    for id in others() {
+        let same = done(edges, id).filter(|(known, _)| is_same(known)).map(|(_, is_normal)| is_normal);
+        if let Some(is_normal) = same.max() {
+            peers_with += 1;
+            peers_normal += usize::from(is_normal);
+        }
+    }
     let zone = peer_zone(view, key);
     let to_zone = |id: DeviceId| normal(edges, id).any(|known| peer_zone(view, &known) == zone);
     let zone_known = zone.is_none() || to_zone(key.client) || others().any(to_zone);
-    Novelty { same_with_role, peers: others().count(), peers_with, zone_known }
+    Novelty { same_with_role, peers: others().count(), peers_with, peers_normal, zone_known }
 }
 
 /// The zone an edge leads to: that of the device, of the address, or the world outside; `None` where no zone is known.

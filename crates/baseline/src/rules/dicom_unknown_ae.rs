@@ -52,6 +52,9 @@ struct Open {
     told_queries: bool,
     /// It was found to depart from what was learned.
     departs: bool,
+    /// The client's last association was of these: what it asks belongs to it. Kept behind the rest.
+    #[serde(skip)]
+    is_last: bool,
 }
 
 #[derive(Debug)]
@@ -86,7 +89,7 @@ impl Watch for UnknownAe {
         }
         let client = seen.client.0;
         if matches!(seen.kind, "C-FIND" | "C-MOVE" | "C-GET") {
-            if let Some(open) = self.open.get_mut(&client) {
+            if let Some(open) = self.open.get_mut(&client).filter(|open| open.is_last) {
                 open.queries = open.queries.saturating_add(1);
                 open.last = open.last.max(seen.ts.0);
             }
@@ -97,10 +100,15 @@ impl Watch for UnknownAe {
         }
         let mut titles = self.titles.association(seen);
         titles.retain(|title| !self.known.contains(&(client, title.clone())));
-        if titles.is_empty() && self.clients.contains(&client) && !self.open.contains(&client) {
+        if titles.is_empty() && self.clients.contains(&client) {
+            // Under a title that is known: nothing of what is open is its.
+            if let Some(open) = self.open.get_mut(&client) {
+                open.is_last = false;
+            }
             return;
         }
         let open = self.open.entry(seen.ts, client);
+        open.is_last = true;
         if open.associations == 0 {
             open.since = seen.ts.0;
         }
@@ -161,6 +169,7 @@ impl Watch for UnknownAe {
             own.told = own.told.saturating_add(other.told);
             own.told_queries |= other.told_queries;
             own.departs |= other.departs;
+            own.is_last |= other.is_last;
             own.server = own.server.or(other.server);
             own.titles.extend(other.titles.into_iter().take(MOST_TITLES.saturating_sub(own.titles.len())));
         });
@@ -170,11 +179,18 @@ impl Watch for UnknownAe {
         if self.clients.is_empty() && self.open.is_empty() && self.titles.is_empty() {
             return Vec::new();
         }
-        pack(&(self.titles.rows(), self.clients.rows(), self.known.rows(), self.open.rows()))
+        let open = self.open.rows();
+        let last: Vec<u32> = open.iter().filter(|(_, _, open)| open.is_last).map(|(id, ..)| **id).collect();
+        pack(&((self.titles.rows(), self.clients.rows(), self.known.rows(), open), last))
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        let Some((titles, clients, known, open)) = unpack::<Saved>(saved) else { return };
+        let (all, last) = match unpack::<(Saved, Vec<u32>)>(saved) {
+            Some((all, last)) => (Some(all), last),
+            None => (unpack::<Saved>(saved), Vec::new()),
+        };
+        let Some((titles, clients, known, mut open)) = all else { return };
+        open.iter_mut().for_each(|(id, _, open)| open.is_last = last.contains(id));
         self.titles.fill(titles);
         self.clients.fill(clients);
         self.known.fill(known);
@@ -258,6 +274,16 @@ mod tests {
         associate(&mut story, ct, pacs, Some("ECHOSCU"));
         let found = story.found(RULE);
         assert_eq!((found.len(), found[0].key.device, found[0].severity), (1, Some(ct), Severity::Medium));
+        // What it does as it always did is not done under that title.
+        associate(story.restart(), ct, pacs, None);
+        story.ask(ct, pacs, 104, "dicom", "C-FIND", Some("0000H"));
+        let found = story.found(RULE);
+        assert_eq!((found.len(), found[0].severity, found[0].count), (1, Severity::Medium, 1));
+        // The control: what is asked under it is.
+        associate(&mut story, ct, pacs, Some("FINDSCU"));
+        story.restart().ask(ct, pacs, 104, "dicom", "C-FIND", Some("0000H"));
+        let found = story.found(RULE);
+        assert_eq!((found.len(), found[0].severity, found[0].count), (1, Severity::High, 2));
     }
 
     #[test]

@@ -104,6 +104,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_role_takes_up_is_counted_and_told_lower_once_most_of_it_did() {
+        let (mut story, ..) = story();
+        let server = story.device(20, DeviceClass::Server, 30);
+        let mut found = Vec::new();
+        for n in 11..17 {
+            for _ in 0..2 {
+                story.talk(DeviceId(n), server, 8_443, None);
+            }
+            found = story.found("new-edge");
+        }
+        let brief: Vec<_> = found.iter().map(|f| f.severity).collect();
+        let (told, low) = (Severity::Medium, Severity::Low);
+        assert_eq!(brief, [told, told, told, low, low, low], "three of five are most");
+        let with = |f: &model::Finding| f.evidence.iter().find(|(name, _)| name == "role_devices_that_do_it").cloned();
+        assert_eq!(with(&found[5]), Some(crate::findings::number("role_devices_that_do_it", 5)));
+    }
+
+    #[test]
     fn another_address_of_a_known_domain_is_nothing_new_and_another_domain_at_a_known_address_is() {
         let mut story = Story::new(DAY);
         let desk = story.device(1, DeviceClass::Workstation, 40);
