@@ -138,6 +138,7 @@ impl Site {
             app_by_content: true,
             state: FlowState::Closed,
             gaps: 0,
+            continued: false,
             cut_short: false,
             copied: false,
             tunnel: None,

@@ -240,7 +240,7 @@ impl State {
     pub(crate) fn flow(&mut self, flow: &Flow) {
         let record = &flow.record;
         self.seen(record.first, record.last);
-        self.flows = self.flows.saturating_add(1);
+        self.flows = self.flows.saturating_add(u64::from(record.packets != [0; 2]));
         // A refusal is no answer: whoever was refused has reached nobody.
         let sides = if record.state == FlowState::Rejected { 1 } else { 2 };
         for side in 0..sides {

@@ -434,7 +434,8 @@ impl Baseline {
             let news = state.hour(hour);
             let asks =
                 !state.waits && state.is_answered() && (state.judged == 0 || !state.standing.is_normal());
-            if is_posture && !asks && !state.waits_for_hour && state.flows > state.judged {
+            let is_used = state.is_answered() && state.flows > state.judged;
+            if is_posture && is_used && !asks && !state.waits_for_hour {
                 state.waits_for_hour = true;
                 self.again.push(key);
             }

@@ -38,6 +38,7 @@ fn flow(
         app_by_content: app.is_some(),
         state: FlowState::Closed,
         gaps: 0,
+        continued: false,
         cut_short: false,
         copied: false,
         tunnel: None,

@@ -28,6 +28,8 @@ pub struct Config {
     pub tcp_brief: i64,
     /// Nanoseconds after which any other idle flow is closed.
     pub other_idle: i64,
+    /// Nanoseconds after which what there was of a flow is told, although it goes on.
+    pub told_every: i64,
     /// Seeds the hash of flow keys. On a live link it must be one that an attacker cannot know; it never shows in output.
     pub seed: u64,
 }
@@ -43,6 +45,7 @@ impl Default for Config {
             tcp_idle: 3_600_000_000_000,
             tcp_brief: 30_000_000_000,
             other_idle: 120_000_000_000,
+            told_every: 900_000_000_000,
             seed: 0x5741_5244_5741_5443,
         }
     }

@@ -1,5 +1,7 @@
 //! One part of the traffic: its flows, its fragments, and what becomes of its packets.
 
+mod ending;
+
 use crate::config::{Config, share};
 use crate::copies::{self, Copies};
 use crate::counters::{Counters, Networks, Tally, add};
@@ -14,7 +16,6 @@ use crate::table::{Flow, NONE, Table, pick_mut};
 use crate::timers::{Timers, is_due};
 use dissectors::{Claim, Memory};
 use model::{Event, Fact, Frame, IpProto, Observation, Side, Timestamp, Vlan};
-use std::net::IpAddr;
 
 /// Segments with data looked at before a connection is taken for none of ours: on any port, and on a claimed one.
 const PROBES: u8 = 4;
@@ -276,6 +277,7 @@ impl Part {
         }
         let Some(flow) = self.table.get_mut(slot) else { return NONE };
         flow.last = flow.last.max(cx.ts);
+        flow.begins(cx.no, cx.ts);
         let first_of_side = flow.packets(side) == 0;
         let moved = flow.has_other_mac(side, packet.decoded.src_mac);
         if packet.truncated {
@@ -330,7 +332,7 @@ impl Part {
         if packet.decoded.tunnel.is_some() {
             flow.tunnel = cx.tally.tunnels.known(packet.decoded.tunnel);
         }
-        let check = cx.now.plus(flow.idle(cx.config)).seconds();
+        let check = cx.now.plus(flow.idle(cx.config).min(cx.config.told_every)).seconds();
         let slot = self.table.insert(flow, packet.transport.hash);
         self.timers.set(&mut self.table, slot, cx.now.seconds(), check.saturating_add(1));
         slot
@@ -458,52 +460,6 @@ impl Part {
         }
     }
 
-    /// Closes a flow: what its last bytes teach, and its record.
-    pub(crate) fn end(&mut self, cx: &mut Context<'_>, slot: u32) {
-        let Some(mut flow) = self.table.remove(slot) else { return };
-        let scope = flow.key.scope;
-        let scoped = cx.config.vlan_scope;
-        let scopes = |tally: &Tally, scope: u16| if scoped { tally.scopes.get(scope) } else { Vlan::NONE };
-        let vlan = scopes(cx.tally, scope);
-        let [low, high] = flow.key.ends();
-        let mut learned = Vec::new();
-        if let Some(mut conversation) = self.sessions.remove(flow.conversation) {
-            self.held = self.held.saturating_sub(conversation.charged());
-            let (no, ts, macs, proto) = (cx.no, flow.last, flow.macs(), flow.key.proto);
-            let (src, dst, side, truncated) = (low, high, Side::Low, false);
-            let origin = Origin { no, ts, vlan, macs, src, dst, proto, side, truncated };
-            let gaps = conversation.close(cx.registry, &origin, cx.tally, &mut learned);
-            flow.gaps = flow.gaps.saturating_add(u16::try_from(gaps).unwrap_or(u16::MAX));
-            if let Some(place) = conversation.found() {
-                flow.find(place);
-            }
-        }
-        let proto = IpProto(flow.key.proto);
-        let single = [low, high].map(|(ip, _)| crate::decode::is_host(ip));
-        if matches!(proto, IpProto::TCP | IpProto::UDP) && single == [true; 2] {
-            let one_sided = u64::from(!flow.is_two_sided());
-            add(&mut cx.tally.sum.one_sided, one_sided);
-            cx.tally.quality(scope, |quality| {
-                add(&mut quality.flows, 1);
-                add(&mut quality.one_sided, one_sided);
-                add(&mut quality.gaps, u64::from(flow.gaps));
-            });
-        }
-        let mut heard = |side: Side, (host, _): (IpAddr, u16), group: bool| {
-            if flow.packets(side) > 0 {
-                self.networks.heard(cx.tally.scopes.get(flow.scope(side)), host, group);
-            }
-        };
-        heard(Side::Low, low, !single[1]);
-        heard(Side::High, high, !single[0]);
-        let name = |place: u8| cx.registry.get(place).map(|dissector| dissector.name);
-        let claimed = |port: u16| cx.registry.port(proto.0, port).and_then(name);
-        let tunnel = cx.tally.tunnels.get(flow.tunnel);
-        let record =
-            flow.record(|scope| scopes(cx.tally, scope), tunnel, claimed, flow.found().and_then(name));
-        cx.out.push(Event::Flow { no: cx.no, record: Box::new(record), learned });
-    }
-
     /// What has been idle too long, some of it at a time, as (number of its first frame, this part, place), to be closed.
     pub(crate) fn idle(
         &mut self,
@@ -524,7 +480,7 @@ impl Part {
                 continue;
             }
             let Some(flow) = self.table.get_mut(slot) else { continue };
-            let check = flow.last.plus(flow.idle(cx.config));
+            let check = flow.check(cx.config);
             if check > cx.now {
                 self.timers.set(&mut self.table, slot, now, check.seconds().saturating_add(1));
                 continue;

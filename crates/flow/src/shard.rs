@@ -199,7 +199,7 @@ impl Shard {
         let keep = left.partition_point(|(first_no, ..)| *first_no > self.finished);
         let mut ending = left.split_off(keep);
         ending.reverse();
-        self.close(self.last_no.saturating_add(1), &ending, out);
+        self.close(self.last_no.saturating_add(1), &ending, Part::end, out);
         self.left = Some(left);
         self.finished <= self.last_no
     }
@@ -208,7 +208,7 @@ impl Shard {
     fn expire(&mut self, no: u64, next_second: bool, out: &mut Vec<Event>) {
         let ending = self.endings(|part, cx, number, all| part.idle(cx, number, next_second, all));
         self.overdue = self.parts.iter().flatten().any(Part::is_overdue);
-        self.close(no, &ending, out);
+        self.close(no, &ending, Part::close, out);
     }
 
     /// What every part says is to be closed, in order.
@@ -228,7 +228,13 @@ impl Shard {
         all
     }
 
-    fn close(&mut self, no: u64, ending: &[Ending], out: &mut Vec<Event>) {
+    fn close(
+        &mut self,
+        no: u64,
+        ending: &[Ending],
+        how: impl Fn(&mut Part, &mut Context<'_>, u32),
+        out: &mut Vec<Event>,
+    ) {
         let now = self.clock.now().unwrap_or_default();
         let Self { registry, config, tally, memory, parts, .. } = self;
         let mut context = Context { no, ts: now, now, registry, config, tally, memory, out };
@@ -245,7 +251,7 @@ impl Shard {
         for (_, number, slot) in ending {
             fetch(parts);
             if let Some(Some(part)) = parts.get_mut(usize::from(*number)) {
-                part.end(&mut context, *slot);
+                how(part, &mut context, *slot);
             }
         }
     }

@@ -94,7 +94,7 @@ pub(crate) struct Flow {
     pub(crate) key: Key,
     /// A second scope in which copies of its packets were seen; the key's own when there is none.
     pub(crate) also: u16,
-    bits: u16,
+    bits: u32,
     /// Place in the registry of what was found by content, plus one.
     found: u8,
     /// Segments with data that were probed, both sides together; `u8::MAX` when no more will be.
@@ -123,24 +123,27 @@ const _: () = assert!(size_of::<Flow>() == 128, "an entry is two cache lines");
 
 /// What is known of a flow, one bit each.
 mod bit {
-    pub(super) const USED: u16 = 1;
-    pub(super) const OPENED_BY_HIGH: u16 = 1 << 1;
-    pub(super) const CLIENT_LOW: u16 = 1 << 2;
-    pub(super) const CLIENT_HIGH: u16 = 1 << 3;
-    pub(super) const SYN_ACK: u16 = 1 << 4;
-    pub(super) const FIN_LOW: u16 = 1 << 5;
-    pub(super) const FIN_HIGH: u16 = 1 << 6;
-    pub(super) const RESET: u16 = 1 << 7;
-    pub(super) const DATA: u16 = 1 << 8;
-    pub(super) const START_LOW: u16 = 1 << 9;
-    pub(super) const START_HIGH: u16 = 1 << 10;
-    pub(super) const LOW_IN_ALSO: u16 = 1 << 11;
-    pub(super) const HIGH_IN_ALSO: u16 = 1 << 12;
-    pub(super) const CUT_SHORT: u16 = 1 << 13;
-    pub(super) const COPIED: u16 = 1 << 14;
+    pub(super) const USED: u32 = 1;
+    pub(super) const OPENED_BY_HIGH: u32 = 1 << 1;
+    pub(super) const CLIENT_LOW: u32 = 1 << 2;
+    pub(super) const CLIENT_HIGH: u32 = 1 << 3;
+    pub(super) const SYN_ACK: u32 = 1 << 4;
+    pub(super) const FIN_LOW: u32 = 1 << 5;
+    pub(super) const FIN_HIGH: u32 = 1 << 6;
+    pub(super) const RESET: u32 = 1 << 7;
+    pub(super) const DATA: u32 = 1 << 8;
+    pub(super) const START_LOW: u32 = 1 << 9;
+    pub(super) const START_HIGH: u32 = 1 << 10;
+    pub(super) const LOW_IN_ALSO: u32 = 1 << 11;
+    pub(super) const HIGH_IN_ALSO: u32 = 1 << 12;
+    pub(super) const CUT_SHORT: u32 = 1 << 13;
+    pub(super) const COPIED: u32 = 1 << 14;
+    /// Something was told of it already, and that both sides were heard then.
+    pub(super) const TOLD: u32 = 1 << 15;
+    pub(super) const TOLD_BOTH: u32 = 1 << 16;
 }
 
-const fn of(side: Side, low: u16, high: u16) -> u16 {
+const fn of(side: Side, low: u32, high: u32) -> u32 {
     match side {
         Side::Low => low,
         Side::High => high,
@@ -162,7 +165,7 @@ impl Flow {
         }
     }
 
-    const fn has(&self, bits: u16) -> bool {
+    const fn has(&self, bits: u32) -> bool {
         self.bits & bits != 0
     }
 
@@ -180,8 +183,35 @@ impl Flow {
         pick(&self.packets, side)
     }
 
+    /// Whether both sides were ever heard.
     pub(crate) fn is_two_sided(&self) -> bool {
-        self.packets[0] > 0 && self.packets[1] > 0
+        self.has(bit::TOLD_BOTH) || (self.packets[0] > 0 && self.packets[1] > 0)
+    }
+
+    /// Whether there is anything of it that was not told yet.
+    pub(crate) fn has_packets(&self) -> bool {
+        self.packets != [0; 2]
+    }
+
+    /// A packet came: if it is the first since anything was told, what is told next begins with it.
+    #[inline]
+    pub(crate) fn begins(&mut self, no: u64, ts: Timestamp) {
+        if !self.has_packets() {
+            (self.first_no, self.first) = (no, ts);
+        }
+    }
+
+    /// What there was of it was told: from now on is counted anew.
+    pub(crate) fn told(&mut self) {
+        self.bits |= bit::TOLD | if self.is_two_sided() { bit::TOLD_BOTH } else { 0 };
+        self.bits &= !(bit::CUT_SHORT | bit::COPIED);
+        (self.packets, self.bytes, self.gaps) = ([0; 2], [0; 2], 0);
+    }
+
+    /// When it is to be looked at: whether it is over, or to tell what there was of it.
+    pub(crate) fn check(&self, config: &Config) -> Timestamp {
+        let over = self.last.plus(self.idle(config));
+        if self.has_packets() { over.min(self.first.plus(config.told_every)) } else { over }
     }
 
     pub(crate) fn mac(&self, side: Side) -> Option<Mac> {
@@ -350,6 +380,7 @@ impl Flow {
             app_by_content: found.is_some(),
             state: self.state(),
             gaps: self.gaps.into(),
+            continued: self.has(bit::TOLD),
             cut_short: self.has(bit::CUT_SHORT),
             copied: self.has(bit::COPIED),
             tunnel,

@@ -211,8 +211,14 @@ proptest! {
         for shards in [1, 2, 3, 7] {
             prop_assert_eq!(&run(&config, &frames, shards, batch), &whole, "{} shards, batches of {}", shards, batch);
         }
-        let flows = whole.0.iter().filter(|event| matches!(event, Event::Flow { .. })).count() as u64;
-        prop_assert_eq!(flows, whole.1.flows, "every flow ends with one record");
+        let records = records(&whole.0);
+        let flows = records.iter().filter(|record| !record.continued).count() as u64;
+        prop_assert_eq!(flows, whole.1.flows, "every flow has one record, and others that continue it");
+        let says_something = |event: &Event| match event {
+            Event::Flow { record, learned, .. } => record.packets != [0; 2] || !learned.is_empty(),
+            Event::Observation(_) => true,
+        };
+        prop_assert!(whole.0.iter().all(says_something));
     }
 }
 
@@ -284,6 +290,37 @@ fn a_conversation_from_handshake_to_end() {
         ]
     );
     assert_eq!(counters.flows, 2);
+}
+
+#[test]
+fn what_there_was_of_a_long_conversation_is_told_while_it_goes_on() {
+    const MINUTE: i64 = 60_000_000_000;
+    let ports = (4_000, 6_661);
+    let mut frames: Vec<Owned> = vec![
+        (0, tcp(1, 5, ports, 100, "S", b"")),
+        (1, tcp(5, 1, (6_661, 4_000), 900, "SA", b"")),
+        (2, tcp(1, 5, ports, 101, "A", b"NAME pump\n")),
+    ];
+    // Something every minute for forty of them, then nothing until after an hour somebody else is heard.
+    for minute in 1..=40 {
+        frames.push((minute * MINUTE, tcp(5, 1, (6_661, 4_000), 900 + minute as u32, "A", b"x")));
+    }
+    frames.push((300 * MINUTE, udp(3, 7, (68, 67), &[9])));
+    let (events, counters) = run(&Config::default(), &frames, 1, 7);
+    let all = records(&events);
+    let of: Vec<_> = all.iter().filter(|record| record.key.proto == model::IpProto::TCP).collect();
+    let brief: Vec<_> =
+        of.iter().map(|r| (r.continued, r.packets, r.first.0 / MINUTE, r.last.0 / MINUTE)).collect();
+    assert_eq!(brief, [(false, [2, 16], 0, 15), (true, [0, 16], 16, 31), (true, [0, 9], 32, 40)]);
+    let same = of.iter().all(|r| {
+        (r.originator_by, r.ends()[0].1, r.app, r.app_by_content)
+            == (OriginatorBy::Handshake, 4_000, Some("names"), true)
+    });
+    assert!(same, "{of:?}");
+    assert_eq!((counters.flows, counters.one_sided), (2, 1), "one of them, and it was answered");
+    // The control: what is short is told once.
+    frames.truncate(12);
+    assert_eq!(records(&run(&Config::default(), &frames, 1, 7).0).len(), 1);
 }
 
 #[test]

@@ -152,6 +152,7 @@ fn event(no: u64, line: &str) -> Event {
                 app_by_content: true,
                 state: FlowState::Closed,
                 gaps: 0,
+                continued: false,
                 cut_short: false,
                 copied: false,
                 tunnel: None,

@@ -104,6 +104,9 @@ pub struct FlowRecord {
     pub state: FlowState,
     /// Holes in the TCP stream that were never filled, both directions.
     pub gaps: u32,
+    /// Whether it began earlier: what was told of it then is not in here. Of a long conversation a part is told every
+    /// quarter of an hour.
+    pub continued: bool,
     /// Whether a packet of it was cut short by the capture.
     pub cut_short: bool,
     /// Whether a packet of it was seen twice in the same VLAN. Copies, in whatever VLAN, are not counted.

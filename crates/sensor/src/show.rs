@@ -498,6 +498,7 @@ pub(crate) fn flows(args: &Flows) -> Result<(), Error> {
                 "originator_vlan",
                 "responder_vlan",
                 "tunnel",
+                "continued",
                 "cut_short",
                 "copied",
             ];
@@ -541,6 +542,9 @@ fn flow_row(flow: &Flow) -> Vec<String> {
     if r.gaps > 0 {
         notes.push(plural(r.gaps.into(), "gap", "gaps"));
     }
+    if r.continued {
+        notes.push("continued".to_owned());
+    }
     if r.cut_short {
         notes.push("cut short".to_owned());
     }
@@ -573,7 +577,7 @@ fn flow_json(flow: &Flow) -> Value {
         "originator_ip": from.0.to_string(), "originator_port": from.1, "responder_ip": to.0.to_string(),
         "responder_port": to.1, "originator_by": r.originator_by.as_str(), "state": r.state.as_str(),
         "packets_out": r.packets[0], "packets_back": r.packets[1], "bytes_out": r.bytes[0], "bytes_back": r.bytes[1],
-        "gaps": r.gaps, "cut_short": r.cut_short, "copied": r.copied,
+        "gaps": r.gaps, "continued": r.continued, "cut_short": r.cut_short, "copied": r.copied,
     });
     // Where a routed copy was heard in another VLAN too, each end has its own.
     let of_end =

@@ -21,6 +21,8 @@ mod flag {
     pub(super) const OTHER_SCOPES: u8 = 1 << 5;
     pub(super) const CUT_SHORT: u8 = 1 << 6;
     pub(super) const COPIED: u8 = 1 << 7;
+    /// In the byte after those, above the codes of who began it and how far it came.
+    pub(super) const CONTINUED: u8 = 1 << 7;
 }
 
 /// A block in the making: what its records name, and the records.
@@ -133,7 +135,8 @@ fn put_flow(out: &mut Vec<u8>, names: &mut Names, flow: &Flow, no: &mut u64, tim
             | is(r.cut_short, flag::CUT_SHORT)
             | is(r.copied, flag::COPIED),
     );
-    out.push((code(&ORIGINATOR_BY, &r.originator_by) << 4 | code(&STATES, &r.state)) as u8);
+    let codes = (code(&ORIGINATOR_BY, &r.originator_by) << 4 | code(&STATES, &r.state)) as u8;
+    out.push(codes | is(r.continued, flag::CONTINUED));
     out.push(r.key.proto.0);
     for (ip, port) in [r.key.low, r.key.high] {
         put_ip(out, ip);
@@ -206,7 +209,7 @@ impl Reader<'_> {
             first_no: *no,
             key: FlowKey { vlan, proto: IpProto(proto), low, high },
             originator: if is(flag::HIGH_BEGAN) { Side::High } else { Side::Low },
-            originator_by: *ORIGINATOR_BY.get(usize::from(codes >> 4))?,
+            originator_by: *ORIGINATOR_BY.get(usize::from((codes & !flag::CONTINUED) >> 4))?,
             vlans,
             macs,
             first: Timestamp(*time),
@@ -217,6 +220,7 @@ impl Reader<'_> {
             app_by_content: is(flag::BY_CONTENT),
             state: *STATES.get(usize::from(codes & 15))?,
             gaps,
+            continued: codes & flag::CONTINUED != 0,
             cut_short: is(flag::CUT_SHORT),
             copied: is(flag::COPIED),
             tunnel,

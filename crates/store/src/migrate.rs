@@ -70,6 +70,7 @@ fn flow(row: &Row<'_>) -> Result<Flow, Bad> {
             app_by_content: row.get("by_content")?,
             state: *need(STATES.get(at("state")?), "state")?,
             gaps: row.get("gaps")?,
+            continued: false,
             cut_short: false,
             copied: false,
             tunnel: None,
@@ -178,7 +179,8 @@ mod tests {
         // Of how frames were captured nothing was kept then.
         let wanted = [3, 4, 1].map(|no| {
             let mut wanted = flow(no);
-            (wanted.record.cut_short, wanted.record.copied) = (false, false);
+            let record = &mut wanted.record;
+            (record.continued, record.cut_short, record.copied) = (false, false, false);
             wanted
         });
         assert_eq!(found, wanted);

@@ -140,6 +140,7 @@ pub(crate) fn flow(no: u64) -> Flow {
             app_by_content: true,
             state: FlowState::Reset,
             gaps: 7,
+            continued: no.is_multiple_of(5),
             cut_short: no.is_multiple_of(2),
             copied: no.is_multiple_of(3),
             tunnel: None,

@@ -100,7 +100,8 @@ impl Watch for Beaconing {
         let ([Some(device), _], [_, true]) = (seen.flow.devices, seen.outside) else { return };
         let record = &seen.flow.record;
         let [_, (ip, port)] = record.ends();
-        if matches!(port, 53 | 123) {
+        // What goes on did not begin.
+        if matches!(port, 53 | 123) || record.continued {
             return;
         }
         let pair = (device.0, Callee::new(seen, ip));

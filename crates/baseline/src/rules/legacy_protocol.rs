@@ -63,7 +63,7 @@ impl Watch for Legacy {
 #[cfg(test)]
 mod tests {
     use crate::rules::story::{DAY, HOUR, Story};
-    use model::{DeviceClass, Severity};
+    use model::{DeviceClass, FlowState, Severity};
 
     #[test]
     fn who_serves_it_is_told_once_a_month() {
@@ -74,6 +74,10 @@ mod tests {
         story.talk(near, monitor, 21, None);
         story.talk(desk, monitor, 23, None);
         story.talk(desk, monitor, 2_300, None);
+        // Refused, however often.
+        let (from, to) = ((Some(desk), story.ip(desk)), (Some(near), story.ip(near)));
+        (0..3).for_each(|_| story.flow(from, to, 23, None, [60, 40], FlowState::Rejected));
+        story.wait(HOUR);
         // Syslog, most likely.
         story.talk(desk, monitor, 514, None);
         let found = story.found("legacy-protocol");

@@ -25,6 +25,8 @@ pub(crate) struct Story {
     pub(crate) gaps: u32,
     /// Whether packets of those are cut short, and whether some are seen twice.
     pub(crate) cut_short: bool,
+    /// Whether they began earlier.
+    pub(crate) continued: bool,
     pub(crate) copied: bool,
     port: u16,
     /// Everything that was written, in order.
@@ -67,6 +69,7 @@ impl Story {
             devices: BTreeMap::new(),
             now: Timestamp(MONDAY),
             gaps: 0,
+            continued: false,
             cut_short: false,
             copied: false,
             port: 40_000,
@@ -195,6 +198,7 @@ impl Story {
             app_by_content: app.is_some(),
             state,
             gaps: self.gaps,
+            continued: self.continued,
             cut_short: self.cut_short,
             copied: self.copied,
             tunnel: None,
