@@ -1,6 +1,6 @@
 //! A device knocks on many doors.
 
-use super::window::{Recent, Rows, pack, unpack};
+use super::window::{Recent, Rows, pack_as, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, real};
 use crate::judge::{FlowSeen, Out, Peer, Verdict, View};
@@ -16,7 +16,8 @@ pub(super) static RULE: Rule = Rule {
     posture: false,
     attack: &["T0846", "T1046", "T1018", "T0888"],
     finds: "One device asks at least 20 hosts on one port, or one host on at least 20 ports, within 60 seconds, and at least \
-        80 % of it is refused or not answered; or at least 50 hosts within a day in the same way that it did not ask before. \
+        80 % of that is refused or not answered; or at least 50 hosts within a day that do not answer, did not fail to before, \
+        and are 80 % of those that it asks. \
         High from a clinical device, medium else. Hosts that scan by order are to be configured.",
     matters: "Whoever looks around does not know the network: an intruder, or software that spreads.",
     innocent: "Inventory and monitoring servers, printers that look for each other, a server that is down.",
@@ -39,6 +40,19 @@ const FAIL: usize = 80;
 /// Askers that are watched, and knocks that are remembered of each.
 const MOST_ASKERS: usize = 2_048;
 const MOST_KNOCKS: usize = 512;
+/// Hosts of each kind that are remembered of each.
+const MOST_HOSTS: usize = 4 * MANY_SLOW;
+/// With so many that answer, those that do not are no 80 % of them.
+const MOST_ANSWERED: usize = MOST_HOSTS * (100 - FAIL) / FAIL + 1;
+
+/// The layout of what is saved: before 2, conversations that were answered were counted, not hosts.
+const LAYOUT: u8 = 2;
+
+fn shorten(hosts: &mut BTreeSet<IpAddr>) {
+    while hosts.len() > MOST_HOSTS {
+        hosts.pop_last();
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Knock {
@@ -63,10 +77,12 @@ struct Asker {
     last: i64,
     #[serde(skip)]
     knocks: VecDeque<Knock>,
-    /// The day, and the hosts that failed to answer in it.
+    /// The day, and the hosts that failed to answer in it and never before, and those that answered.
     day: i64,
     hosts: BTreeSet<IpAddr>,
-    answered: u32,
+    answered: BTreeSet<IpAddr>,
+    /// Those that failed to answer on other days: what is switched off and asked every day is no scan.
+    before: BTreeSet<IpAddr>,
     #[serde(skip)]
     changed: bool,
     /// The last knock that was told of.
@@ -131,11 +147,11 @@ impl Watch for Scan {
     }
 
     fn save(&self) -> Vec<u8> {
-        if self.0.is_empty() { Vec::new() } else { pack(&self.0.rows()) }
+        if self.0.is_empty() { Vec::new() } else { pack_as(LAYOUT, &self.0.rows()) }
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        self.0.fill(unpack::<Rows<u32, Asker>>(saved).unwrap_or_default());
+        self.0.fill(unpack_as::<Rows<u32, Asker>>(LAYOUT, saved).unwrap_or_default());
     }
 }
 
@@ -152,8 +168,22 @@ struct Span {
     /// Of each knock: which door, on which port, at which host.
     doors: Vec<[usize; 3]>,
     knocks: Vec<u16>,
-    hosts: Vec<u16>,
-    ports: Vec<u16>,
+    hosts: Vec<Width>,
+    ports: Vec<Width>,
+}
+
+/// How many doors were knocked on at a place, how often, and how often in vain.
+#[derive(Clone, Copy, Debug, Default)]
+struct Width {
+    doors: u16,
+    knocks: u16,
+    fails: u16,
+}
+
+impl Width {
+    const fn mostly_fails(&self) -> bool {
+        self.fails as usize * 100 >= self.knocks as usize * FAIL
+    }
 }
 
 impl Span {
@@ -165,33 +195,40 @@ impl Span {
         Self {
             doors: doors.collect(),
             knocks: vec![0; n],
-            hosts: vec![0; of_port],
-            ports: vec![0; of_host],
+            hosts: vec![Width::default(); of_port],
+            ports: vec![Width::default(); of_host],
         }
     }
 
-    fn add(&mut self, at: usize) {
+    fn add(&mut self, at: usize, fails: bool) {
         let [door, port, host] = self.doors[at];
         self.knocks[door] += 1;
-        if self.knocks[door] == 1 {
-            self.hosts[port] += 1;
-            self.ports[host] += 1;
+        let is_first = self.knocks[door] == 1;
+        for width in [&mut self.hosts[port], &mut self.ports[host]] {
+            width.doors += u16::from(is_first);
+            width.knocks += 1;
+            width.fails += u16::from(fails);
         }
     }
 
-    fn take(&mut self, at: usize) {
+    fn take(&mut self, at: usize, fails: bool) {
         let [door, port, host] = self.doors[at];
         self.knocks[door] -= 1;
-        if self.knocks[door] == 0 {
-            self.hosts[port] -= 1;
-            self.ports[host] -= 1;
+        let was_last = self.knocks[door] == 0;
+        for width in [&mut self.hosts[port], &mut self.ports[host]] {
+            width.doors -= u16::from(was_last);
+            width.knocks -= 1;
+            width.fails -= u16::from(fails);
         }
     }
 
-    /// The most hosts on one port, and the most ports on one host.
-    fn width(&self) -> (usize, usize) {
-        let most = |counts: &[u16]| counts.iter().copied().max().unwrap_or_default().into();
-        (most(&self.hosts), most(&self.ports))
+    /// The most hosts on one port, and the most ports on one host; where most of it fails, unless `any`.
+    fn width(&self, any: bool) -> [Width; 2] {
+        let most = |all: &[Width]| {
+            let those = all.iter().copied().filter(|width| any || width.mostly_fails());
+            those.max_by_key(|width| width.doors).unwrap_or_default()
+        };
+        [most(&self.hosts), most(&self.ports)]
     }
 }
 
@@ -211,15 +248,17 @@ impl Asker {
     fn note(&mut self, knock: Knock) {
         let Knock { at, ip, fails, .. } = knock;
         if at.saturating_sub(self.day) >= SLOW {
-            (self.day, self.answered) = (at, 0);
-            self.hosts.clear();
+            self.day = at;
+            self.before.append(&mut self.hosts);
+            shorten(&mut self.before);
+            self.answered.clear();
         }
         self.last = self.last.max(at);
         self.changed = true;
-        if fails && self.hosts.len() < 4 * MANY_SLOW {
+        if fails && self.hosts.len() < MOST_HOSTS && !self.before.contains(&ip) {
             self.hosts.insert(ip);
-        } else if !fails {
-            self.answered = self.answered.saturating_add(1);
+        } else if !fails && self.answered.len() < MOST_ANSWERED {
+            self.answered.insert(ip);
         }
         if self.knocks.len() >= MOST_KNOCKS {
             self.knocks.pop_front();
@@ -231,11 +270,13 @@ impl Asker {
     fn absorb(&mut self, other: Self) {
         let knocks = std::mem::take(&mut self.knocks);
         self.day = self.day.max(other.day);
-        self.answered = self.answered.saturating_add(other.answered);
+        self.before.extend(other.before);
+        self.answered.extend(other.answered);
         self.hosts.extend(other.hosts);
-        while self.hosts.len() > 4 * MANY_SLOW {
-            self.hosts.pop_last();
+        while self.answered.len() > MOST_ANSWERED {
+            self.answered.pop_last();
         }
+        [&mut self.before, &mut self.hosts].into_iter().for_each(shorten);
         self.told = self.told.max(other.told);
         self.last = self.last.max(other.last);
         self.changed |= other.changed;
@@ -261,21 +302,19 @@ impl Asker {
         all.sort_unstable();
         let mut span = Span::new(&all);
         // What is not wide enough in all is not within a minute.
-        let is_wide = |(hosts, ports): (usize, usize)| hosts.max(ports) >= MANY;
-        (0..all.len()).for_each(|at| span.add(at));
-        if !is_wide(span.width()) {
+        let is_wide = |[hosts, ports]: [Width; 2]| usize::from(hosts.doors.max(ports.doors)) >= MANY;
+        all.iter().enumerate().for_each(|(at, knock)| span.add(at, knock.fails));
+        if !is_wide(span.width(true)) {
             return None;
         }
-        (0..all.len()).for_each(|at| span.take(at));
+        all.iter().enumerate().for_each(|(at, knock)| span.take(at, knock.fails));
         let told = self.told;
-        let (mut from, mut fails, mut new, mut best) = (0, 0, 0, None::<Found>);
+        let (mut from, mut new, mut best) = (0, 0, None::<Found>);
         for to in 0..all.len() {
-            span.add(to);
-            fails += usize::from(all[to].fails);
+            span.add(to, all[to].fails);
             new += u64::from(all[to].at > told);
             while all[to].at.saturating_sub(all[from].at) > FAST {
-                span.take(from);
-                fails -= usize::from(all[from].fails);
+                span.take(from, all[from].fails);
                 new -= u64::from(all[from].at > told);
                 from += 1;
             }
@@ -283,21 +322,20 @@ impl Asker {
             if to + 1 < all.len() && all[to + 1].at.saturating_sub(all[from].at) <= FAST {
                 continue;
             }
-            let knocks = to + 1 - from;
-            if new == 0 || fails * 100 < knocks * FAIL {
-                continue;
-            }
-            let (hosts, ports) = span.width();
+            let width = span.width(false);
+            let [hosts, ports] = width.map(|width| usize::from(width.doors));
             let is_wider = |best: &Found| hosts.max(ports) > best.hosts.max(best.ports);
-            if is_wide((hosts, ports)) && best.as_ref().is_none_or(is_wider) {
+            if new > 0 && is_wide(width) && best.as_ref().is_none_or(is_wider) {
+                let [on_port, at_host] = width;
+                let widest = if at_host.doors > on_port.doors { at_host } else { on_port };
                 best = Some(Found {
                     first: all[from].at,
                     last: all[to].at,
                     hosts,
                     ports,
-                    knocks,
+                    knocks: widest.knocks.into(),
                     new,
-                    share: fails as f64 / knocks as f64,
+                    share: f64::from(widest.fails) / f64::from(widest.knocks),
                     is_slow: false,
                 });
             }
@@ -307,7 +345,7 @@ impl Asker {
 
     /// Many hosts that did not answer within a day.
     fn slow(&self) -> Option<Found> {
-        let (hosts, answered) = (self.hosts.len(), self.answered as usize);
+        let (hosts, answered) = (self.hosts.len(), self.answered.len());
         let is_scan = hosts >= MANY_SLOW && hosts * 100 >= (hosts + answered) * FAIL && self.last > self.told;
         is_scan.then_some(Found {
             first: self.day,
@@ -370,8 +408,46 @@ mod tests {
             story.wait(600 * SECOND);
             knock(&mut story, laptop, host, 104, FlowState::Attempt);
         }
+        // It does its work meanwhile.
+        (0..300).for_each(|_| knock(&mut story, laptop, 200, 443, FlowState::Closed));
         assert_eq!(story.restart().found("scan").len(), 0);
         knock(&mut story, laptop, 50, 104, FlowState::Attempt);
         assert_eq!(story.found("scan").len(), 1);
+    }
+
+    #[test]
+    fn what_is_switched_off_and_asked_every_day_is_told_once() {
+        let mut story = Story::new(DAY);
+        let monitoring = story.device(1, DeviceClass::Server, 30);
+        for day in 0..4 {
+            for host in 1..=60 {
+                story.at(day * DAY + i64::from(host) * 300 * SECOND);
+                knock(&mut story, monitoring, host, 161, FlowState::Attempt);
+            }
+            story.restart();
+        }
+        let days = |story: &mut Story| {
+            let mut days: Vec<i32> = story.found("scan").iter().map(|f| f.key.day).collect();
+            days.dedup();
+            days.len()
+        };
+        assert_eq!(days(&mut story), 1);
+        // The control: others than before.
+        for host in 101..=160 {
+            story.wait(300 * SECOND);
+            knock(&mut story, monitoring, host, 161, FlowState::Attempt);
+        }
+        assert_eq!(days(&mut story), 2);
+    }
+
+    #[test]
+    fn who_works_and_scans_is_found_scanning() {
+        let mut story = Story::new(DAY);
+        let desk = story.device(1, DeviceClass::Workstation, 40);
+        (0..100).for_each(|_| knock(&mut story, desk, 200, 443, FlowState::Closed));
+        (1..=19).for_each(|host| knock(&mut story, desk, host, 445, FlowState::Rejected));
+        assert_eq!(story.found("scan").len(), 0);
+        knock(&mut story, desk, 20, 445, FlowState::Rejected);
+        assert_eq!(story.found("scan").len(), 1, "what is answered on another port is something else");
     }
 }
