@@ -177,6 +177,15 @@ impl Config {
         at_least("flow.max_reassembly_bytes", self.flow.max_reassembly_bytes, 65_536)?;
         at_least("inventory.max_devices", self.inventory.max_devices, 16)?;
         at_least("inventory.max_evidence_per_device", Some(self.inventory.max_evidence_per_device), 32)?;
+        let within = |field, value: f64, most: f64| {
+            if (0.0..=most).contains(&value) {
+                Ok(())
+            } else {
+                Err((field, format!("{value} cannot be, expected a number from 0 to {most}")))
+            }
+        };
+        within("learning.coverage", self.learning.coverage, 1.0)?;
+        within("learning.max_unseen", self.learning.max_unseen, 1e6)?;
         memory::check(&self)?;
         Ok(self)
     }
@@ -260,6 +269,12 @@ mod tests {
             ("[flow\n", "c.toml:1:"),
             ("[wires]\n", "c.toml:1:2: wires: unknown field `wires`"),
             ("[flow]\nmax_flows = 3\n", "c.toml: flow.max_flows: 3 is too small"),
+            (
+                "[learning]\ncoverage = 1.5\n",
+                "c.toml: learning.coverage: 1.5 cannot be, expected a number from 0 to 1",
+            ),
+            ("[learning]\ncoverage = nan\n", "c.toml: learning.coverage: NaN cannot be"),
+            ("[learning]\nmax_unseen = -1\n", "c.toml: learning.max_unseen: -1 cannot be"),
             (
                 "[memory]\nlimit = \"much\"\n",
                 "c.toml:2:9: memory.limit: \"much\" is not a size such as 512MB",
