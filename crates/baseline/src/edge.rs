@@ -14,8 +14,10 @@ use std::net::IpAddr;
 
 /// Longest latency that is told apart, in microseconds: an hour. Longer ones count as this.
 const MAX_LATENCY: u64 = 3_600_000_000;
-/// Server ports from here on are negotiated per conversation unless the content says what they are for.
+/// Server ports from here on are negotiated per conversation unless the content says what they are for; of UDP they are so
+/// from lower down, as speech and pictures are sent to any of them (RFC 3551 §8).
 const DYNAMIC_PORTS: u16 = 32_768;
+const DYNAMIC_UDP_PORTS: u16 = 16_384;
 
 /// The application whose conversations are one habit, whoever answers; and its server's port.
 const LEASES: &str = "dhcp";
@@ -118,10 +120,13 @@ const HISTOGRAM: usize = 3 * 1024;
 pub(crate) fn key(resolved: &Resolved, table: &mut Table, site: &Site) -> Option<Key> {
     match resolved {
         Resolved::Flow { flow, domain } => key_of_flow(flow, domain.as_ref(), table, site),
-        Resolved::Exchange { client, server, peer, domain, port, application, .. } => {
+        Resolved::Exchange { client, server, peer, domain, port, application, kind, .. } => {
             let peer = if server.is_none() { Some(far(*peer, domain.as_ref(), table, site)) } else { None };
-            let application = table.application(Some((*application).into()));
-            Some(Table::with(*client, (*server, peer, false), IpProto::TCP, *port, application))
+            let number = table.application(Some((*application).into()));
+            let key = Table::with(*client, (*server, peer, false), IpProto::TCP, *port, number);
+            // What a C-GET brings comes over the association of whoever asked (PS3.4 C.4.3): its port is nobody's service.
+            let is_brought = *application == "dicom" && kind.as_str() == "C-STORE" && *port >= DYNAMIC_PORTS;
+            (!is_brought || table.get(&key).is_some()).then_some(key)
         }
         // Who has no address yet asks everybody, and all who do so are one conversation: the answer says who it was.
         Resolved::Sign { device, sign: Sign::Lease(lease), .. } => {
@@ -159,7 +164,8 @@ fn key_of_flow(flow: &Flow, domain: Option<&Text>, table: &mut Table, site: &Sit
     let by_content = record.app_by_content && record.app.is_some();
     // Of two ports of which neither is known, the lower one is the service's; what was heard first may be the answer.
     let reversed = record.originator_by == OriginatorBy::FirstPacket && port > client_port.max(1023);
-    let negotiated = !by_content && (port >= DYNAMIC_PORTS || reversed);
+    let dynamic = if record.key.proto == IpProto::UDP { DYNAMIC_UDP_PORTS } else { DYNAMIC_PORTS };
+    let negotiated = !by_content && (port >= dynamic || reversed);
     let port = if negotiated || !record.key.proto.has_ports() { 0 } else { port };
     let application = table.application(record.app.map(Into::into));
     let (device, others) = match flow.devices {

@@ -454,6 +454,34 @@ fn leases_are_one_habit_and_errors_are_none() {
 }
 
 #[test]
+fn what_is_agreed_upon_each_time_is_one_edge() {
+    let udp = |port| {
+        let Resolved::Flow { mut flow, domain } = flow(0, Some(1), Some(2), port, None) else {
+            unreachable!()
+        };
+        flow.record.key.proto = IpProto::UDP;
+        Resolved::Flow { flow, domain }
+    };
+    let of = |all: &[Resolved]| {
+        learn(&Config::default(), all).edges().map(|edge| edge.key.port).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&[udp(16_384), udp(17_224), udp(32_767)]), [0], "speech");
+    assert_eq!(of(&[udp(16_383), udp(5_060)]), [5_060, 16_383], "the control");
+    assert_eq!(of(&[flow(0, Some(1), Some(2), 17_224, None)]), [17_224], "TCP");
+    let asked = |what, port| {
+        let mut asked = exchange(0, 1, 2, "success", 5);
+        if let Resolved::Exchange { port: own, application, kind, .. } = &mut asked {
+            (*own, *application, *kind) = (port, "dicom", text(what));
+        }
+        asked
+    };
+    let store = |port| asked("C-STORE", port);
+    assert_eq!(of(&[store(34_037)]), [0; 0], "over the association of whoever asked for it");
+    assert_eq!(of(&[store(11_112)]), [11_112]);
+    assert_eq!(of(&[asked("A-ASSOCIATE", 34_037), store(34_037)]), [34_037], "somebody listens there");
+}
+
+#[test]
 fn an_edge_that_is_heard_of_by_a_lease_first_is_counted() {
     let lease = model::Lease {
         message: model::LeaseMessage::Ack,
