@@ -113,6 +113,8 @@ pub struct Known {
     pub first: Timestamp,
     /// Last sight.
     pub last: Timestamp,
+    /// The longest it was not heard of while it was learned, in seconds.
+    pub pause: u32,
 }
 
 /// Reads rows of habits, as [`Change::Habit`] holds them; `now` is the time of the last frame.
@@ -146,7 +148,8 @@ pub fn known_locked(
         let habit: &Habit = habits.get(id)?;
         let (seen, times) = (habit.seen(), habit.times(now));
         let (class, first, last) = (habit.class(), habit.first(), habit.last());
-        Some(Known { device: id, state: rules.state(&seen, &times), seen, class, first, last })
+        let (state, pause) = (rules.state(&seen, &times), habit.pause);
+        Some(Known { device: id, state, seen, class, first, last, pause })
     };
     habits.ids().into_iter().filter_map(of).collect()
 }

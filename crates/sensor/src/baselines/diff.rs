@@ -53,8 +53,14 @@ pub(crate) struct Difference {
     pub(crate) of: Use,
 }
 
-/// When those who use an edge were last active, before and after.
-pub(crate) type Active = [Option<Timestamp>; 2];
+/// When those who use an edge were last active, before, and after: if not since, until when they were not. And the longest
+/// they paused while they were learned, in nanoseconds: nights and weekends are no silence.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Active {
+    pub(crate) before: Option<Timestamp>,
+    pub(crate) after: Option<Timestamp>,
+    pub(crate) longest: i64,
+}
 
 /// Every difference, edge by edge. `active` says when whoever uses an edge was last active.
 pub(crate) fn compare(
@@ -115,14 +121,15 @@ fn changed(a: &Use, b: &Use) -> Option<What> {
     (flows.is_some() || bytes.is_some()).then_some(What::Changed { flows, bytes })
 }
 
-/// An edge that was in use and normal, and was not used since while its device was active.
-fn silent(a: &Use, b: &Use, [before, after]: Active) -> Option<What> {
-    let (before, after) = (before?, after?);
+/// An edge that was in use and normal, and was not used since, for longer than it or its device ever pauses.
+fn silent(a: &Use, b: &Use, active: Active) -> Option<What> {
+    let (before, after) = (active.before?, active.after?);
     if !a.state.is_normal() || a.hours < 2 || b.last > a.last || after <= before {
         return None;
     }
     let pause = (a.last.since(a.first) / i64::from(a.hours - 1)).max(HOUR);
-    let is_long = |silence: i64| silence > pause.saturating_mul(PAUSES);
+    let most = pause.saturating_mul(PAUSES).max(active.longest.saturating_mul(3) / 2);
+    let is_long = |silence: i64| silence > most;
     let silence = after.since(a.last);
     // What was silent before already is no change.
     (is_long(silence) && !is_long(before.since(a.last))).then_some(What::Silent { pause, silence })
@@ -165,7 +172,11 @@ mod tests {
     }
 
     /// The differences of one edge whose device was active until two hours.
-    fn one(a: &Use, b: &Use, active: Active) -> Vec<What> {
+    fn one(a: &Use, b: &Use, [before, after]: [Option<Timestamp>; 2]) -> Vec<What> {
+        paused(a, b, Active { before, after, longest: 0 })
+    }
+
+    fn paused(a: &Use, b: &Use, active: Active) -> Vec<What> {
         let map = |of: &Use| BTreeMap::from([(labels(104), of.clone())]);
         compare(&map(a), &map(b), |_| active).into_iter().map(|d| d.what).collect()
     }
@@ -174,7 +185,7 @@ mod tests {
     fn the_same_is_no_difference() {
         let of = used(100, 10, 0, 90);
         assert_eq!(one(&of, &of, [at(90), at(90)]), []);
-        assert_eq!(compare(&BTreeMap::new(), &BTreeMap::new(), |_| [None, None]), []);
+        assert_eq!(compare(&BTreeMap::new(), &BTreeMap::new(), |_| Active::default()), []);
     }
 
     #[test]
@@ -182,7 +193,7 @@ mod tests {
         let (a, b) = (used(3, 2, 0, 5), used(7, 3, 6, 9));
         let before = BTreeMap::from([(labels(1), a.clone()), (labels(2), a.clone())]);
         let after = BTreeMap::from([(labels(2), a.clone()), (labels(3), b.clone())]);
-        let found = compare(&before, &after, |_| [at(5), at(5)]);
+        let found = compare(&before, &after, |_| Active { before: at(5), after: at(5), longest: 0 });
         assert_eq!(
             found,
             [
@@ -245,6 +256,9 @@ mod tests {
         assert_eq!(one(&a, &a, [at(95), at(95)]), [], "its device did nothing since");
         assert_eq!(one(&a, &a, [at(95), None]), [], "nothing is known of its device");
         assert_eq!(one(&a, &a, [at(130), at(140)]), [], "it was silent before");
+        let weekend = |after| paused(&a, &a, Active { before: at(95), after: at(after), longest: 62 * HOUR });
+        assert_eq!(weekend(183), [], "a weekend and a half are not more");
+        assert_eq!(weekend(184).len(), 1);
         let once = used(10, 1, 90, 90);
         assert_eq!(one(&once, &once, [at(95), at(900)]), [], "once tells no pause");
         let again = Use { last: Timestamp(91 * HOUR), ..a.clone() };

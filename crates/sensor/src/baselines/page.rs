@@ -299,6 +299,7 @@ mod tests {
             class: DeviceClass::Ct,
             first: Timestamp(0),
             last: Timestamp(days * 86_400_000_000_000),
+            pause: 0,
         }
     }
 

@@ -41,6 +41,7 @@ pub(super) fn known(snapshot: &Snapshot, id: DeviceId) -> Known {
         class: DeviceClass::Unknown,
         first: Default::default(),
         last: Default::default(),
+        pause: 0,
     })
 }
 

@@ -10,7 +10,7 @@ use crate::findings::lasting;
 use crate::show::heading;
 use crate::text::{self, bytes, line, moment, plural};
 use baseline::Site;
-use model::{DeviceClass, DeviceId};
+use model::{DeviceClass, DeviceId, Timestamp};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use store::Store;
@@ -53,19 +53,30 @@ fn differences(a: &Snapshot, b: &Snapshot, site: &Site) -> Told {
     let of = |level, active: &dyn Fn(&Labels) -> Active| {
         compare(&summed(&a.edges, &names, level), &summed(&b.edges, &names, level), active)
     };
-    let device = |edge: &Labels| match edge.device_id {
-        Some(id) => [a.active(id), b.active(id)],
-        None => [None, None],
+    // Of who did nothing since it is known until the end that he did nothing.
+    let until = |before: Option<Timestamp>, after: Option<Timestamp>| {
+        if after > before { after } else { before.and(Some(b.last)) }
+    };
+    let active = |id: DeviceId| Active {
+        before: a.active(id),
+        after: b.active(id),
+        longest: a.habits.get(&id).map_or(0, |known| i64::from(known.pause).saturating_mul(1_000_000_000)),
+    };
+    let device = |edge: &Labels| {
+        let own = edge.device_id.map(active).unwrap_or_default();
+        Active { after: until(own.before, own.after), ..own }
     };
     // A role was active when one of its devices was.
     let mut roles: BTreeMap<(String, Option<DeviceId>), Active> = BTreeMap::new();
     for id in known.keys() {
-        let [before, after] = roles.entry(names.role(*id)).or_default();
-        *before = (*before).max(a.active(*id));
-        *after = (*after).max(b.active(*id));
+        let (role, own) = (roles.entry(names.role(*id)).or_default(), active(*id));
+        (role.before, role.after) = (role.before.max(own.before), role.after.max(own.after));
+        role.longest = role.longest.max(own.longest);
     }
-    let role =
-        |edge: &Labels| roles.get(&(edge.device.clone(), edge.device_id)).copied().unwrap_or([None, None]);
+    let role = |edge: &Labels| {
+        let own = roles.get(&(edge.device.clone(), edge.device_id)).copied().unwrap_or_default();
+        Active { after: until(own.before, own.after), ..own }
+    };
     let class =
         |id: Option<DeviceId>| id.and_then(|id| known.get(&id)).map_or(DeviceClass::Unknown, |who| who.class);
     let group = |all: Vec<Difference>| {
@@ -255,7 +266,7 @@ mod tests {
     use super::*;
     use crate::baselines::tests::{devices, edge};
     use baseline::{Known, Seen};
-    use model::{Edge, LearningState, Timestamp};
+    use model::{Edge, LearningState};
 
     const HOUR: i64 = 3_600_000_000_000;
 
@@ -267,6 +278,7 @@ mod tests {
             class: DeviceClass::Ct,
             first: Timestamp(0),
             last: Timestamp(last * HOUR),
+            pause: 14 * 3_600,
         };
         let devices = devices();
         let habits = devices.keys().map(|id| (*id, known(id))).collect();
@@ -282,6 +294,21 @@ mod tests {
             group.all.iter().map(one).collect::<Vec<_>>()
         };
         told.iter().flat_map(of).collect()
+    }
+
+    #[test]
+    fn who_is_switched_off_is_told_once_that_is_longer_than_ever() {
+        let regular = Edge { last: Timestamp(8 * HOUR), hours: 5, ..edge(1, 3, 104) };
+        let a = snapshot("monday", 10, vec![regular.clone()]);
+        let told = |last: i64| {
+            let mut b = snapshot("now", last, vec![regular.clone()]);
+            b.habits = a.habits.clone();
+            lines(&differences(&a, &b, &Site::default()).devices)
+        };
+        assert_eq!(told(8 + 21), [""; 0], "a night and a half of its longest");
+        let silent = told(8 + 22);
+        assert_eq!(silent.len(), 1, "{silent:?}");
+        assert!(silent[0].starts_with("CT-1 silent asks PACS-1 (d3) on 104/tcp dicom: not used for 22 h"));
     }
 
     #[test]
