@@ -10,6 +10,7 @@ mod files;
 mod find;
 mod findings;
 mod memory;
+mod merged;
 mod mute;
 mod pipeline;
 mod quality;

@@ -1,9 +1,8 @@
 //! What operators decided about a finding: its status, from the journal alone.
 
 use crate::Error;
-use model::{
-    Decision, DeviceId, Finding, FindingId, FindingKey, JournalEntry, Merge, Pattern, Timestamp, Which,
-};
+use crate::merged::Merged;
+use model::{Decision, Finding, FindingId, FindingKey, JournalEntry, Merge, Pattern, Timestamp, Which};
 use std::collections::BTreeMap;
 use std::fmt;
 use store::Reader;
@@ -54,8 +53,8 @@ pub(crate) struct Triage {
     last: BTreeMap<FindingId, Option<Timestamp>>,
     /// What is muted of each rule.
     mutes: BTreeMap<String, Vec<Pattern>>,
-    /// The number that a device is known by which was merged into another one.
-    merged: BTreeMap<DeviceId, DeviceId>,
+    /// Which devices turned out to be others.
+    merged: Merged,
 }
 
 impl Triage {
@@ -66,9 +65,7 @@ impl Triage {
 
     /// The same, of what was read already.
     pub(crate) fn new(journal: &[JournalEntry], merges: &[Merge]) -> Self {
-        let stand = merges.iter().filter(|merge| merge.undone.is_none());
-        let merged = stand.map(|merge| (merge.from, merge.into)).collect();
-        let mut triage = Self { merged, ..Self::default() };
+        let mut triage = Self { merged: Merged::new(merges), ..Self::default() };
         for entry in journal {
             match &entry.decision {
                 Decision::Acknowledge(id) => drop(triage.last.insert(*id, None)),
@@ -98,14 +95,7 @@ impl Triage {
 
     /// Whether a finding is of a pattern.
     pub(crate) fn covers(&self, pattern: &Pattern, key: &FindingKey) -> bool {
-        pattern.covers(key, |id| self.now(id))
-    }
-
-    /// The number that a device is known by now.
-    fn now(&self, id: DeviceId) -> DeviceId {
-        let chain = std::iter::successors(Some(id), |id| self.merged.get(id).copied());
-        // There are no more steps than numbers that are gone, unless the rows were changed by somebody else.
-        chain.take(self.merged.len().saturating_add(1)).last().unwrap_or(id)
+        pattern.covers(key, |id| self.merged.now(id))
     }
 
     /// Whether a decision is about this finding.

@@ -1,9 +1,10 @@
 //! A baseline to look at: as it is now, or as it was saved.
 
+use crate::merged::Merged;
 use crate::show::called;
 use crate::{Config, Error};
 use baseline::{Learning, Site};
-use model::{Decision, Device, DeviceClass, DeviceId, Edge, JournalEntry, Merge, Text, Timestamp};
+use model::{Decision, Device, DeviceClass, DeviceId, Edge, JournalEntry, Text, Timestamp};
 use std::collections::BTreeMap;
 use store::{HabitRow, NamedDevice, Reader};
 
@@ -104,10 +105,10 @@ impl Snapshot {
         let saved = reader
             .baseline(super::checked(name)?)?
             .ok_or_else(|| super::no_such(name, ", and now is the present one"))?;
-        let into = merged(&reader.merges()?);
+        let merged = Merged::new(&reader.merges()?);
         let last = saved.about.last;
         let rules: Learning = config.baseline().learning;
-        let renamed = |(id, row): HabitRow| (renamed(&into, id), row);
+        let renamed = |(id, row): HabitRow| (merged.now(id), row);
         let mut habits = BTreeMap::new();
         for (id, row) in saved.habits.into_iter().map(renamed) {
             habits.entry(id).or_insert(row);
@@ -115,15 +116,15 @@ impl Snapshot {
         let mut devices = Devices::new();
         // The one that stayed gives the name.
         let (stayed, went): (Vec<_>, Vec<_>) =
-            saved.devices.iter().partition(|device| !into.contains_key(&device.id));
+            saved.devices.iter().partition(|device| !merged.is_gone(device.id));
         for (id, who) in stayed.into_iter().chain(went).map(who) {
-            devices.entry(self::renamed(&into, id)).or_insert(who);
+            devices.entry(merged.now(id)).or_insert(who);
         }
         Ok(Self {
             name: name.into(),
             last,
             devices,
-            edges: together(saved.edges, &into),
+            edges: together(saved.edges, &merged),
             habits: by_device(baseline::known(habits, &rules, last)),
         })
     }
@@ -134,33 +135,15 @@ impl Snapshot {
     }
 }
 
-/// Into which device those that were found to be another went up, merges that stand only.
-fn merged(merges: &[Merge]) -> BTreeMap<DeviceId, DeviceId> {
-    merges.iter().filter(|merge| merge.undone.is_none()).map(|merge| (merge.from, merge.into)).collect()
-}
-
-/// The number a device has in the end.
-fn renamed(into: &BTreeMap<DeviceId, DeviceId>, id: DeviceId) -> DeviceId {
-    let mut id = id;
-    // A number goes up in a lower one; even if a file says otherwise, this ends.
-    for _ in 0..into.len() {
-        match into.get(&id) {
-            Some(next) => id = *next,
-            None => break,
-        }
-    }
-    id
-}
-
 /// Edges under the numbers that devices have in the end: what was two habits of two numbers is one.
-fn together(edges: Vec<Edge>, into: &BTreeMap<DeviceId, DeviceId>) -> Vec<Edge> {
-    if into.is_empty() {
+fn together(edges: Vec<Edge>, merged: &Merged) -> Vec<Edge> {
+    if merged.is_empty() {
         return edges;
     }
     let mut all: BTreeMap<_, Edge> = BTreeMap::new();
     for mut edge in edges {
-        edge.key.client = renamed(into, edge.key.client);
-        edge.key.server = edge.key.server.map(|id| renamed(into, id));
+        edge.key.client = merged.now(edge.key.client);
+        edge.key.server = edge.key.server.map(|id| merged.now(id));
         match all.get_mut(&edge.key) {
             None => drop(all.insert(edge.key.clone(), edge)),
             Some(known) => {
@@ -181,6 +164,7 @@ fn together(edges: Vec<Edge>, into: &BTreeMap<DeviceId, DeviceId>) -> Vec<Edge> 
 mod tests {
     use super::*;
     use crate::baselines::tests::edge;
+    use model::Merge;
 
     #[test]
     fn what_became_one_device_is_compared_as_one() {
@@ -191,13 +175,10 @@ mod tests {
             why: Text::from_str_lossy("one MAC").unwrap(),
             undone: undone.then(|| (Timestamp(1), Text::from_str_lossy("two MACs").unwrap())),
         };
-        let into = merged(&[merge(9, 5, false), merge(5, 1, false), merge(3, 1, true)]);
-        assert_eq!([9, 5, 3, 1].map(|id| renamed(&into, DeviceId(id)).0), [1, 1, 3, 1]);
+        let merged = Merged::new(&[merge(9, 5, false), merge(5, 1, false), merge(3, 1, true)]);
         let (a, b) = (edge(9, 2, 104), edge(1, 2, 104));
-        let one = together(vec![a.clone(), b.clone(), edge(3, 2, 104)], &into);
+        let one = together(vec![a.clone(), b.clone(), edge(3, 2, 104)], &merged);
         assert_eq!(one.iter().map(|edge| edge.key.client.0).collect::<Vec<_>>(), [1, 3]);
         assert_eq!(one[0].flows, a.flows + b.flows);
-        let round = merged(&[merge(1, 2, false), merge(2, 1, false)]);
-        assert!(renamed(&round, DeviceId(1)).0 <= 2, "it ends");
     }
 }
