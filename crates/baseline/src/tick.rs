@@ -299,18 +299,18 @@ impl Baseline {
                 continue;
             };
             out.highest = None;
-            let is_other = view.edges.get(&key).is_some_and(|state| state.is_other);
             let is_judged = news.state.is_normal() && news.new_flows < news.flows;
-            // Of what is normal it is only asked again how things are, unless it is somebody else's.
+            let is_other = view.edges.get(&key).is_some_and(|state| state.is_other);
+            // Of what is normal it is only asked how things are, unless it is somebody else's: then all of it is new.
+            let whole = match (is_judged, is_other) {
+                (false, _) => Some(news.clone()),
+                (true, true) => Some(EdgeNews { new_flows: news.flows, ..news.clone() }),
+                (true, false) => None,
+            };
+            let used = Some(&news).filter(|news| news.new_flows > 0);
             for (rule, watch) in &mut watchers.all {
-                match (rule.posture, is_judged, is_other) {
-                    (true, ..) if news.new_flows > 0 => watch.edge(&news, &view, &mut out),
-                    (false, false, _) => watch.edge(&news, &view, &mut out),
-                    (false, true, true) => {
-                        let all = EdgeNews { new_flows: news.flows, ..news.clone() };
-                        watch.edge(&all, &view, &mut out);
-                    }
-                    _ => {}
+                if let Some(news) = if rule.posture { used } else { whole.as_ref() } {
+                    watch.edge(news, &view, &mut out);
                 }
             }
             let standing = match (news.state, out.highest) {

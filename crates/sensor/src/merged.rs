@@ -32,19 +32,22 @@ impl Merged {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use model::{Text, Timestamp};
 
-    #[test]
-    fn numbers_go_up_in_others_step_by_step_and_that_ends() {
-        let merge = |from: u32, into: u32, undone: bool| Merge {
+    pub(crate) fn merge(from: u32, into: u32, undone: bool) -> Merge {
+        Merge {
             from: DeviceId(from),
             into: DeviceId(into),
             at: Timestamp(0),
             why: Text::from_str_lossy("one MAC").unwrap(),
             undone: undone.then(|| (Timestamp(1), Text::from_str_lossy("two MACs").unwrap())),
-        };
+        }
+    }
+
+    #[test]
+    fn numbers_go_up_in_others_step_by_step_and_that_ends() {
         let merged = Merged::new(&[merge(9, 5, false), merge(5, 1, false), merge(3, 1, true)]);
         assert_eq!([9, 5, 3, 1].map(|id| merged.now(DeviceId(id)).0), [1, 1, 3, 1]);
         assert_eq!([9, 3, 1].map(|id| merged.is_gone(DeviceId(id))), [true, false, false]);

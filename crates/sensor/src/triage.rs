@@ -164,6 +164,7 @@ pub(crate) fn words(decision: &Decision) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::merged::tests::merge;
     use model::{DeviceClass, DeviceId, Figure, FindingKey, IpProto, Mac, Party, Severity, Text};
     use std::slice::from_ref;
 
@@ -297,13 +298,6 @@ pub(crate) mod tests {
 
     #[test]
     fn a_mute_goes_on_when_its_device_turns_out_to_be_another() {
-        let merge = |from: u32, into: u32, is_undone: bool| Merge {
-            into: DeviceId(into),
-            from: DeviceId(from),
-            at: Timestamp(1),
-            why: Text::from_str_lossy("the same MAC").unwrap(),
-            undone: is_undone.then(|| (Timestamp(2), Text::from_str_lossy("an address moved").unwrap())),
-        };
         let [before, after, other] = [7, 3, 8].map(|device| finding(1, "new-peer", device, 104, 50));
         let mute = [Decision::Mute(Pattern::of(&before.key))];
         let of = |merges: &[Merge]| {

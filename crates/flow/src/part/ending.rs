@@ -21,7 +21,8 @@ impl Part {
         let Some(flow) = self.table.get_mut(slot) else { return };
         let mut told = flow.clone();
         flow.told();
-        let check = flow.check(cx.config).seconds().saturating_add(1);
+        // Whenever more comes of it, it is told in time.
+        let check = flow.check(cx.config).min(cx.now.plus(cx.config.told_every)).seconds().saturating_add(1);
         self.timers.set(&mut self.table, slot, cx.now.seconds(), check);
         if let Some(place) = self.sessions.get_mut(told.conversation).and_then(|c| c.found()) {
             told.find(place);

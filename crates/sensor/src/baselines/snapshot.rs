@@ -164,17 +164,10 @@ fn together(edges: Vec<Edge>, merged: &Merged) -> Vec<Edge> {
 mod tests {
     use super::*;
     use crate::baselines::tests::edge;
-    use model::Merge;
+    use crate::merged::tests::merge;
 
     #[test]
     fn what_became_one_device_is_compared_as_one() {
-        let merge = |from: u32, into: u32, undone: bool| Merge {
-            from: DeviceId(from),
-            into: DeviceId(into),
-            at: Timestamp(0),
-            why: Text::from_str_lossy("one MAC").unwrap(),
-            undone: undone.then(|| (Timestamp(1), Text::from_str_lossy("two MACs").unwrap())),
-        };
         let merged = Merged::new(&[merge(9, 5, false), merge(5, 1, false), merge(3, 1, true)]);
         let (a, b) = (edge(9, 2, 104), edge(1, 2, 104));
         let one = together(vec![a.clone(), b.clone(), edge(3, 2, 104)], &merged);
