@@ -385,6 +385,17 @@ impl Habits {
 
     /// The device did something: its habits, new if need be and if there is room. `hour` is the one being counted.
     pub(crate) fn active(&mut self, id: DeviceId, ts: Timestamp, hour: i32) -> Option<&mut Habit> {
+        self.active_until(id, ts, ts, hour)
+    }
+
+    /// The same of something that lasted.
+    pub(crate) fn active_until(
+        &mut self,
+        id: DeviceId,
+        ts: Timestamp,
+        until: Timestamp,
+        hour: i32,
+    ) -> Option<&mut Habit> {
         let place = match self.places.get(id) {
             Some(place) => place,
             None if self.bytes + self.places.held() + HABIT > self.max_bytes && !self.evict() => {
@@ -403,7 +414,7 @@ impl Habits {
             let pause = ts.since(habit.last()) / 1_000_000_000;
             habit.pause = habit.pause.max(u32::try_from(pause).unwrap_or_default());
         }
-        habit.last = habit.last.max(ts.0);
+        habit.last = habit.last.max(ts.0).max(until.0);
         if let Some(patience) = self.patience.get_mut(place) {
             *patience = habit.may_be_silent_until();
         }
@@ -601,6 +612,10 @@ mod tests {
         assert_eq!(overdue(&habits, at(241)), [1, 2]);
         habits.remove(DeviceId(2));
         assert_eq!(overdue(&habits, at(241)), [1]);
+        habits.active_until(DeviceId(1), at(241), at(300), 4);
+        assert_eq!(habits.get(DeviceId(1)).map(Habit::last), Some(at(300)), "it lasted");
+        habits.active(DeviceId(1), at(301), 5);
+        assert_eq!(habits.get(DeviceId(1)).map(|habit| habit.pause / 60), Some(181), "which is no pause");
         // A century, as a frame with a wrong time makes it.
         habits.active(DeviceId(1), Timestamp::new(3_200_000_000, 0), 2);
         assert_eq!(overdue(&habits, Timestamp(i64::MAX)), [0; 0]);

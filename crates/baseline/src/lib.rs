@@ -326,7 +326,8 @@ impl Baseline {
         let is_lease = record.app == Some("dhcp");
         for side in 0..2 {
             let Some(id) = flow.devices[side].filter(|_| record.packets[side] > 0) else { continue };
-            let Some(habit) = self.habits.active(id, record.first, hour) else { continue };
+            let active = self.habits.active_until(id, record.first, record.last, hour);
+            let Some(habit) = active else { continue };
             // A conversation that began before learning was ended may be the first that is heard of.
             if self.clock.locked_last().is_some_and(|at| habit.first() < at) {
                 habit.lock();
