@@ -9,6 +9,7 @@
 //! - `edge`, `table`, `domains`: what is counted of an edge, and where; `feed`: the pauses of a feed of messages;
 //! - `habits`, `places`: a device's active hours; `learning`: when they suffice; `rates`: what it does in an hour, and
 //!   `quantile`: what all but a few hours stay under;
+//! - `posture`: what is wrong with an edge however well it is known;
 //! - `calendar`, `site`: local time, zones, and what else an operator said about the site;
 //! - `ladder`: how much of an edge is new; `judge`, `profile`: what rules see, and how a verdict becomes a finding;
 //! - `findings`: the same thing again is the same finding; `rules`: one file each;
@@ -26,6 +27,7 @@ mod judge;
 mod ladder;
 mod learning;
 mod places;
+mod posture;
 mod profile;
 mod quantile;
 mod rates;

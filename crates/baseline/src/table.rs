@@ -3,7 +3,7 @@
 use crate::domains::Domains;
 use crate::edge::State;
 use crate::fetch;
-use crate::rules::legacy;
+use crate::posture::{IN_CLEAR, legacy};
 use hashbrown::{DefaultHashBuilder, HashMap};
 use model::{DeviceId, EdgeKey, Index, IpProto, Stranger, Timestamp};
 use std::borrow::Cow;
@@ -95,9 +95,6 @@ pub(crate) struct Table {
     in_clear: u64,
     pub(crate) domains: Domains,
 }
-
-/// Applications that name patients and are not encrypted.
-pub(crate) const IN_CLEAR: [&str; 2] = ["hl7", "dicom"];
 
 /// Places noted for which throwing out old ones is not worth while.
 const FEW: usize = 1_024;

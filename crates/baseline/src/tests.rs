@@ -483,16 +483,7 @@ fn what_is_agreed_upon_each_time_is_one_edge() {
 
 #[test]
 fn an_edge_that_is_heard_of_by_a_lease_first_is_counted() {
-    let lease = model::Lease {
-        message: model::LeaseMessage::Ack,
-        vlan: Vlan::NONE,
-        ip: None,
-        server: None,
-        relay: None,
-        seconds: None,
-        renewal: None,
-        rebinding: None,
-    };
+    let lease = model::Lease { message: model::LeaseMessage::Ack, ..rules::story::no_lease() };
     let sign = inventory::Sign::Lease(lease);
     let ack = Resolved::Sign { ts: at(0), device: DeviceId(1), sign };
     let baseline = learn(&Config::default(), &[ack, flow(1, Some(1), Some(2), 80, None)]);

@@ -3,7 +3,7 @@
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{EdgeNews, Out, Verdict, View};
-use crate::table::IN_CLEAR;
+use crate::posture::IN_CLEAR;
 use model::Severity;
 
 pub(super) static RULE: Rule = Rule {

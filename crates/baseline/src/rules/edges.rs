@@ -26,19 +26,10 @@ pub(crate) const REMOTE: [(u16, &str); 12] = [
     (8041, "ScreenConnect"),
 ];
 
-/// Ports of protocols that nobody should speak any more.
-pub(crate) const LEGACY: [(u8, u16, &str); 5] =
-    [(6, 21, "FTP"), (6, 23, "Telnet"), (17, 69, "TFTP"), (6, 512, "rexec"), (6, 513, "rlogin")];
-
 /// The name of the remote access program whose port it is.
 pub(crate) fn remote(transport: IpProto, port: u16) -> Option<&'static str> {
     let known = REMOTE.iter().find(|(known, _)| transport == IpProto::TCP && *known == port);
     known.map(|(_, name)| *name)
-}
-
-/// The name of the outdated protocol whose port it is.
-pub(crate) fn legacy(transport: IpProto, port: u16) -> Option<&'static str> {
-    LEGACY.iter().find(|(proto, known, _)| transport.0 == *proto && *known == port).map(|(_, _, name)| *name)
 }
 
 /// The coarsest thing that is new about an edge, or wrong with it whether it is new or not.

@@ -1,9 +1,10 @@
 //! A protocol is in use that nobody should speak any more.
 
-use super::edges::{legacy, name};
+use super::edges::name;
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{EdgeNews, Out, Peer, Verdict, View};
+use crate::posture::legacy;
 use crate::profile::Profile;
 use model::Severity;
 use std::rc::Rc;

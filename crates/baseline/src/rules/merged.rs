@@ -1,5 +1,6 @@
 //! What rules keep of a device goes on when it turns out to be another one: a test for each kind of memory.
 
+use super::story::no_lease;
 use super::story::{DAY, HOUR, SECOND, Story, text};
 use inventory::Sign;
 use model::{
@@ -248,19 +249,6 @@ fn clients_that_are_one_are_no_crowd() {
         }
         story.wait(120 * SECOND);
         assert_eq!(story.found("dhcp-starvation").is_empty(), merges);
-    }
-}
-
-fn no_lease() -> Lease {
-    Lease {
-        message: LeaseMessage::Discover,
-        vlan: Vlan::NONE,
-        ip: None,
-        server: None,
-        relay: None,
-        seconds: None,
-        renewal: None,
-        rebinding: None,
     }
 }
 

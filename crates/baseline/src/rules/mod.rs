@@ -87,8 +87,6 @@ pub(crate) trait Watch: Debug + Send {
     fn restore(&mut self, _saved: &[u8]) {}
 }
 
-pub(crate) use edges::legacy;
-
 macro_rules! registry {
     ($($file:ident)+) => {
         $(mod $file;)+

@@ -4,7 +4,7 @@ use crate::{Baseline, Config, Site, Zone, ZoneKind};
 use inventory::{Resolved, Sign};
 use model::{
     Attribute, Change, Device, DeviceClass, DeviceId, Finding, Flow, FlowKey, FlowRecord, FlowState, IpProto,
-    Mac, OriginatorBy, Side, SubOperations, Text, Timestamp, Vlan,
+    Lease, LeaseMessage, Mac, OriginatorBy, Side, SubOperations, Text, Timestamp, Vlan,
 };
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -35,6 +35,20 @@ pub(crate) struct Story {
 
 pub(crate) fn text(text: &str) -> Text {
     Text::from_str_lossy(text).unwrap()
+}
+
+/// A lease of which nothing is known but that somebody asks for one.
+pub(crate) fn no_lease() -> Lease {
+    Lease {
+        message: LeaseMessage::Discover,
+        vlan: Vlan::NONE,
+        ip: None,
+        server: None,
+        relay: None,
+        seconds: None,
+        renewal: None,
+        rebinding: None,
+    }
 }
 
 /// The zones of the story: 20 imaging, 26 bedside, 30 servers, 40 office.
