@@ -58,12 +58,14 @@ impl Condition {
                 "severity" => Severity::parse(&value).is_some(),
                 "status" => Status::ALL.iter().any(|status| status.as_str() == value),
                 "class" => DeviceClass::ALL.iter().any(|class| class.as_str().eq_ignore_ascii_case(&value)),
+                "rule" => baseline::REGISTRY.iter().any(|rule| rule.name == value),
                 _ => !value.is_empty(),
             };
         match (fine, key) {
             (true, _) => Ok(Self { key, operator, value }),
             (_, "severity") => Err(wrong("info, low, medium, high or critical")),
             (_, "status") => Err(wrong("open, acknowledged, resolved or muted")),
+            (_, "rule") => Err(wrong("one of the rules that wardwatch rules lists, or rule~VALUE")),
             (_, "class") => Err(wrong("a device class, as in the README's reference section")),
             _ => Err(wrong("something after the sign")),
         }
@@ -475,14 +477,14 @@ mod tests {
 
     #[test]
     fn conditions_hold_for_what_they_say() {
-        let f = finding(3, "new-peer", 7, 104, 0);
+        let f = finding(3, "new-edge", 7, 104, 0);
         for yes in [
             "severity=HIGH",
             "severity>=medium",
             "severity>=high",
             "severity!=low",
-            "rule=new-peer",
-            "rule~peer",
+            "rule=new-edge",
+            "rule~edge",
             "device=d7",
             "device=0000.0000.0007",
             "device=00:00:00:00:00:07",
@@ -497,7 +499,7 @@ mod tests {
         ] {
             assert!(holds(yes, &f, Status::Acknowledged), "{yes}");
         }
-        for no in ["severity>=critical", "rule=peer", "device=d8", "device!=ct-rm3", "class=MR", "zone=icu"] {
+        for no in ["severity>=critical", "rule=scan", "device=d8", "device!=ct-rm3", "class=MR", "zone=icu"] {
             assert!(!holds(no, &f, Status::Open), "{no}");
         }
         let nobody = Finding { device: None, ..f };
@@ -531,7 +533,7 @@ mod tests {
             assert_eq!(lasting(seconds), text);
         }
         assert!(!lasting(u64::MAX).is_empty());
-        let f = finding(3, "new-peer", 7, 104, 0);
+        let f = finding(3, "new-edge", 7, 104, 0);
         let wanted = "CT-RM3   CT   d7   10.20.4.17   00:00:00:00:00:07   zone imaging";
         assert_eq!(party(f.device.as_ref().unwrap()), wanted);
         let ips = (1..=9).map(|n| std::net::IpAddr::from([192, 0, 2, n])).collect();
@@ -543,7 +545,7 @@ mod tests {
     #[test]
     fn what_a_run_found_is_counted_and_the_worst_open_one_is_known() {
         let mut found = Found::default();
-        let with = |id, severity| Finding { severity, ..finding(id, "new-peer", 7, 104, id.into()) };
+        let with = |id, severity| Finding { severity, ..finding(id, "new-edge", 7, 104, id.into()) };
         found.add(with(1, Severity::Critical), Status::Muted);
         found.add(with(2, Severity::High), Status::Acknowledged);
         assert_eq!(found.worst_open, None);
@@ -560,7 +562,7 @@ mod tests {
     fn the_table_is_aligned_and_only_the_severity_is_coloured() {
         let title = Text::from_str_lossy("critical: of all").unwrap();
         let all = [
-            (Finding { title, ..finding(1, "new-peer", 7, 104, 0) }, Status::Open),
+            (Finding { title, ..finding(1, "new-edge", 7, 104, 0) }, Status::Open),
             (Finding { severity: Severity::Info, device: None, ..finding(22, "x", 7, 1, 0) }, Status::Muted),
         ];
         let text = rows(&all);
@@ -569,7 +571,7 @@ mod tests {
         assert_eq!(
             plain,
             "SEVERITY  WHEN                 RULE      DEVICE  WHAT                                COUNT  ID\n\
-             high      1 Jan 1970 00:00:00  new-peer  CT-RM3  critical: of all                    1      f1\n\
+             high      1 Jan 1970 00:00:00  new-edge  CT-RM3  critical: of all                    1      f1\n\
              info      1 Jan 1970 00:00:00  x         –       CT-RM3 talks to a new peer (muted)  1      f22"
         );
     }

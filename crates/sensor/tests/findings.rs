@@ -140,7 +140,7 @@ fn findings_are_listed_explained_and_exported() {
     assert!(!list.contains('\u{1b}'), "no colours where there is no terminal");
     assert_eq!(ids(db, &[]), ["f2", "f3", "f1"]);
     assert_eq!(ids(db, &["--where", "severity>=medium"]), ["f2", "f3"]);
-    assert_eq!(ids(db, &["--where", "severity>=medium", "--where", "rule=new-peer"]), ["f3"]);
+    assert_eq!(ids(db, &["--where", "severity>=medium", "--where", "rule~new-peer"]), ["f3"]);
     assert_eq!(ids(db, &["--where", "device=10.20.4.17", "--where", "class=ct"]).len(), 3);
     assert!(fine(&["findings", "--db", db, "--where", "zone=icu"]).starts_with("0 findings"));
 
@@ -459,6 +459,10 @@ fn mistakes_get_one_clear_line_and_exit_code_2() {
     }
     assert!(!Path::new(&missing).exists(), "deciding makes no file");
     fails(&["findings", "--db", db, "--where", "severity=odd"], &["severity=odd", "expected info, low"]);
+    fails(
+        &["findings", "--db", db, "--where", "rule=new-edges"],
+        &["rule=new-edges", "wardwatch rules lists"],
+    );
     fails(&["finding", "f9", "--db", db], &["there is no finding f9"]);
     fails(&["finding", "d1", "--db", db], &["\"d1\" is no finding's number; expected one such as f3"]);
     fails(&["acknowledge", "f1", "--db", db], &["--reason TEXT: say why"]);
