@@ -12,7 +12,7 @@ use crate::{Config, Error};
 use capture::{Input, Report, Timeline};
 use indicatif::{ProgressBar, ProgressStyle};
 use inventory::Vendors;
-use model::DeviceClass;
+use model::{DeviceClass, Timestamp};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -39,7 +39,11 @@ pub(crate) fn replay(args: &Replay) -> Result<ExitCode, Error> {
     })?;
     bar.finish_and_clear();
     let report = timeline.report();
-    let summary = summary(&report, &outcome);
+    let read_before = read_before(&store, &outcome)?;
+    let mut summary = summary(&report, &outcome);
+    if let Some((first, last)) = read_before {
+        summary["read_before"] = json!({"first": first.to_string(), "last": last.to_string()});
+    }
     store.end_run(&Run {
         first: outcome.first,
         last: outcome.last,
@@ -68,7 +72,7 @@ pub(crate) fn replay(args: &Replay) -> Result<ExitCode, Error> {
             line(&format!("],\"summary\":{summary}}}"))?;
         }
         TableOrJson::Table => {
-            print(&report, &outcome, &store, began.elapsed())?;
+            print(&report, &outcome, &store, read_before, began.elapsed())?;
             found.print(args.db.is_some())?;
         }
     }
@@ -109,6 +113,17 @@ fn progress_bar(timeline: &Timeline) -> ProgressBar {
     }
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+/// The span of these frames that a run before has read into the database, if there is one.
+fn read_before(store: &Store, outcome: &Outcome) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+    let Some((first, last)) = outcome.first.zip(outcome.last) else { return Ok(None) };
+    // Of this run no time is written yet.
+    let earlier = store.reader().runs()?.into_iter().filter_map(|run| run.first.zip(run.last));
+    let shared = earlier.map(|(from, to)| (from.max(first), to.min(last)));
+    // Files of one capture may share the moment at which one ends and the other begins.
+    let spans = shared.filter(|(from, to)| from < to || (first == last && from == to));
+    Ok(spans.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1))))
 }
 
 /// What the run was like, for machines. Nothing in it depends on when or how fast it ran.
@@ -184,7 +199,13 @@ fn best_known(store: &Store) -> Result<Best, Error> {
     Ok(Best { listed, all, announced })
 }
 
-fn print(report: &Report, outcome: &Outcome, store: &Store, elapsed: Duration) -> Result<(), Error> {
+fn print(
+    report: &Report,
+    outcome: &Outcome,
+    store: &Store,
+    read_before: Option<(Timestamp, Timestamp)>,
+    elapsed: Duration,
+) -> Result<(), Error> {
     let flow = &outcome.flow;
     let name = match report.files.as_slice() {
         [one] => one.name.clone(),
@@ -204,6 +225,13 @@ fn print(report: &Report, outcome: &Outcome, store: &Store, elapsed: Duration) -
     }
     for warning in &report.warnings {
         line(&text::warn(&format!("Left out: {warning}")))?;
+    }
+    if let Some((first, last)) = read_before {
+        line(&text::warn(&format!(
+            "Warning: this database has read a capture of {} before; what is in both is counted twice. Captures of the \
+             same time belong into one replay.",
+            span(first, last)
+        )))?;
     }
     line("")?;
     let best = best_known(store)?;

@@ -107,6 +107,23 @@ fn a_capture_is_replayed_and_its_devices_explained() {
 }
 
 #[test]
+fn what_a_database_has_read_before_is_said() {
+    let (dir, ward) = (tempfile::tempdir().unwrap(), ward());
+    let (db, ward) = (dir.path().join("ward.db"), ward.to_str().unwrap());
+    let args = ["replay", ward, "--db", db.to_str().unwrap()];
+    let warning = "this database has read a capture of";
+    assert!(!fine(&args).contains(warning), "it is new");
+    assert!(fine(&args).contains(warning), "counted twice");
+    let json: serde_json::Value =
+        serde_json::from_str(&fine(&[&args[..], &["--format", "json"]].concat())).unwrap();
+    let summary = &json["summary"];
+    assert_eq!(
+        summary["read_before"],
+        serde_json::json!({"first": summary["first"], "last": summary["last"]})
+    );
+}
+
+#[test]
 fn no_patient_value_is_kept_printed_or_exported() {
     let dir = tempfile::tempdir().unwrap();
     let (ward, db) = (ward(), dir.path().join("ward.db"));
