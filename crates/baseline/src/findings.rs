@@ -80,6 +80,8 @@ impl Book {
         }
         self.last = self.last.saturating_add(1);
         finding.id = FindingId(self.last);
+        // What goes on from the day before is there on this one, too.
+        finding.count = finding.count.max(1);
         self.insert(finding);
         while self.open.len() > MOST_OPEN {
             self.closed_early += 1;

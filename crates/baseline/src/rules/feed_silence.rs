@@ -223,7 +223,8 @@ impl FeedSilence {
         let speaks_from = speaks_from(feed, first, view);
         let since = feed.last.max(seen_from).max(speaks_from.unwrap_or(view.now));
         let was_told = self.silent.contains_key(&place);
-        if !was_told && (is_blind || speaks_from.is_none() || view.sees_until.get().since(since) <= limit) {
+        let is_new = || speaks_from.is_some() && view.sees_until.get().since(since) > limit;
+        if is_blind || !(was_told || is_new()) {
             return;
         }
         let minutes = view.now.since(feed.last) / 60_000_000_000;
@@ -324,9 +325,23 @@ mod tests {
         others(story.restart(), engine, 60);
         let found = story.found("feed-silence");
         assert_eq!((found.len(), found[0].count), (1, 1), "one silence is one finding");
+        let told = found[0].last;
+        story.baseline.blind(Timestamp(story.now.0 + 50 * 60 * SECOND));
+        others(&mut story, engine, 45);
+        assert_eq!(story.found("feed-silence")[0].last, told, "nobody knows whether it goes on");
         burst(&mut story, lis, engine);
         story.wait(5 * 60 * SECOND);
         assert!(story.found("feed-silence")[0].last < story.now.plus(-60 * SECOND), "it speaks again");
+    }
+
+    #[test]
+    fn a_silence_that_goes_on_for_days_counts_on_each() {
+        let (mut story, _, engine) = story();
+        story.at(7 * DAY + 8 * HOUR);
+        burst(&mut story, DeviceId(1), engine);
+        others(&mut story, engine, 17 * 60);
+        let counts: Vec<_> = story.found("feed-silence").iter().map(|f| f.count).collect();
+        assert_eq!(counts, [1, 1], "of two days");
     }
 
     #[test]
