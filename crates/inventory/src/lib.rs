@@ -9,7 +9,8 @@
 //! - `graph`: nodes, one for each identity that was heard, and the devices they add up to; `few`: how they are found;
 //! - `keys`: what a node's evidence says about identity;
 //! - `identity`: from MACs and addresses to nodes; routers, shared MACs, virtual MACs;
-//! - `addresses`: who held which address when, and `recent` answers to that; `merge`: nodes that are one device; `equipment`: whose identity a message
+//! - `addresses`: who held which address when, and `recent` answers to that; `ends`: whose packets are when their MAC is
+//!   another's; `merge`: nodes that are one device; `equipment`: whose identity a message
 //!   carries; `evidence`: the ledger and the order of values;
 //! - `classify`: the vote on what a device is for; `project`: the device as it is shown;
 //! - `names`: by which domain an end outside is known;
@@ -22,6 +23,7 @@ mod addresses;
 mod changes;
 mod classify;
 mod config;
+mod ends;
 mod equipment;
 mod evidence;
 mod few;
