@@ -134,7 +134,7 @@ impl Inventory {
     /// Whether packets of the address that had this node's MAC were counted down on their way.
     fn counts_down(&self, id: DeviceId, vlan: Vlan, ip: IpAddr) -> bool {
         let node = self.nodes.get(&id);
-        node.is_some_and(|node| node.known.carried.iter().any(|carried| *carried == (BY_TTL, vlan, ip)))
+        node.is_some_and(|node| node.known.carried.contains(&(BY_TTL, vlan, ip)))
     }
 
     /// Whether a node has an address of its own in the scope, of the same family as this one but another.

@@ -13,7 +13,7 @@
 //!   another's; `merge`: nodes that are one device; `equipment`: whose identity a message
 //!   carries; `evidence`: the ledger and the order of values;
 //! - `classify`: the vote on what a device is for; `project`: the device as it is shown;
-//! - `names`: by which domain an end outside is known;
+//! - `names`: by which domain an end outside is known; `pings`: which of them belong to a lease;
 //! - `signs`: what those who watch behaviour are told of;
 //! - `room`: what all of it takes of memory, and who gives way; `newcomers`: in which order;
 //! - `changes`: rows out and in; `vendors`: who registered a MAC prefix.
@@ -33,6 +33,7 @@ mod keys;
 mod merge;
 mod names;
 mod newcomers;
+mod pings;
 mod project;
 mod recent;
 mod resolve;
@@ -75,6 +76,9 @@ pub enum Resolved {
         /// The domain that its end outside is known by: what the client asked for, else what an answer last called the
         /// address before the conversation began.
         domain: Option<Text>,
+        /// The device of whose taking of an address, or giving it back, it is part: a ping between it and a router or a DHCP
+        /// server about that time.
+        lease_of: Option<DeviceId>,
     },
     /// A request and its answer.
     Exchange {
@@ -222,7 +226,8 @@ impl Inventory {
                 let domain = self.domain_of(&record);
                 let flow = self.flow(record);
                 self.report_merges(out);
-                out.push(Resolved::Flow { flow, domain });
+                let lease_of = self.lease_of(&flow);
+                out.push(Resolved::Flow { flow, domain, lease_of });
             }
         }
         self.report_merges(out);

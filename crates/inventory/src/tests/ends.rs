@@ -22,16 +22,6 @@ fn segment() -> Inventory {
     inventory
 }
 
-/// As [`tell`], on an inventory and on one that was read back from its rows: both say the same.
-fn tell_both(mut inventory: Inventory, story: &str) -> Vec<String> {
-    let mut back = super::inventory();
-    inventory.changes().into_iter().for_each(|row| back.restore_row(row));
-    back.restored();
-    let flows = tell(&mut inventory, story);
-    assert_eq!(tell(&mut back, story), flows, "after a restart");
-    flows
-}
-
 #[test]
 fn a_claim_does_not_make_what_another_sends_the_claimants() {
     let story = format!(
