@@ -146,6 +146,7 @@ impl Site {
         Resolved::Flow {
             flow: Flow { record: Box::new(record), devices: [Some(client), Some(server)] },
             domain: None,
+            lease_of: None,
         }
     }
 

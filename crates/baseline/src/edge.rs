@@ -119,7 +119,9 @@ const HISTOGRAM: usize = 3 * 1024;
 /// conversation, request or lease.
 pub(crate) fn key(resolved: &Resolved, table: &mut Table, site: &Site) -> Option<Key> {
     match resolved {
-        Resolved::Flow { flow, domain } => key_of_flow(flow, domain.as_ref(), table, site),
+        Resolved::Flow { flow, domain, lease_of } => {
+            key_of_flow(flow, domain.as_ref(), *lease_of, table, site)
+        }
         Resolved::Exchange { client, server, peer, domain, port, application, kind, .. } => {
             let peer = if server.is_none() { Some(far(*peer, domain.as_ref(), table, site)) } else { None };
             let number = table.application(Some((*application).into()));
@@ -150,7 +152,13 @@ fn lease_key(device: DeviceId, table: &mut Table) -> Key {
     Table::with(device, (None, None, false), IpProto::UDP, LEASE_PORT, application)
 }
 
-fn key_of_flow(flow: &Flow, domain: Option<&Text>, table: &mut Table, site: &Site) -> Option<Key> {
+fn key_of_flow(
+    flow: &Flow,
+    domain: Option<&Text>,
+    lease_of: Option<DeviceId>,
+    table: &mut Table,
+    site: &Site,
+) -> Option<Key> {
     let record = &flow.record;
     let [(asker, client_port), (ip, port)] = record.ends();
     // Leases are asked of whoever answers, and addresses come and go: that a device takes part is all there is to learn.
@@ -160,6 +168,10 @@ fn key_of_flow(flow: &Flow, domain: Option<&Text>, table: &mut Table, site: &Sit
     // An error, or a ping that nobody answered, joins nobody.
     if matches!(record.key.proto, IpProto::ICMP | IpProto::ICMPV6) && record.packets[1] == 0 {
         return None;
+    }
+    // A ping of the router by who has just been given an address is part of that.
+    if let Some(client) = lease_of {
+        return Some(lease_key(client, table));
     }
     let by_content = record.app_by_content && record.app.is_some();
     // Of two ports of which neither is known, the lower one is the service's; what was heard first may be the answer.

@@ -1,6 +1,6 @@
 //! The book of findings: the same thing seen again is the same finding.
 
-use model::{Change, DeviceId, Figure, Finding, FindingId, FindingKey, Severity, Text};
+use model::{Change, DeviceId, Figure, Finding, FindingId, FindingKey, Party, Severity, Text};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +25,8 @@ pub(crate) struct Book {
     dirty: BTreeSet<FindingKey>,
     /// Devices that turned out to be others since the findings were looked at.
     renamed: BTreeMap<DeviceId, DeviceId>,
+    /// Findings that went up in others.
+    gone: BTreeSet<FindingId>,
     last: u32,
     pub(crate) closed_early: u64,
 }
@@ -53,6 +55,7 @@ fn digest(finding: Finding, is_of_one: bool) -> Finding {
 impl Book {
     /// Raises a finding (its number does not matter), or adds to the one it is.
     pub(crate) fn raise(&mut self, mut finding: Finding) {
+        self.settle();
         if finding.key.device.is_some() && !self.open.contains_key(&finding.key) {
             let told = self.told.get(&(finding.key.day, finding.key.rule.clone()));
             let of_one = told.and_then(|told| told.get(&finding.key.device)).copied();
@@ -65,18 +68,7 @@ impl Book {
         let key = finding.key.clone();
         self.dirty.insert(key.clone());
         if let Some(known) = self.open.get_mut(&key) {
-            known.first = known.first.min(finding.first);
-            known.last = known.last.max(finding.last);
-            known.count = known.count.saturating_add(finding.count);
-            if finding.severity >= known.severity {
-                known.severity = finding.severity;
-                known.peer = finding.peer;
-                known.application = finding.application;
-                known.title = finding.title;
-                known.evidence = finding.evidence;
-                known.baseline = finding.baseline;
-            }
-            return;
+            return add(known, finding);
         }
         self.last = self.last.saturating_add(1);
         finding.id = FindingId(self.last);
@@ -98,6 +90,14 @@ impl Book {
         known.evidence.retain(|(name, _)| name != HELD);
         known.evidence.extend(word(HELD, why));
         self.dirty.insert(key.clone());
+    }
+
+    /// As [`Book::lower`], of all that a rule told of a device.
+    pub(crate) fn lower_all(&mut self, rule: &'static str, device: DeviceId, why: &str) {
+        self.settle();
+        let is_it = |key: &&FindingKey| key.rule == rule && key.device == Some(device);
+        let told: Vec<FindingKey> = self.open.keys().filter(is_it).cloned().collect();
+        told.iter().for_each(|key| self.lower(key, why));
     }
 
     fn insert(&mut self, finding: Finding) {
@@ -123,32 +123,52 @@ impl Book {
         self.renamed.insert(from, into);
     }
 
-    /// What is open about a device that turned out to be another one is about that one: so the same thing is not told again.
-    /// Where it was told of both, there are two findings, and the one of the number that is gone is not seen again.
+    /// What is open about a device that turned out to be another one is about that one, so that the same thing is not told
+    /// again, and nobody is named who is no more. What was told of both is one finding, the one that was raised first.
     pub(crate) fn settle(&mut self) {
         let renamed = std::mem::take(&mut self.renamed);
         if renamed.is_empty() {
             return;
         }
-        let into = |key: &FindingKey| {
+        let into = |id: DeviceId| {
             // Who became another one may have become a third with it. There are no more steps than numbers that are gone.
-            let chain = std::iter::successors(key.device, |id| renamed.get(id).copied());
+            let chain = std::iter::successors(Some(id), |id| renamed.get(id).copied());
             chain.skip(1).take(renamed.len()).last()
         };
-        let moved: Vec<(FindingKey, DeviceId)> =
-            self.open.keys().filter_map(|key| Some((key.clone(), into(key)?))).collect();
-        for (old, into) in moved {
-            let key = FindingKey { device: Some(into), ..old.clone() };
-            if self.open.contains_key(&key) {
-                continue;
-            }
+        let peer_of = |finding: &Finding| finding.peer.as_ref().and_then(|peer| peer.device);
+        let names = |(key, finding): (&FindingKey, &Finding)| {
+            let is_about = key.device.and_then(into).is_some() || peer_of(finding).and_then(into).is_some();
+            is_about.then(|| key.clone())
+        };
+        let named: Vec<FindingKey> = self.open.iter().filter_map(names).collect();
+        for old in named {
             let Some(mut finding) = self.open.remove(&old) else { continue };
             self.days.remove(&(old.day, old.clone()));
             self.dirty.remove(&old);
-            finding.key = key.clone();
-            self.days.insert((key.day, key.clone()));
-            self.dirty.insert(key.clone());
-            self.open.insert(key, finding);
+            if let Some(told) = self.told.get_mut(&(old.day, old.rule.clone()))
+                && let Some(n) = told.get_mut(&old.device)
+            {
+                *n = n.saturating_sub(1);
+                told.retain(|_, n| *n > 0);
+            }
+            if let Some((from, to)) = old.device.and_then(|from| Some((from, into(from)?))) {
+                finding.key.device = Some(to);
+                rename(&mut finding, |finding| &mut finding.device, from, to);
+            }
+            if let Some((from, to)) = peer_of(&finding).and_then(|from| Some((from, into(from)?))) {
+                rename(&mut finding, |finding| &mut finding.peer, from, to);
+            }
+            self.dirty.insert(finding.key.clone());
+            match self.open.get_mut(&finding.key) {
+                Some(known) => {
+                    if finding.id < known.id {
+                        std::mem::swap(known, &mut finding);
+                    }
+                    self.gone.insert(finding.id);
+                    add(known, finding);
+                }
+                None => self.insert(finding),
+            }
         }
     }
 
@@ -188,7 +208,45 @@ impl Book {
         let dirty = std::mem::take(&mut self.dirty);
         let mut rows: Vec<_> = dirty.iter().filter_map(|key| self.open.get(key)).cloned().collect();
         rows.sort_by_key(|finding| finding.id);
-        rows.into_iter().map(|finding| Change::Finding(Box::new(finding))).collect()
+        let gone = std::mem::take(&mut self.gone).into_iter().map(Change::FindingGone);
+        rows.into_iter().map(|finding| Change::Finding(Box::new(finding))).chain(gone).collect()
+    }
+}
+
+/// The same thing was found again: the highest severity says what is told of it.
+fn add(known: &mut Finding, finding: Finding) {
+    known.first = known.first.min(finding.first);
+    known.last = known.last.max(finding.last);
+    known.count = known.count.saturating_add(finding.count);
+    if finding.severity >= known.severity {
+        known.severity = finding.severity;
+        known.peer = finding.peer;
+        known.application = finding.application;
+        known.title = finding.title;
+        known.evidence = finding.evidence;
+        known.baseline = finding.baseline;
+    }
+}
+
+/// A party of a finding has another number now: who has no better name is called by it.
+fn rename(
+    finding: &mut Finding,
+    party: impl Fn(&mut Finding) -> &mut Option<Party>,
+    from: DeviceId,
+    into: DeviceId,
+) {
+    let (old, new) = (from.to_string(), into.to_string());
+    let Some(party) = party(finding) else { return };
+    party.device = Some(into);
+    if party.name.as_ref().is_some_and(|name| name.as_str() == old) {
+        party.name = Text::from_str_lossy(&new);
+        let title = finding.title.as_str();
+        let words = title.split_inclusive(|c: char| !c.is_alphanumeric()).map(|word| {
+            let is_it =
+                word.strip_prefix(old.as_str()).filter(|rest| !rest.starts_with(char::is_alphanumeric));
+            is_it.map_or_else(|| word.to_owned(), |rest| new.clone() + rest)
+        });
+        finding.title = Text::from_str_lossy(&words.collect::<String>()).unwrap_or(finding.title.clone());
     }
 }
 
@@ -243,7 +301,7 @@ mod tests {
         let mut book = Book::default();
         book.raise(finding(1, 10, Severity::Medium));
         let again = (Timestamp(99), Some(Timestamp(120)));
-        let peer = Some(model::Party { kind: "many".into(), ..model::Party::default() });
+        let peer = Some(Party { kind: "many".into(), ..Party::default() });
         let higher = Finding { last: again.0, raised: again.1, peer, ..finding(1, 10, Severity::High) };
         book.raise(higher.clone());
         assert_eq!(book.all()[0].peer, higher.peer, "whom title and evidence are about");
@@ -331,17 +389,60 @@ mod tests {
         book.raise(finding(1, 10, Severity::Medium));
         book.raise(finding(1, 9, Severity::Medium));
         assert_eq!(book.all().iter().map(|f| (f.id.0, f.count)).collect::<Vec<_>>(), [(1, 4), (2, 4)]);
-        // Of both: two findings, of which one goes on.
+        // Of both: one finding, and the number of the other is gone.
         book.raise(finding(5, 10, Severity::Medium));
+        book.changes();
         book.rename(DeviceId(5), DeviceId(1));
-        book.day(10);
         book.raise(finding(1, 10, Severity::Medium));
-        assert_eq!(
-            book.all().iter().map(|f| (f.id.0, f.count)).collect::<Vec<_>>(),
-            [(1, 6), (2, 4), (3, 2)]
-        );
+        assert_eq!(book.all().iter().map(|f| (f.id.0, f.count)).collect::<Vec<_>>(), [(1, 8), (2, 4)]);
+        assert!(matches!(book.changes().as_slice(), [Change::Finding(_), Change::FindingGone(FindingId(3))]));
         book.day(100);
         assert!(book.all().is_empty() || !book.dirty.is_empty(), "what was moved closes with its day");
+    }
+
+    #[test]
+    fn whoever_is_named_is_there() {
+        let party = |id: u32| {
+            let name = Text::from_str_lossy(&DeviceId(id).to_string());
+            Some(Party { device: Some(DeviceId(id)), name, ..Party::default() })
+        };
+        let mut book = Book::default();
+        let title = |text: &str| Text::from_str_lossy(text).unwrap();
+        book.raise(Finding {
+            title: title("d7 (unknown) asks d71, not d70, as d7"),
+            device: party(7),
+            peer: party(71),
+            ..finding(7, 10, Severity::Medium)
+        });
+        book.rename(DeviceId(7), DeviceId(3));
+        book.changes();
+        book.rename(DeviceId(71), DeviceId(2));
+        let rows = book.changes();
+        let [Change::Finding(told)] = rows.as_slice() else { panic!("{rows:?}") };
+        assert_eq!((told.key.device, &told.device, &told.peer), (Some(DeviceId(3)), &party(3), &party(2)));
+        assert_eq!(told.title.as_str(), "d3 (unknown) asks d2, not d70, as d3");
+    }
+
+    #[test]
+    fn how_much_was_told_of_a_device_is_told_of_whom_it_is() {
+        let on = |device, port| {
+            let mut finding = finding(device, 10, Severity::Medium);
+            finding.key.service = Some((model::IpProto::TCP, port));
+            finding
+        };
+        let mut book = Book::default();
+        (1..=20).for_each(|port| book.raise(on(9, port)));
+        book.rename(DeviceId(9), DeviceId(1));
+        let mut back = Book::default();
+        for row in book.changes() {
+            if let Change::Finding(finding) = row {
+                back.restore(*finding);
+            }
+        }
+        for book in [&mut book, &mut back] {
+            (21..=30).for_each(|port| book.raise(on(1, port)));
+            assert_eq!(book.all().len(), 26, "25, and the rest as one");
+        }
     }
 
     #[test]

@@ -469,6 +469,11 @@ impl<'a> Out<'a> {
     pub(crate) fn lower(&mut self, view: &View<'_>, rule: &Rule, device: DeviceId, at: Timestamp, why: &str) {
         self.book.lower(&key(view, rule, Some(device), "", None, at), why);
     }
+
+    /// As [`Out::lower`], of all that the rule told of the device.
+    pub(crate) fn lower_all(&mut self, rule: &Rule, device: DeviceId, why: &str) {
+        self.book.lower_all(rule.name, device, why);
+    }
 }
 
 fn text(text: &str) -> Text {

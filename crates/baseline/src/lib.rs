@@ -246,7 +246,9 @@ impl Baseline {
     /// One event, the key of its edge, and where that most likely is.
     fn one(&mut self, resolved: &Resolved, key: Option<(Key, u32)>) {
         match resolved {
-            Resolved::Flow { flow, domain } => self.flow(flow, domain.as_ref(), key),
+            Resolved::Flow { flow, domain, lease_of } => {
+                self.flow(flow, domain.as_ref(), lease_of.is_some(), key);
+            }
             Resolved::Exchange {
                 ts,
                 client,
@@ -322,10 +324,10 @@ impl Baseline {
         }
     }
 
-    fn flow(&mut self, flow: &Flow, domain: Option<&Text>, key: Option<(Key, u32)>) {
+    fn flow(&mut self, flow: &Flow, domain: Option<&Text>, of_lease: bool, key: Option<(Key, u32)>) {
         let record = &flow.record;
         let hour = self.clock.hour();
-        let is_lease = record.app == Some("dhcp");
+        let is_lease = of_lease || record.app == Some("dhcp");
         for side in 0..2 {
             let Some(id) = flow.devices[side].filter(|_| record.packets[side] > 0) else { continue };
             let active = self.habits.active_until(id, record.first, record.last, hour);

@@ -44,7 +44,7 @@ fn flow(
         tunnel: None,
     };
     let devices = [client.map(DeviceId), server.map(DeviceId)];
-    Resolved::Flow { flow: Flow { record: Box::new(record), devices }, domain: None }
+    Resolved::Flow { flow: Flow { record: Box::new(record), devices }, domain: None, lease_of: None }
 }
 
 /// A conversation of device 1 with somebody outside, known by a domain or not.
@@ -55,7 +55,7 @@ fn outside(seconds: i64, ip: &str, domain: Option<&str>) -> Resolved {
     let ends = ("10.0.0.1".parse().unwrap(), 40_000);
     let (key, originator) = FlowKey::new(Vlan::NONE, IpProto::TCP, ends, (ip.parse().unwrap(), 443));
     (flow.record.key, flow.record.originator) = (key, originator);
-    Resolved::Flow { flow, domain: domain.map(text) }
+    Resolved::Flow { flow, domain: domain.map(text), lease_of: None }
 }
 
 fn exchange(seconds: i64, client: u32, server: u32, outcome: &str, micros: u64) -> Resolved {
@@ -144,13 +144,16 @@ fn conversations_and_requests_add_up_to_habits() {
 #[test]
 fn of_two_unknown_ports_the_lower_one_is_the_services() {
     let first_packet = |port, client_port| {
-        let Resolved::Flow { mut flow, domain } = flow(0, Some(1), Some(2), port, None) else {
+        let Resolved::Flow { mut flow, domain, lease_of } = flow(0, Some(1), Some(2), port, None) else {
             unreachable!()
         };
         let ends = [("10.0.0.1".parse().unwrap(), client_port), ("10.0.0.2".parse().unwrap(), port)];
         (flow.record.key, flow.record.originator) = FlowKey::new(Vlan::NONE, IpProto::UDP, ends[0], ends[1]);
         flow.record.originator_by = OriginatorBy::FirstPacket;
-        learn(&Config::default(), &[Resolved::Flow { flow, domain }]).edges().next().map(|edge| edge.key.port)
+        learn(&Config::default(), &[Resolved::Flow { flow, domain, lease_of }])
+            .edges()
+            .next()
+            .map(|edge| edge.key.port)
     };
     for (port, client_port, expected) in
         [(5353, 5353, 5353), (5560, 40_000, 5560), (6000, 5560, 0), (161, 100, 161)]
@@ -437,30 +440,39 @@ fn a_lost_row_is_noticed() {
 
 #[test]
 fn leases_are_one_habit_and_errors_are_none() {
-    let of = |app, proto, packets| {
-        let Resolved::Flow { mut flow, domain } = flow(0, Some(1), None, 67, app) else { unreachable!() };
+    let of_lease = |app, proto, packets, lease_of| {
+        let Resolved::Flow { mut flow, domain, .. } = flow(0, Some(1), None, 67, app) else { unreachable!() };
         flow.record.key.proto = proto;
         flow.record.packets = packets;
-        learn(&Config::default(), &[Resolved::Flow { flow, domain }])
+        learn(&Config::default(), &[Resolved::Flow { flow, domain, lease_of }])
             .edges()
             .map(|edge| edge.key)
             .collect::<Vec<_>>()
     };
+    let of = |app, proto, packets| of_lease(app, proto, packets, None);
     let lease = of(Some("dhcp"), IpProto::UDP, [1, 1]);
     assert_eq!((lease.len(), lease[0].server, &lease[0].peer, lease[0].port), (1, None, &None, 67));
     assert_eq!(of(None, IpProto::ICMP, [3, 0]), [], "nobody answered");
-    assert_eq!(of(None, IpProto::ICMP, [3, 3]).len(), 1);
+    let ping = of(None, IpProto::ICMP, [3, 3]);
+    assert_eq!((ping.len(), ping == lease), (1, false));
+    let client = Some(DeviceId(1));
+    assert_eq!(
+        of_lease(None, IpProto::ICMP, [3, 3], client),
+        lease,
+        "the ping of who was just given an address"
+    );
+    assert_eq!(of_lease(None, IpProto::ICMP, [3, 0], client), [], "nobody answered");
     assert_eq!(of(None, IpProto::UDP, [3, 0]).len(), 1, "the control");
 }
 
 #[test]
 fn what_is_agreed_upon_each_time_is_one_edge() {
     let udp = |port| {
-        let Resolved::Flow { mut flow, domain } = flow(0, Some(1), Some(2), port, None) else {
+        let Resolved::Flow { mut flow, domain, lease_of } = flow(0, Some(1), Some(2), port, None) else {
             unreachable!()
         };
         flow.record.key.proto = IpProto::UDP;
-        Resolved::Flow { flow, domain }
+        Resolved::Flow { flow, domain, lease_of }
     };
     let of = |all: &[Resolved]| {
         learn(&Config::default(), all).edges().map(|edge| edge.key.port).collect::<Vec<_>>()

@@ -292,6 +292,9 @@ impl Part {
         if first_of_side || moved {
             flow.set_mac(side, packet.decoded.src_mac);
             let answered = flow.packets(side.other()) > 0;
+            if !answered {
+                flow.set_mac(side.other(), packet.decoded.macs()[1].filter(|mac| !mac.is_group()));
+            }
             self.notice.addresses(cx.no, cx.ts, packet, answered, cx.out);
         }
         match &transport.segment {

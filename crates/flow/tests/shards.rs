@@ -276,6 +276,8 @@ fn a_conversation_from_handshake_to_end() {
         (model::FlowState::Attempt, 8),
         "the same ports again are a new flow"
     );
+    let mac = |host| Some(model::Mac([2, 0, 0, 0, 0, host]));
+    assert_eq!((first.macs, second.macs), ([mac(1), mac(5)], [mac(1), mac(99)]), "sent from, and sent to");
     let names: Vec<_> = events
         .iter()
         .filter_map(|e| {

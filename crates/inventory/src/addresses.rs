@@ -14,17 +14,30 @@ pub(crate) enum How {
     Lease,
     Claim,
     Advertised,
+    /// A lease that was heard on its way to a relay: the address is the device's, but lives somewhere else.
+    Relayed,
     Sent,
 }
 
 impl How {
-    const ALL: [Self; 4] = [Self::Lease, Self::Claim, Self::Advertised, Self::Sent];
+    const ALL: [Self; 5] = [Self::Lease, Self::Claim, Self::Advertised, Self::Relayed, Self::Sent];
+
+    /// Whether a server gave the address to the node, which ends what others had of it.
+    const fn is_lease(self) -> bool {
+        matches!(self, Self::Lease | Self::Relayed)
+    }
+
+    /// Whether the address lives somewhere else than where it is seen, as far as is known.
+    const fn is_passing(self) -> bool {
+        matches!(self, Self::Relayed | Self::Sent)
+    }
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Lease => "lease",
             Self::Claim => "claim",
             Self::Advertised => "advertised",
+            Self::Relayed => "relayed",
             Self::Sent => "sent",
         }
     }
@@ -70,7 +83,7 @@ impl Inventory {
     /// Until when a span holds without being confirmed: what the latest acknowledgement in the device's history grants,
     /// in whatever scope that was heard. Nothing is known of spans that began after it, or that rest on claims.
     fn expiry(&self, id: DeviceId, ip: IpAddr, span: &Span) -> Option<Timestamp> {
-        if !matches!(span.how, How::Lease | How::Sent) {
+        if !(span.how.is_lease() || span.how.is_passing()) {
             return None;
         }
         let mut root = self.nodes.get(&id)?;
@@ -201,7 +214,7 @@ impl Inventory {
             }
         }
         let contended = self.contenders(id, vlan, ip, ts);
-        let is_new_lease = how == How::Lease && self.is_fresh_lease(root, ts);
+        let is_new_lease = how.is_lease() && self.is_fresh_lease(root, ts);
         for (other, span) in self.open_spans(vlan, ip).collect::<Vec<_>>() {
             if other == id {
                 continue;
@@ -211,7 +224,7 @@ impl Inventory {
                 let verb = if how == How::Sent { "sends as" } else { "claims" };
                 self.try_merge(id, other, ts, &format!("{} {verb} {ip}", self.name_of(id)));
             }
-            if self.root(other) == self.root(id) || !contended.contains(&other) || how == How::Lease {
+            if self.root(other) == self.root(id) || !contended.contains(&other) || how.is_lease() {
                 self.end_span(other, vlan, ip, span.first, ts);
             } else {
                 self.note_conflict(id, other, vlan, ip, ts);
@@ -229,8 +242,20 @@ impl Inventory {
     /// A lease ends whatever else was thought of the address; so does a confirmed address of the same device.
     fn end_others(&mut self, root: DeviceId, id: DeviceId, vlan: Vlan, ip: IpAddr, ts: Timestamp, how: How) {
         for (other, span) in self.open_spans(vlan, ip).collect::<Vec<_>>() {
-            if other != id && (how == How::Lease || self.root(other) == root) {
+            if other != id && (how.is_lease() || self.root(other) == root) {
                 self.end_span(other, vlan, ip, span.first, ts);
+            }
+        }
+    }
+
+    /// What was leased to a device behind a relay is nobody else's by lease, or by packets, in any scope.
+    fn end_elsewhere(&mut self, root: DeviceId, vlan: Vlan, ip: IpAddr, ts: Timestamp) {
+        let scopes = self.scopes.get(&ip).map(|few| few.to_vec()).unwrap_or_default();
+        for scope in scopes.into_iter().filter(|scope| *scope != vlan) {
+            for (other, span) in self.open_spans(scope, ip).collect::<Vec<_>>() {
+                if self.root(other) != root && (span.how.is_lease() || span.how.is_passing()) {
+                    self.end_span(other, scope, ip, span.first, ts);
+                }
             }
         }
     }
@@ -249,13 +274,15 @@ impl Inventory {
 
     /// Whether an acknowledgement is a renewal of what the device holds in another scope, and not in this one.
     fn renews_elsewhere(&self, root: DeviceId, vlan: Vlan, ip: IpAddr, ts: Timestamp) -> bool {
-        let holds = |scope: Vlan| {
-            let strong = |span: &Span| matches!(span.how, How::Lease | How::Claim);
-            self.open_spans(scope, ip).any(|(other, span)| strong(&span) && self.root(other) == root)
+        let holds = |scope: Vlan, is_it: &dyn Fn(How) -> bool| {
+            self.open_spans(scope, ip).any(|(other, span)| is_it(span.how) && self.root(other) == root)
         };
+        let lives = |how: How| matches!(how, How::Lease | How::Claim);
         let scopes = self.scopes.get(&ip).map(|few| &**few).unwrap_or_default();
-        let elsewhere = scopes.iter().any(|scope| *scope != vlan && holds(*scope));
-        elsewhere && !holds(vlan) && !self.is_fresh_lease(root, ts)
+        let mut elsewhere = scopes.iter().filter(|scope| **scope != vlan);
+        elsewhere.any(|scope| holds(*scope, &|how| lives(how) || how == How::Relayed))
+            && !holds(vlan, &lives)
+            && !self.is_fresh_lease(root, ts)
     }
 
     fn is_fresh_lease(&self, root: DeviceId, ts: Timestamp) -> bool {
@@ -337,7 +364,7 @@ impl Inventory {
             .iter()
             .filter(|scope| **scope != vlan && scopes.len() > 1)
             .flat_map(|scope| self.open_spans(*scope, ip).map(move |(other, span)| (*scope, other, span)))
-            .filter(|(_, other, span)| span.how == How::Sent && self.root(*other) == root)
+            .filter(|(_, other, span)| span.how.is_passing() && self.root(*other) == root)
             .collect();
         for (scope, other, span) in crossing {
             self.edit_span(other, scope, ip, span.first, |span| span.until = Some(at.max(span.first)));
@@ -532,12 +559,17 @@ impl Inventory {
         self.mark(root);
         let Some(ip) = lease.ip.filter(|ip| is_host(*ip)) else { return };
         match lease.message {
-            // Between relay and server the VLAN is not the client's: there the client-facing copy says where it lives.
             // A renewal goes to the server and back through routers: it is heard in VLANs where the client does not live.
             LeaseMessage::Ack if self.renews_elsewhere(root, lease.vlan, ip, ts) => {}
             LeaseMessage::Ack if lease.seconds.is_some() && lease.relay.is_none() => {
                 self.hold(id, lease.vlan, ip, How::Lease, ts);
                 self.join_elsewhere(id, lease.vlan, ip, ts);
+            }
+            // Between relay and server the VLAN is not the client's. If its own is seen, the copy that goes to it says where
+            // it lives; if not, all that comes from it is routed, and seen where the server is or beyond.
+            LeaseMessage::Ack if lease.seconds.is_some() => {
+                self.hold(id, lease.vlan, ip, How::Relayed, ts);
+                self.end_elsewhere(root, lease.vlan, ip, ts);
             }
             LeaseMessage::Release | LeaseMessage::Decline => {
                 for (holder, span) in self.open_spans(lease.vlan, ip).collect::<Vec<_>>() {

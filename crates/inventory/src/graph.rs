@@ -429,6 +429,9 @@ impl Inventory {
         if old.macs != new.macs {
             self.refused_mac = None;
         }
+        if old.router && !new.router || !old.macs.is_subset(&new.macs) {
+            self.recent.forget_all();
+        }
         reindex_one(&mut self.by_mac, id, &old.macs, &new.macs);
         reindex_one(&mut self.by_key, id, &old.keys, &new.keys);
         reindex_one(&mut self.virtual_addresses, id, &old.virtual_addresses, &new.virtual_addresses);

@@ -152,7 +152,9 @@ impl Inventory {
         if how == How::Claim && self.is_proxy(id, vlan, ip) {
             return;
         }
-        self.disown(id, vlan, ip);
+        if !self.is_relayed(id, vlan, ip) {
+            self.disown(id, vlan, ip);
+        }
         self.hold(id, vlan, ip, how, ts);
         self.join_elsewhere(id, vlan, ip, ts);
     }
@@ -188,6 +190,9 @@ impl Inventory {
             && self.root(holder) == root
             && (holder == id || span.how != How::Sent)
         {
+            if is_routed(ttl) && self.robbed(root, vlan, ip, &span).is_some() {
+                self.note_carried(id, vlan, ip, BY_TTL, ts);
+            }
             self.confirm(holder, vlan, ip, span.first, How::Sent, ts);
             return;
         }

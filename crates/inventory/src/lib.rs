@@ -9,10 +9,11 @@
 //! - `graph`: nodes, one for each identity that was heard, and the devices they add up to; `few`: how they are found;
 //! - `keys`: what a node's evidence says about identity;
 //! - `identity`: from MACs and addresses to nodes; routers, shared MACs, virtual MACs;
-//! - `addresses`: who held which address when, and `recent` answers to that; `merge`: nodes that are one device; `equipment`: whose identity a message
+//! - `addresses`: who held which address when, and `recent` answers to that; `ends`: whose packets are when their MAC is
+//!   another's; `merge`: nodes that are one device; `equipment`: whose identity a message
 //!   carries; `evidence`: the ledger and the order of values;
 //! - `classify`: the vote on what a device is for; `project`: the device as it is shown;
-//! - `names`: by which domain an end outside is known;
+//! - `names`: by which domain an end outside is known; `pings`: which of them belong to a lease;
 //! - `signs`: what those who watch behaviour are told of;
 //! - `room`: what all of it takes of memory, and who gives way; `newcomers`: in which order;
 //! - `changes`: rows out and in; `vendors`: who registered a MAC prefix.
@@ -22,6 +23,7 @@ mod addresses;
 mod changes;
 mod classify;
 mod config;
+mod ends;
 mod equipment;
 mod evidence;
 mod few;
@@ -31,6 +33,7 @@ mod keys;
 mod merge;
 mod names;
 mod newcomers;
+mod pings;
 mod project;
 mod recent;
 mod resolve;
@@ -73,6 +76,9 @@ pub enum Resolved {
         /// The domain that its end outside is known by: what the client asked for, else what an answer last called the
         /// address before the conversation began.
         domain: Option<Text>,
+        /// The device of whose taking of an address, or giving it back, it is part: a ping between it and a router or a DHCP
+        /// server about that time.
+        lease_of: Option<DeviceId>,
     },
     /// A request and its answer.
     Exchange {
@@ -220,7 +226,8 @@ impl Inventory {
                 let domain = self.domain_of(&record);
                 let flow = self.flow(record);
                 self.report_merges(out);
-                out.push(Resolved::Flow { flow, domain });
+                let lease_of = self.lease_of(&flow);
+                out.push(Resolved::Flow { flow, domain, lease_of });
             }
         }
         self.report_merges(out);

@@ -5,7 +5,7 @@
 
 use crate::addresses::{How, Span};
 use crate::graph::Dirt;
-use model::{Attribute, DeviceId, Timestamp, Vlan};
+use model::{Attribute, DeviceId, Mac, Timestamp, Vlan};
 use std::cell::Cell;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -31,6 +31,8 @@ struct Answer {
     /// Where the span stands among the node's, most likely.
     at: u32,
     era: u32,
+    /// A MAC of which it is known that it leaves the address with its holder; of zeroes when there is none.
+    vouched: Mac,
 }
 
 /// A cache line: no answer takes two.
@@ -79,12 +81,33 @@ impl Recent {
 
     /// Who holds an address, since when and how that is known, and where the span most likely stands.
     pub(crate) fn get(&self, vlan: Vlan, ip: IpAddr, ts: Timestamp) -> Option<(DeviceId, Span, usize)> {
+        self.get_by(vlan, ip, ts, None).map(|(held, _)| held)
+    }
+
+    /// As [`Recent::get`], and whether a frame with this MAC is the holder's for sure.
+    pub(crate) fn get_by(
+        &self,
+        vlan: Vlan,
+        ip: IpAddr,
+        ts: Timestamp,
+        mac: Option<Mac>,
+    ) -> Option<((DeviceId, Span, usize), bool)> {
         let answer = self.place(vlan, ip)?.get()?;
-        let Answer { id, first, how, at, .. } = answer;
+        let Answer { id, first, how, at, vouched, .. } = answer;
         let holds = answer.era == self.era && answer.ip == ip && answer.vlan == vlan;
         // When it was confirmed last stands with the node alone.
         let span = Span { first, last: first, until: None, how, dirt: Dirt::CLEAN };
-        (holds && first <= ts && ts <= answer.until).then_some((id, span, at as usize))
+        let is_sure = mac.is_none_or(|mac| mac == vouched);
+        (holds && first <= ts && ts <= answer.until).then_some(((id, span, at as usize), is_sure))
+    }
+
+    /// Frames with a MAC leave an address with its holder, as long as the answer stands.
+    pub(crate) fn vouch(&self, vlan: Vlan, ip: IpAddr, mac: Mac) {
+        if let Some(place) = self.place(vlan, ip)
+            && let Some(answer) = place.get().filter(|answer| answer.ip == ip && answer.vlan == vlan)
+        {
+            place.set(Some(Answer { vouched: mac, ..answer }));
+        }
     }
 
     /// A node holds an address in a span that has not ended, at least up to a time; the span stands at a place.
@@ -92,7 +115,8 @@ impl Recent {
         let (how, first, era) = (span.how, span.first, self.era);
         let at = u32::try_from(at).unwrap_or(u32::MAX);
         if let Some(place) = self.place(vlan, ip) {
-            place.set(Some(Answer { vlan, ip, id, how, first, until, at, era }));
+            let vouched = Mac::default();
+            place.set(Some(Answer { vlan, ip, id, how, first, until, at, era, vouched }));
         }
     }
 }

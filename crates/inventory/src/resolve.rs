@@ -1,8 +1,8 @@
 //! One event: whom it is about, and what becomes of each kind of fact.
 
 use super::*;
-use crate::addresses::Span;
 use crate::config::is_host;
+use crate::ends::End;
 use crate::evidence::{attr, claims_of, split_domain, text};
 
 /// Most HL7 partners of a device that are noted.
@@ -221,19 +221,17 @@ impl Inventory {
         }
     }
 
-    /// The holder of an address took part in a conversation: as [`Inventory::confirm`] by what is known already, and
+    /// An end took part in a conversation: as [`Inventory::confirm`] by what is known already, and
     /// [`Inventory::heard_from_to`], at the price of one look-up. Gives the device. Every flow comes by here.
     fn spoke(
         &mut self,
-        id: DeviceId,
+        &End { id, held, at }: &End,
         (vlan, ip): (Vlan, IpAddr),
-        held: &Span,
-        at: usize,
         first: Timestamp,
         last: Timestamp,
     ) -> DeviceId {
         let Some(node) = self.nodes.get_mut(&id) else { return id };
-        if held.until.is_none()
+        if let Some(held) = held.filter(|held| held.until.is_none())
             && let Some(span) = node.spans.get_mut_near(at, &(vlan, ip, held.first))
         {
             span.last = span.last.max(last);
@@ -261,25 +259,22 @@ impl Inventory {
             if !is_host(ip) || self.is_virtual(vlan, ip) {
                 continue;
             }
-            let known = self.recent.get(vlan, ip, record.first).or_else(|| {
-                let (id, span) = self.look_up_holder(vlan, ip, record.first, record.macs[side])?;
-                Some((id, span, usize::MAX))
-            });
             let spoke = record.packets[side] > 0;
+            let known = self.end(vlan, ip, record.first, record.macs[side], spoke);
             let keep = nodes[0];
             // A router may ask in the name of an address outside; who speaks is outside all the same.
             let is_passed_on = |id: DeviceId| !self.config.is_internal(ip) && self.is_router(id);
-            if known.as_ref().is_some_and(|(id, ..)| is_passed_on(*id)) {
+            if known.as_ref().is_some_and(|end| is_passed_on(end.id)) {
                 continue;
             }
             nodes[side] = match known {
-                Some((id, span, at)) if spoke => {
-                    devices[side] = Some(self.spoke(id, (vlan, ip), &span, at, record.first, record.last));
-                    Some(id)
+                Some(end) if spoke => {
+                    devices[side] = Some(self.spoke(&end, (vlan, ip), record.first, record.last));
+                    Some(end.id)
                 }
-                Some((id, ..)) => {
-                    devices[side] = Some(self.root(id));
-                    Some(id)
+                Some(end) => {
+                    devices[side] = Some(self.root(end.id));
+                    Some(end.id)
                 }
                 // To be spoken to does not make a device.
                 None if spoke => {

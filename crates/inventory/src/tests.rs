@@ -6,7 +6,9 @@ use model::{
     FlowKey, Lease, LeaseMessage, Relation, Side,
 };
 
+mod ends;
 mod floods;
+mod leases;
 mod names;
 mod restore;
 mod signs;
@@ -30,8 +32,9 @@ fn mac(text: &str) -> Mac {
 /// ```text
 /// 0 00:12:21:00:00:01 claims 10.0.0.5        (also: leases, sends … ttl 64, is-sent, advertises)
 /// 0 00:12:21:00:00:01 dhcp ack 10.0.0.5 3600
+/// 0 00:12:21:00:00:01 dhcp ack 10.0.0.5 3600 relay 10.0.0.1
 /// 0 10.0.0.5 is hostname ct-rm3 by dns 80
-/// 0 10.0.0.5 flow 10.0.0.9:104 dicom
+/// 0 10.0.0.5 flow 10.0.0.9:104 dicom       (also: pings 10.0.0.9:0)
 /// 0 203.0.113.9 is-called example.org         (what a DNS answer says)
 /// 0 10.0.0.5:40000 wants example.org of 203.0.113.9:443
 /// ```
@@ -66,9 +69,9 @@ fn event(no: u64, line: &str) -> Event {
             Fact::Lease(Lease {
                 message: LeaseMessage::parse(word(3)).unwrap(),
                 vlan,
-                ip: words.get(4).filter(|word| **word != "vlan").map(|word| ip(word)),
+                ip: words.get(4).filter(|word| !["vlan", "relay"].contains(*word)).map(|word| ip(word)),
                 server: None,
-                relay: None,
+                relay: after("relay").map(ip),
                 seconds: words.get(5).and_then(|word| word.parse().ok()),
                 renewal: None,
                 rebinding: None,
@@ -132,11 +135,11 @@ fn event(no: u64, line: &str) -> Event {
             latency: Some(2_000_000),
             retrieved: None,
         },
-        "flow" => {
+        "flow" | "pings" => {
+            let proto = if word(2) == "pings" { IpProto::ICMP } else { IpProto::TCP };
             let server: std::net::SocketAddr = word(3).parse().unwrap();
             let Subject::Ip(vlan, client) = subject else { panic!("{line:?}: a flow begins at an address") };
-            let (key, originator) =
-                FlowKey::new(vlan, IpProto::TCP, (client, 40_000), (server.ip(), server.port()));
+            let (key, originator) = FlowKey::new(vlan, proto, (client, 40_000), (server.ip(), server.port()));
             let record = FlowRecord {
                 first_no: no,
                 key,
@@ -183,9 +186,10 @@ fn tell(inventory: &mut Inventory, story: &str) -> Vec<String> {
     let name = |id: Option<DeviceId>| id.map_or("-".to_owned(), |id| id.to_string());
     out.iter()
         .filter_map(|resolved| match resolved {
-            Resolved::Flow { flow, domain } => {
+            Resolved::Flow { flow, domain, lease_of } => {
                 let called = domain.as_ref().map(|domain| format!(" {domain}")).unwrap_or_default();
-                Some(format!("{} > {}{called}", name(flow.devices[0]), name(flow.devices[1])))
+                let part = lease_of.map(|id| format!(" of the lease of {id}")).unwrap_or_default();
+                Some(format!("{} > {}{called}{part}", name(flow.devices[0]), name(flow.devices[1])))
             }
             Resolved::Exchange { client, server, domain, .. } => {
                 let called = domain.as_ref().map(|domain| format!(" {domain}")).unwrap_or_default();
@@ -195,6 +199,16 @@ fn tell(inventory: &mut Inventory, story: &str) -> Vec<String> {
             Resolved::Sign { .. } => None,
         })
         .collect()
+}
+
+/// As [`tell`], on an inventory and on one that was read back from its rows: both say the same.
+fn tell_both(mut inventory: Inventory, story: &str) -> Vec<String> {
+    let mut back = self::inventory();
+    inventory.changes().into_iter().for_each(|row| back.restore_row(row));
+    back.restored();
+    let flows = tell(&mut inventory, story);
+    assert_eq!(tell(&mut back, story), flows, "after a restart");
+    flows
 }
 
 /// A device in one line: number, MACs, addresses, host names, maker, class, router, behind.

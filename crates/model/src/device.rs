@@ -158,7 +158,7 @@ pub struct Address {
     pub last: Timestamp,
     /// Taken by another device, given back or expired at; `None` while it holds.
     pub until: Option<Timestamp>,
-    /// The strongest way it is known: `lease`, `claim`, `advertised`, `sent`, `sent to`.
+    /// The strongest way it is known: `lease`, `claim`, `advertised`, `relayed` (leased through a relay), `sent`, `sent to`.
     pub how: Cow<'static, str>,
 }
 
@@ -320,6 +320,6 @@ pub enum Change {
     Site(Cow<'static, str>, Vec<u8>),
     /// A finding is new or was seen again.
     Finding(Box<Finding>),
-    /// A finding fell to a cap.
+    /// A finding fell to a cap, or is one with another.
     FindingGone(FindingId),
 }

@@ -86,7 +86,7 @@ pub struct FlowRecord {
     /// The scope each end was heard in: that of the key, but for an end on the other side of a router whose both sides
     /// are seen.
     pub vlans: [Vlan; 2],
-    /// Ethernet source addresses last seen from each end.
+    /// Ethernet source addresses last seen from each end; of one that was not heard, where the other's frames were sent to.
     pub macs: [Option<Mac>; 2],
     /// Time of the first packet.
     pub first: Timestamp,

@@ -7,7 +7,7 @@ use crate::judge::{Out, SignSeen, Verdict, View};
 use crate::profile::Profile;
 use inventory::Sign;
 use model::{DeviceId, LeaseMessage, Severity, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) static RULE: Rule = Rule {
     name: "new-device",
@@ -17,7 +17,8 @@ pub(super) static RULE: Rule = Rule {
     attack: &["T1200", "T0864"],
     finds: "A device that was never seen before, once the site is learned: it was granted a DHCP lease, or its address or \
         what it says was heard for more than a moment. Medium in a clinical zone and for clinical classes, low elsewhere. \
-        Newcomers with random MACs elsewhere are one note a zone and day.",
+        Newcomers with random MACs elsewhere are one note a zone and day. One that turns out to be a device known \
+        before is a note about that one from then on.",
     matters: "What nobody knows nobody has checked: it may be an intruder's, or a device that went live without security.",
     innocent: "Purchases, loans, repairs with another network card, visitors' telephones.",
     references: "Medical Device Access Management: quarantine unknown endpoints; ATT&CK T1200 Hardware Additions.",
@@ -37,6 +38,8 @@ const PATIENCE: i64 = 600 * 1_000_000_000;
 struct NewDevice {
     /// Since when, and whether it was granted a lease.
     waiting: BTreeMap<DeviceId, (Timestamp, bool)>,
+    /// Who turned out in this minute to be another one, too.
+    joined: BTreeSet<DeviceId>,
 }
 
 impl Watch for NewDevice {
@@ -55,6 +58,8 @@ impl Watch for NewDevice {
     }
 
     fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        self.joined.remove(&from);
+        self.joined.insert(into);
         rename(&mut self.waiting, &from, into, |(since, leased), other| {
             *since = other.0.min(*since);
             *leased |= other.1;
@@ -62,6 +67,12 @@ impl Watch for NewDevice {
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
+        // A newcomer that turns out to be somebody known is nobody new.
+        for id in std::mem::take(&mut self.joined) {
+            if view.profile(id).is_some_and(|profile| !view.is_newcomer(&profile)) {
+                out.lower_all(&RULE, id, "turned out to be a device that was known before");
+            }
+        }
         let mut later = BTreeMap::new();
         for (id, (since, leased)) in std::mem::take(&mut self.waiting) {
             if !view.is_site_armed(since) {
@@ -128,6 +139,22 @@ mod tests {
         assert!(found[0].advice.as_str().starts_with("Do not isolate it"), "{}", found[0].advice);
         assert!(found[1].advice.as_str().contains("switch port"));
         assert_eq!(story.restart().found("new-device").len(), 2, "also after a restart");
+    }
+
+    #[test]
+    fn a_newcomer_that_turns_out_to_be_somebody_known_is_a_note_about_that_one() {
+        let mut story = Story::new(DAY);
+        let known = story.device(1, DeviceClass::Ct, 20);
+        story.at(DAY + HOUR);
+        let [new, other] = [2, 3].map(|n| story.device(n, DeviceClass::Unknown, 40));
+        assert_eq!(story.found("new-device").len(), 2);
+        story.merge(new, known);
+        let brief = |found: &[model::Finding]| -> Vec<_> {
+            found.iter().map(|f| (f.key.device, f.severity)).collect()
+        };
+        let expected = [(Some(known), Severity::Info), (Some(other), Severity::Low)];
+        assert_eq!(brief(&story.found("new-device")), expected);
+        assert_eq!(brief(&story.restart().found("new-device")), expected);
     }
 
     #[test]

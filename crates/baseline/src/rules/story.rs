@@ -217,7 +217,11 @@ impl Story {
             copied: self.copied,
             tunnel: None,
         });
-        self.tell(Resolved::Flow { flow: Flow { record, devices: [from, to] }, domain: domain.map(text) });
+        self.tell(Resolved::Flow {
+            flow: Flow { record, devices: [from, to] },
+            domain: domain.map(text),
+            lease_of: None,
+        });
     }
 
     /// A request and its answer.

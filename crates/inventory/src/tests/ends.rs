@@ -1,0 +1,158 @@
+//! Whose a conversation is when the MAC says another than the address.
+
+use super::*;
+
+const A: &str = "00:1b:21:00:00:0a";
+const B: &str = "00:1b:21:00:00:0b";
+
+/// A (d1) and B (d2) with leases in one segment, and a server (d3).
+fn segment() -> Inventory {
+    let mut inventory = inventory();
+    tell(
+        &mut inventory,
+        &format!(
+            "0 {A} dhcp discover
+             1 {A} dhcp ack 10.0.0.5 86400
+             2 {B} dhcp discover
+             3 {B} dhcp ack 10.0.0.9 86400
+             4 00:12:21:00:00:01 claims 10.0.0.50
+             5 10.0.0.5 flow 10.0.0.50:104 from {A} to 00:12:21:00:00:01"
+        ),
+    );
+    inventory
+}
+
+#[test]
+fn a_claim_does_not_make_what_another_sends_the_claimants() {
+    let story = format!(
+        "10 {B} claims 10.0.0.5
+         11 10.0.0.5 flow 10.0.0.50:104 from {A}
+         12 10.0.0.5 flow 10.0.0.50:104 from {A}
+         13 10.0.0.5 flow 10.0.0.50:23 from {B}
+         14 10.0.0.5 flow 10.0.0.50:104 from {A}
+         15 10.0.0.5 flow 10.0.0.50:104
+         16 10.0.0.5 flow 10.0.0.50:104 from 00:1b:21:00:00:99"
+    );
+    let nobodys = ["d2 > d3"; 2];
+    let flows = tell_both(segment(), &story);
+    assert_eq!(flows[..4], ["d1 > d3", "d1 > d3", "d2 > d3", "d1 > d3"]);
+    assert_eq!(flows[4..], nobodys, "without a MAC, or with an unknown one, the address decides");
+}
+
+#[test]
+fn who_sends_from_a_neighbours_address_is_who_sends() {
+    let story = format!(
+        "10 {B} sends 10.0.0.5
+         10 10.0.0.5 flow 10.0.0.50:23 from {B}
+         11 10.0.0.5 flow 10.0.0.50:104 from {A}
+         12 10.0.0.50 flow 10.0.0.5:80 answers 0 to {A}
+         13 10.0.0.50 flow 10.0.0.5:80 answers 0 to {B}"
+    );
+    let flows = tell_both(segment(), &story);
+    assert_eq!(flows, ["d2 > d3", "d1 > d3", "d3 > d1", "d3 > d1"], "to be sent it is not to hold it");
+}
+
+#[test]
+fn what_is_delivered_to_a_claimants_mac_is_delivered_to_the_claimant() {
+    let story = format!(
+        "10 {B} claims 10.0.0.5
+         11 10.0.0.50 flow 10.0.0.5:80 answers 0 to {A}
+         12 10.0.0.50 flow 10.0.0.5:80 answers 0 to {B}"
+    );
+    assert_eq!(tell_both(segment(), &story), ["d3 > d1", "d3 > d2"]);
+}
+
+#[test]
+fn who_sends_for_others_sends_nothing_of_its_own_from_their_addresses() {
+    let router = "00:00:0c:00:00:01";
+    for story in [
+        // Known for a router, or for one who passes this address on, or several.
+        format!("9 {router} forwards\n9 {router} claims 10.0.0.1"),
+        format!("9 {router} claims 10.0.0.1\n9 {router} sends 10.0.0.5 ttl 63"),
+        format!("9 {router} claims 10.0.0.1\n9 {router} sends 10.0.0.5\n9 {router} sends 10.0.0.9"),
+        // Nothing is known of where it lives.
+        format!("9 {router} sends 10.0.0.5"),
+    ] {
+        let flows = tell_both(segment(), &format!("{story}\n10 10.0.0.5 flow 10.0.0.50:104 from {router}"));
+        assert_eq!(flows, ["d1 > d3"], "{story}");
+    }
+    let virtual_mac = "10 10.0.0.5 flow 10.0.0.50:104 from 00:00:5e:00:01:07";
+    assert_eq!(tell_both(segment(), virtual_mac), ["d1 > d3"]);
+    // The control: with one address of its own, and no other, it is a neighbour that sends as another.
+    let story = format!(
+        "9 {router} claims 10.0.0.1\n9 {router} sends 10.0.0.5\n10 10.0.0.5 flow 10.0.0.50:104 from {router}"
+    );
+    assert_eq!(tell_both(segment(), &story), ["d4 > d3"]);
+}
+
+#[test]
+fn what_a_claimant_passes_on_is_not_its_own_once_it_is_seen_to_count_down() {
+    let story = format!(
+        "10 {A} sends 10.0.0.5
+         11 {B} claims 10.0.0.5
+         12 10.0.0.5 flow 10.0.0.50:104 from {B}
+         13 10.0.0.5 flow 10.0.0.50:104 from {A}
+         14 {B} sends 10.0.0.5 ttl 63
+         15 10.0.0.5 flow 10.0.0.50:104 from {B}
+         16 {B} claims 10.0.0.5
+         17 10.0.0.5 flow 10.0.0.50:104 from {B}
+         18 10.0.0.9 flow 10.0.0.50:104 from {B}"
+    );
+    let flows = tell_both(segment(), &story);
+    // Until it is seen to count down it cannot be told from a sender.
+    assert_eq!(flows, ["d2 > d3", "d1 > d3", "d1 > d3", "d1 > d3", "d2 > d3"], "relayed is not sent");
+}
+
+#[test]
+fn who_turns_out_to_be_no_router_is_asked_again() {
+    let router = "00:00:0c:00:00:01";
+    let flow = format!("10.0.0.5 flow 10.0.0.50:104 from {router}");
+    let story = format!(
+        "9 00:12:21:00:00:02 claims 10.0.0.40
+         10 {router} sends 10.0.0.9 ttl 63
+         10 {router} sends 10.0.0.40 ttl 63
+         11 {router} sends 10.0.0.5
+         12 {flow}
+         13 {flow}
+         14 {router} claims 10.0.0.9
+         14 {router} claims 10.0.0.40
+         15 {flow}"
+    );
+    assert_eq!(tell_both(segment(), &story), ["d1 > d3", "d1 > d3", "d5 > d3"]);
+}
+
+#[test]
+fn who_takes_over_an_address_and_begins_at_an_odd_ttl_is_no_relay() {
+    // The other is gone; or it lives on under another address; or the newcomer has none of its own.
+    let stories = [
+        (format!("10 {B} claims 10.0.0.5"), B, "d2"),
+        (format!("10 {A} claims 10.0.0.6\n11 {B} claims 10.0.0.5\n12 {A} claims 10.0.0.6"), B, "d2"),
+        (format!("10 00:1b:21:00:00:0c claims 10.0.0.5\n12 {A} claims fe80::1"), "00:1b:21:00:00:0c", "d4"),
+    ];
+    for (story, mac, sender) in stories {
+        let more = format!("20 {mac} sends 10.0.0.5 ttl 60\n21 10.0.0.5 flow 10.0.0.50:104 from {mac}");
+        assert_eq!(tell_both(segment(), &format!("{story}\n{more}")), [format!("{sender} > d3")], "{story}");
+    }
+}
+
+#[test]
+fn two_cards_of_one_device_are_one() {
+    let story = format!("9 {A} also {B}\n10 10.0.0.5 flow 10.0.0.50:104 from {B}");
+    assert_eq!(tell_both(segment(), &story), ["d2 is d1", "d1 > d3"]);
+}
+
+#[test]
+fn an_address_seen_in_another_vlan_stays_its_holders() {
+    let mut inventory = inventory();
+    let story = format!(
+        "0 00:00:0c:00:00:01 forwards
+         0 {A} dhcp discover
+         1 {A} dhcp ack 10.0.0.5 86400 vlan 10
+         2 {B} claims 10.0.1.9 vlan 20
+         3 00:00:0c:00:00:01 sends 10.0.0.5 ttl 63 vlan 20
+         4 10.0.0.5 flow 10.0.1.9:104 vlan 20 from 00:00:0c:00:00:01 to {B}
+         5 10.0.0.5 flow 10.0.1.9:104 vlan 20 from {B} to {B}"
+    );
+    // Where it only crosses, a neighbour's MAC may be a router's that is not known yet.
+    assert_eq!(tell(&mut inventory, &story), ["d2 > d3", "d2 > d3"]);
+}
