@@ -297,6 +297,8 @@ pub(crate) struct Verdict {
     title: String,
     evidence: Vec<(Cow<'static, str>, Figure)>,
     normal: Vec<(Cow<'static, str>, Figure)>,
+    /// When it began, where it is told under that day.
+    begun: Option<Timestamp>,
     /// Most of the device's role does it.
     usual: bool,
 }
@@ -318,6 +320,7 @@ impl Verdict {
             title,
             evidence: Vec::new(),
             normal: Vec::new(),
+            begun: None,
             usual: false,
         }
     }
@@ -351,6 +354,12 @@ impl Verdict {
 
     pub(crate) const fn between(mut self, first: Timestamp, last: Timestamp) -> Self {
         (self.first, self.last) = (first, last);
+        self
+    }
+
+    /// What goes on for days is told under the day on which it began.
+    pub(crate) const fn begun(mut self, at: Timestamp) -> Self {
+        self.begun = Some(at);
         self
     }
 
@@ -389,6 +398,9 @@ impl Verdict {
         self
     }
 }
+
+/// Days for which findings of an edge are looked for, at most.
+const MOST_DAYS: usize = 40;
 
 /// Where verdicts go.
 #[derive(Debug)]
@@ -447,7 +459,7 @@ impl<'a> Out<'a> {
         let about = device.as_ref().map(|profile| profile.id());
         self.book.raise(Finding {
             id: FindingId(0),
-            key: key(view, rule, about, &peer_class, verdict.service, verdict.last),
+            key: key(view, rule, about, &peer_class, verdict.service, verdict.begun.unwrap_or(verdict.last)),
             severity,
             title: text(&verdict.title),
             device: device.as_ref().map(|profile| profile.party()),
@@ -467,7 +479,30 @@ impl<'a> Out<'a> {
 
     /// What a rule found about a device by itself at a time turned out to be harmless: it is a note from now on.
     pub(crate) fn lower(&mut self, view: &View<'_>, rule: &Rule, device: DeviceId, at: Timestamp, why: &str) {
-        self.book.lower(&key(view, rule, Some(device), "", None, at), why);
+        self.book.lower(&key(view, rule, Some(device), "", None, at), why, |_| true);
+    }
+
+    /// The same of what was told of an edge of a device, which is like `news`, from a time until now.
+    pub(crate) fn lower_edge(
+        &mut self,
+        view: &View<'_>,
+        rule: &Rule,
+        (device, since): (DeviceId, Timestamp),
+        news: &EdgeNews,
+        why: &str,
+    ) {
+        let (peer, class) = party(view, &news.peer());
+        let service = Some((news.key.transport, news.key.port));
+        let days = view.site.calendar.day(since)..=view.site.calendar.day(news.last.max(since));
+        let whom = |party: &Option<Party>| party.as_ref().map(|peer| (peer.device, peer.ips.clone()));
+        for day in days.rev().take(MOST_DAYS) {
+            let key = FindingKey { day, ..key(view, rule, Some(device), &class, service, since) };
+            // What was told last may be about another peer of the same class.
+            self.book.lower(&key, why, |told| match (whom(&told.peer), whom(&peer)) {
+                (Some((Some(told), _)), Some((Some(own), _))) => told == own,
+                (told, own) => told == own,
+            });
+        }
     }
 }
 

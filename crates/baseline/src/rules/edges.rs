@@ -49,7 +49,9 @@ pub(crate) enum Kind {
     NewRole,
     /// A device does what it always does with another peer of the same role.
     NewPeer,
-    /// Nothing to tell: known, usual in the role, or no conversation between two.
+    /// A device does what is usual in its role.
+    Pooled,
+    /// Nothing to tell: known, or no conversation between two.
     Nothing,
 }
 
@@ -91,7 +93,7 @@ fn kind_of(news: &EdgeNews, view: &View<'_>, ends: &Ends) -> Kind {
     let novelty = news.novelty;
     // What was reported is told again on another day as what it was.
     if news.state == EdgeState::Fresh && novelty.is_pooled() {
-        return Kind::Nothing;
+        return Kind::Pooled;
     }
     if !novelty.zone_known && clinical(0) && news.state == EdgeState::Fresh && !is_service_for_all(news, ends)
     {

@@ -104,7 +104,9 @@ mod said;
 #[cfg(test)]
 pub(crate) mod story;
 mod titles;
+mod updates;
 mod versions;
+mod waves;
 mod window;
 
 registry! {
