@@ -8,8 +8,9 @@ use crate::profile::{Profile, name_of, nameless};
 use crate::rates::{Metric, Score};
 use crate::rules::Rule;
 use crate::site::{Site, Zone};
-use crate::table::Table;
+use crate::table::{Key, Table};
 use crate::tick::{Observed, Profiles};
+use crate::trail::Trail;
 use inventory::Sign;
 use model::{
     Device, DeviceClass, DeviceId, EdgeKey, EdgeState, Figure, Finding, FindingId, FindingKey, Flow, IpProto,
@@ -301,6 +302,8 @@ pub(crate) struct Verdict {
     begun: Option<Timestamp>,
     /// Most of the device's role does it.
     usual: bool,
+    /// Over which edges it was done, besides the one that is being judged.
+    trail: Trail,
 }
 
 impl Verdict {
@@ -322,6 +325,7 @@ impl Verdict {
             normal: Vec::new(),
             begun: None,
             usual: false,
+            trail: Trail::None,
         }
     }
 
@@ -373,6 +377,12 @@ impl Verdict {
         self
     }
 
+    /// Over which edges it was done, besides the one that is being judged.
+    pub(crate) fn over(mut self, trail: Trail) -> Self {
+        self.trail = trail;
+        self
+    }
+
     /// A number or a word that crossed a threshold, or is one.
     pub(crate) fn found(mut self, figures: impl IntoIterator<Item = (Cow<'static, str>, Figure)>) -> Self {
         self.evidence.extend(figures);
@@ -406,13 +416,17 @@ const MOST_DAYS: usize = 40;
 #[derive(Debug)]
 pub(crate) struct Out<'a> {
     pub(crate) book: &'a mut Book,
-    /// The highest severity raised since this was made.
+    /// The highest severity raised since this was made, of what happened.
     pub(crate) highest: Option<Severity>,
+    /// The same of all that is about a device, how things are included.
+    pub(crate) gravest: Option<Severity>,
+    /// Edges over which something grave was done.
+    pub(crate) held: Vec<Key>,
 }
 
 impl<'a> Out<'a> {
     pub(crate) const fn new(book: &'a mut Book) -> Self {
-        Self { book, highest: None }
+        Self { book, highest: None, gravest: None, held: Vec::new() }
     }
 
     /// Makes a verdict a finding, all things considered.
@@ -450,9 +464,16 @@ impl<'a> Out<'a> {
             evidence.extend(word(HELD, "within a maintenance window"));
             severity = Severity::Info;
         }
-        // How things are is not what an edge is held against.
+        // How things are does not make what is new a departure.
         if !rule.posture {
             self.highest = self.highest.max(Some(severity));
+        }
+        // What is about the site as a whole is nothing that a device did.
+        if device.is_some() {
+            self.gravest = self.gravest.max(Some(severity));
+            if severity >= Severity::High {
+                self.held.extend(verdict.trail.edges(view));
+            }
         }
         let advice = advice(rule, device.as_deref(), is_life);
         let peer_class = verdict.peer_class.unwrap_or(peer_class);

@@ -80,7 +80,8 @@ fn kind_of(news: &EdgeNews, view: &View<'_>, ends: &Ends) -> Kind {
         }
         _ => {}
     }
-    let is_new = news.armed && matches!(news.state, EdgeState::Fresh | EdgeState::Reported);
+    // What was quarantined was never learned, so that it departs from that for as long as it is done.
+    let is_new = news.armed && !news.state.is_normal();
     if !is_new || news.address().is_some_and(is_everybody) || is_lease(news) || pings_router(news, ends) {
         return Kind::Nothing;
     }

@@ -7,6 +7,7 @@ use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{Out, Peer, SignSeen, Verdict, View};
 use crate::profile::Profile;
+use crate::trail::Trail;
 use inventory::Sign;
 use model::{DeviceId, LeaseMessage, Severity, Timestamp};
 use std::collections::BTreeMap;
@@ -290,6 +291,7 @@ fn raise_card(
     let title = format!("{name} ({class}) is new and has the MAC of {} ({})", owner.name, owner.class());
     let verdict = Verdict::new(&RULE, Some(profile.id()), since, title)
         .peer(Peer::Device(owner.id()))
+        .over(Trail::All(profile.id()))
         .found(word("mac", &mac.to_string()))
         .found([number("devices_with_it", 2), number("threshold", 2)])
         .normal([number("devices_with_it_while_learned", 1)])

@@ -100,6 +100,8 @@ mod claims;
 mod edges;
 #[cfg(test)]
 mod merged;
+#[cfg(test)]
+mod quarantined;
 mod said;
 #[cfg(test)]
 pub(crate) mod story;

@@ -5,7 +5,7 @@ use super::waves::{Change, Joined, LEAST, SPAN, Told, Waves};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, real, word};
 use crate::judge::{EdgeNews, Out, Verdict, View};
-use model::{DeviceId, Severity, Timestamp};
+use model::{DeviceId, EdgeState, Severity, Timestamp};
 
 pub(super) static RULE: Rule = Rule {
     name: "new-edge",
@@ -17,7 +17,8 @@ pub(super) static RULE: Rule = Rule {
         both ways. Info when it does the same with other peers of the same role already. Silent when at least 3 devices and \
         a fifth of its role do it. When 3 devices of a role take up the same with the same peer inside the site within 14 \
         days, that is one note of severity info for the role, which grows with each that joins within 14 days of the last; \
-        what was told of the first of them becomes a note, too.",
+        what was told of the first of them becomes a note, too. What was quarantined while learning is told for as long as it \
+        is done.",
     matters: "What a clinical device talks to hardly ever changes by itself. Each change is a commissioning, a mistake or \
         an intruder.",
     innocent: "A new server, a changed interface, a service visit, software that looks for updates once a month.",
@@ -51,7 +52,11 @@ impl Watch for NewEdge {
             Some(Told::Alone) | None => {}
         }
         let [asker, answerer] = &ends;
-        let title = format!("{} asks {} on {}, which is new", name(asker, news), name(answerer, news), service(news));
+        let what = match news.state {
+            EdgeState::Quarantined => "which was quarantined while it was learned",
+            _ => "which is new",
+        };
+        let title = format!("{} asks {} on {}, {what}", name(asker, news), name(answerer, news), service(news));
         out.raise(view, about(news, view, title).severity(severity));
     }
 
