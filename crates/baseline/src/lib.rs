@@ -12,6 +12,7 @@
 //! - `posture`: what is wrong with an edge however well it is known;
 //! - `calendar`, `site`: local time, zones, and what else an operator said about the site;
 //! - `ladder`: how much of an edge is new; `judge`, `profile`: what rules see, and how a verdict becomes a finding;
+//! - `roles`: how far the learning of a role has come;
 //! - `trail`: over which edges something was done;
 //! - `findings`: the same thing again is the same finding; `rules`: one file each;
 //! - `tick`: what happens once a minute and once an hour.
@@ -32,6 +33,7 @@ mod posture;
 mod profile;
 mod quantile;
 mod rates;
+mod roles;
 mod rows;
 mod rules;
 mod site;
@@ -46,6 +48,7 @@ pub use calendar::Calendar;
 pub use config::{Config, Counters};
 pub use judge::Who;
 pub use learning::{Coverage, Learning, Seen};
+pub use roles::{RoleLearning, RoleUse, role};
 pub use rows::{Known, known, known_locked};
 pub use rules::{REGISTRY, Rule};
 pub use site::{Net, Site, Window, Zone, ZoneKind};
