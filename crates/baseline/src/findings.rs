@@ -81,11 +81,11 @@ impl Book {
         }
     }
 
-    /// What was told turned out to be harmless: a note, and why. It stays where it is told, and may rise again.
-    pub(crate) fn lower(&mut self, key: &FindingKey, why: &str) {
-        let Some(known) = self.open.get_mut(key).filter(|known| known.severity > Severity::Info) else {
-            return;
-        };
+    /// What was told turned out to be harmless: a note, and why. It stays where it is told, and may rise again. `is_it` says
+    /// whether what was told last under the key is what is meant.
+    pub(crate) fn lower(&mut self, key: &FindingKey, why: &str, is_it: impl Fn(&Finding) -> bool) {
+        let told = self.open.get_mut(key).filter(|known| known.severity > Severity::Info && is_it(known));
+        let Some(known) = told else { return };
         known.severity = Severity::Info;
         known.evidence.retain(|(name, _)| name != HELD);
         known.evidence.extend(word(HELD, why));
@@ -328,10 +328,10 @@ mod tests {
         let told = finding(1, 10, Severity::High);
         book.raise(told.clone());
         book.changes();
-        book.lower(&FindingKey { day: 9, ..told.key.clone() }, "an update");
+        book.lower(&FindingKey { day: 9, ..told.key.clone() }, "an update", |_| true);
         assert!(book.changes().is_empty(), "another one");
-        book.lower(&told.key, "an update");
-        book.lower(&told.key, "twice");
+        book.lower(&told.key, "an update", |_| true);
+        book.lower(&told.key, "twice", |_| true);
         let rows = book.changes();
         let [Change::Finding(noted)] = rows.as_slice() else { panic!("{rows:?}") };
         let held = noted.evidence.last().cloned();

@@ -8,8 +8,9 @@ use crate::profile::{Profile, name_of, nameless};
 use crate::rates::{Metric, Score};
 use crate::rules::Rule;
 use crate::site::{Site, Zone};
-use crate::table::Table;
+use crate::table::{Key, Table};
 use crate::tick::{Observed, Profiles};
+use crate::trail::Trail;
 use inventory::Sign;
 use model::{
     Device, DeviceClass, DeviceId, EdgeKey, EdgeState, Figure, Finding, FindingId, FindingKey, Flow, IpProto,
@@ -297,8 +298,12 @@ pub(crate) struct Verdict {
     title: String,
     evidence: Vec<(Cow<'static, str>, Figure)>,
     normal: Vec<(Cow<'static, str>, Figure)>,
+    /// When it began, where it is told under that day.
+    begun: Option<Timestamp>,
     /// Most of the device's role does it.
     usual: bool,
+    /// Over which edges it was done, besides the one that is being judged.
+    trail: Trail,
 }
 
 impl Verdict {
@@ -318,7 +323,9 @@ impl Verdict {
             title,
             evidence: Vec::new(),
             normal: Vec::new(),
+            begun: None,
             usual: false,
+            trail: Trail::None,
         }
     }
 
@@ -354,6 +361,12 @@ impl Verdict {
         self
     }
 
+    /// What goes on for days is told under the day on which it began.
+    pub(crate) const fn begun(mut self, at: Timestamp) -> Self {
+        self.begun = Some(at);
+        self
+    }
+
     pub(crate) const fn times(mut self, count: u64) -> Self {
         self.count = count;
         self
@@ -361,6 +374,12 @@ impl Verdict {
 
     pub(crate) const fn usual(mut self, usual: bool) -> Self {
         self.usual = usual;
+        self
+    }
+
+    /// Over which edges it was done, besides the one that is being judged.
+    pub(crate) fn over(mut self, trail: Trail) -> Self {
+        self.trail = trail;
         self
     }
 
@@ -390,17 +409,24 @@ impl Verdict {
     }
 }
 
+/// Days for which findings of an edge are looked for, at most.
+const MOST_DAYS: usize = 40;
+
 /// Where verdicts go.
 #[derive(Debug)]
 pub(crate) struct Out<'a> {
     pub(crate) book: &'a mut Book,
-    /// The highest severity raised since this was made.
+    /// The highest severity raised since this was made, of what happened.
     pub(crate) highest: Option<Severity>,
+    /// The same of all that is about a device, how things are included.
+    pub(crate) gravest: Option<Severity>,
+    /// Edges over which something grave was done.
+    pub(crate) held: Vec<Key>,
 }
 
 impl<'a> Out<'a> {
     pub(crate) const fn new(book: &'a mut Book) -> Self {
-        Self { book, highest: None }
+        Self { book, highest: None, gravest: None, held: Vec::new() }
     }
 
     /// Makes a verdict a finding, all things considered.
@@ -438,16 +464,23 @@ impl<'a> Out<'a> {
             evidence.extend(word(HELD, "within a maintenance window"));
             severity = Severity::Info;
         }
-        // How things are is not what an edge is held against.
+        // How things are does not make what is new a departure.
         if !rule.posture {
             self.highest = self.highest.max(Some(severity));
+        }
+        // What is about the site as a whole is nothing that a device did.
+        if device.is_some() {
+            self.gravest = self.gravest.max(Some(severity));
+            if severity >= Severity::High {
+                self.held.extend(verdict.trail.edges(view));
+            }
         }
         let advice = advice(rule, device.as_deref(), is_life);
         let peer_class = verdict.peer_class.unwrap_or(peer_class);
         let about = device.as_ref().map(|profile| profile.id());
         self.book.raise(Finding {
             id: FindingId(0),
-            key: key(view, rule, about, &peer_class, verdict.service, verdict.last),
+            key: key(view, rule, about, &peer_class, verdict.service, verdict.begun.unwrap_or(verdict.last)),
             severity,
             title: text(&verdict.title),
             device: device.as_ref().map(|profile| profile.party()),
@@ -467,7 +500,30 @@ impl<'a> Out<'a> {
 
     /// What a rule found about a device by itself at a time turned out to be harmless: it is a note from now on.
     pub(crate) fn lower(&mut self, view: &View<'_>, rule: &Rule, device: DeviceId, at: Timestamp, why: &str) {
-        self.book.lower(&key(view, rule, Some(device), "", None, at), why);
+        self.book.lower(&key(view, rule, Some(device), "", None, at), why, |_| true);
+    }
+
+    /// The same of what was told of an edge of a device, which is like `news`, from a time until now.
+    pub(crate) fn lower_edge(
+        &mut self,
+        view: &View<'_>,
+        rule: &Rule,
+        (device, since): (DeviceId, Timestamp),
+        news: &EdgeNews,
+        why: &str,
+    ) {
+        let (peer, class) = party(view, &news.peer());
+        let service = Some((news.key.transport, news.key.port));
+        let days = view.site.calendar.day(since)..=view.site.calendar.day(news.last.max(since));
+        let whom = |party: &Option<Party>| party.as_ref().map(|peer| (peer.device, peer.ips.clone()));
+        for day in days.rev().take(MOST_DAYS) {
+            let key = FindingKey { day, ..key(view, rule, Some(device), &class, service, since) };
+            // What was told last may be about another peer of the same class.
+            self.book.lower(&key, why, |told| match (whom(&told.peer), whom(&peer)) {
+                (Some((Some(told), _)), Some((Some(own), _))) => told == own,
+                (told, own) => told == own,
+            });
+        }
     }
 
     /// As [`Out::lower`], of all that the rule told of the device.

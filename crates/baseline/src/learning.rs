@@ -112,11 +112,18 @@ impl Seen {
 
     /// What that means, in one sentence.
     pub fn sentence(&self) -> String {
+        self.sentence_of(None)
+    }
+
+    /// The same, of so many devices together.
+    pub(crate) fn sentence_of(&self, devices: Option<usize>) -> String {
         let plural = |n: u32, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+        let of = devices.map(|n| plural(u32::try_from(n).unwrap_or(u32::MAX), "device", "devices"));
         let seen = format!(
-            "{} in {}",
+            "{} in {}{}",
             plural(self.edges, "edge", "edges"),
-            plural(self.hours, "active hour", "active hours")
+            plural(self.hours, "active hour", "active hours"),
+            of.map(|devices| format!(" of {devices}")).unwrap_or_default()
         );
         match self.coverage().hours_to_next {
             _ if self.edges == 0 => "nothing seen yet".to_owned(),

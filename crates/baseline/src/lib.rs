@@ -12,6 +12,8 @@
 //! - `posture`: what is wrong with an edge however well it is known;
 //! - `calendar`, `site`: local time, zones, and what else an operator said about the site;
 //! - `ladder`: how much of an edge is new; `judge`, `profile`: what rules see, and how a verdict becomes a finding;
+//! - `roles`: how far the learning of a role has come;
+//! - `trail`: over which edges something was done;
 //! - `findings`: the same thing again is the same finding; `rules`: one file each;
 //! - `tick`: what happens once a minute and once an hour.
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -31,11 +33,13 @@ mod posture;
 mod profile;
 mod quantile;
 mod rates;
+mod roles;
 mod rows;
 mod rules;
 mod site;
 mod table;
 mod tick;
+mod trail;
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +48,7 @@ pub use calendar::Calendar;
 pub use config::{Config, Counters};
 pub use judge::Who;
 pub use learning::{Coverage, Learning, Seen};
+pub use roles::{RoleLearning, RoleUse, role};
 pub use rows::{Known, known, known_locked};
 pub use rules::{REGISTRY, Rule};
 pub use site::{Net, Site, Window, Zone, ZoneKind};
@@ -436,7 +441,8 @@ impl Baseline {
                     self.once.insert((last, key));
                 }
             }
-            let news = state.hour(hour);
+            // What is quarantined is no part of what is learned.
+            let news = state.hour(hour).filter(|_| state.standing != EdgeState::Quarantined);
             let asks =
                 !state.waits && state.is_answered() && (state.judged == 0 || !state.standing.is_normal());
             let is_used = state.is_answered() && state.flows > state.judged;
@@ -526,12 +532,20 @@ impl Baseline {
         };
         self.counters.edges_evicted += 1;
         let Some(state) = self.remove(&key) else { return false };
-        for id in [Some(key.client), key.server].into_iter().flatten() {
-            if let Some(habit) = self.habits.get_mut(id) {
-                habit.edge_gone(state.hours);
-            }
+        if state.standing != EdgeState::Quarantined {
+            self.edge_gone(&key, state.hours);
         }
         true
+    }
+
+    /// An edge that was used in so many hours counts no more for how much of its ends was seen.
+    pub(crate) fn edge_gone(&mut self, key: &Key, hours: u32) {
+        for id in [Some(key.client), key.server.filter(|server| *server != key.client)].into_iter().flatten()
+        {
+            if let Some(habit) = self.habits.get_mut(id) {
+                habit.edge_gone(hours);
+            }
+        }
     }
 
     /// What was known of `from` is `into`'s.
@@ -564,7 +578,9 @@ impl Baseline {
 
     /// Counts a device's edges anew.
     fn count_edges(&mut self, id: DeviceId) {
-        let hours = |key: &Key| self.edges.get(key).map_or(0, |state| state.hours);
+        let counted =
+            |key: &Key| self.edges.get(key).filter(|state| state.standing != EdgeState::Quarantined);
+        let hours = |key: &Key| counted(key).map_or(0, |state| state.hours);
         let counts: Vec<u32> =
             self.edges.of_device(id).iter().map(hours).filter(|hours| *hours > 0).collect();
         if let Some(habit) = self.habits.get_mut(id) {

@@ -115,6 +115,10 @@ pub struct Known {
     pub last: Timestamp,
     /// The longest it was not heard of while it was learned, in seconds.
     pub pause: u32,
+    /// An operator ended its learning.
+    pub locked: bool,
+    /// Its learning ended by itself.
+    pub converged: bool,
 }
 
 /// Reads rows of habits, as [`Change::Habit`] holds them; `now` is the time of the last frame.
@@ -149,7 +153,8 @@ pub fn known_locked(
         let (seen, times) = (habit.seen(), habit.times(now));
         let (class, first, last) = (habit.class(), habit.first(), habit.last());
         let (state, pause) = (rules.state(&seen, &times), habit.pause);
-        Some(Known { device: id, state, seen, class, first, last, pause })
+        let (locked, converged) = (times.locked, times.converged || state == LearningState::Converged);
+        Some(Known { device: id, state, seen, class, first, last, pause, locked, converged })
     };
     habits.ids().into_iter().filter_map(of).collect()
 }

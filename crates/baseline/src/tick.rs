@@ -247,6 +247,7 @@ impl Baseline {
     fn close_hour(&mut self, ended: i32, now: Timestamp, who: Who<'_>) {
         let slot = self.config.site.calendar.slot(ended);
         let active = self.habits.close();
+        let mut held = Vec::new();
         let Self { config, clock, edges, habits, watchers, book, waiting, .. } = self;
         // Of a few at a time, so that what was looked at is still at hand when it is changed.
         for (few, ids) in active.chunks(CLOSED_AT_ONCE).enumerate() {
@@ -266,12 +267,14 @@ impl Baseline {
                     .then(|| view.profile(*id).map_or(DeviceClass::Unknown, |profile| profile.class()));
                 done.push((*id, unusual, class));
             }
+            held.append(&mut out.held);
             for (id, unusual, class) in done {
                 if habits.fold(id, (slot, unusual), class, &config.learning, now) {
                     waiting.extend(judged_anew(edges, id));
                 }
             }
         }
+        self.quarantine(held, now);
     }
 
     fn judge_minute(&mut self, now: Timestamp, told: Timestamp, who: Who<'_>) {
@@ -298,7 +301,7 @@ impl Baseline {
                 standings.push((key, None));
                 continue;
             };
-            out.highest = None;
+            (out.highest, out.gravest) = (None, None);
             let is_judged = news.state.is_normal() && news.new_flows < news.flows;
             let is_other = view.edges.get(&key).is_some_and(|state| state.is_other);
             // Of what is normal it is only asked how things are, unless it is somebody else's: then all of it is new.
@@ -321,7 +324,7 @@ impl Baseline {
                     continue;
                 }
                 (EdgeState::Fresh, _) => EdgeState::Accepted,
-                (EdgeState::Learned, Some(severity)) if !news.armed && severity >= Severity::High => {
+                (EdgeState::Learned, _) if !news.armed && out.gravest >= Some(Severity::High) => {
                     EdgeState::Quarantined
                 }
                 (standing, _) => standing,
@@ -329,11 +332,28 @@ impl Baseline {
             standings.push((key, Some(standing)));
         }
         watchers.all.iter_mut().for_each(|(_, watch)| watch.minute(&view, &mut out));
-        let blind_until = view.blind_until.get().0;
+        let (blind_until, held) = (view.blind_until.get().0, std::mem::take(&mut out.held));
         drop(view);
         clock.blind_until = blind_until;
         for (key, standing) in standings {
             self.settle(&key, standing, now);
+        }
+        self.quarantine(held, now);
+    }
+
+    /// Something grave was done over some edges: they are not learned where an end of them is still being learned.
+    fn quarantine(&mut self, mut held: Vec<Key>, now: Timestamp) {
+        held.sort_unstable();
+        held.dedup();
+        let is_armed = |id: DeviceId| self.habits.state(id, &self.config.learning, now).is_armed();
+        held.retain(|key| match self.edges.get(key).map(|state| state.standing) {
+            Some(EdgeState::Learned) => !is_armed(key.client),
+            // Nobody has judged it yet; who is asked would learn it.
+            Some(EdgeState::Fresh) => key.server.is_some_and(|server| !is_armed(server)),
+            _ => false,
+        });
+        for key in held {
+            self.stand(&key, EdgeState::Quarantined, now);
         }
     }
 
@@ -343,15 +363,25 @@ impl Baseline {
         (state.waits, state.is_other) = (false, false);
         let Some(standing) = standing else { return };
         state.judged = state.flows.max(1);
-        if state.standing == standing {
-            return;
-        }
+        self.stand(key, standing, now);
+    }
+
+    /// An edge is something to the baseline from now on.
+    fn stand(&mut self, key: &Key, standing: EdgeState, now: Timestamp) {
+        let Some(state) = self.edges.get_mut(key).filter(|state| state.standing != standing) else { return };
+        let hours = state.hours;
         state.standing = standing;
         if !std::mem::replace(&mut state.dirty, true) {
             self.mark(key.client);
         }
-        if let Some(habit) = self.habits.get_mut(key.client).filter(|_| standing == EdgeState::Accepted) {
-            habit.accept(now);
+        match standing {
+            EdgeState::Accepted => {
+                if let Some(habit) = self.habits.get_mut(key.client) {
+                    habit.accept(now);
+                }
+            }
+            EdgeState::Quarantined => self.edge_gone(key, hours),
+            EdgeState::Learned | EdgeState::Fresh | EdgeState::Reported => {}
         }
     }
 

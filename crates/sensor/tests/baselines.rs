@@ -175,12 +175,30 @@ fn learning_is_shown_device_by_device_and_role_by_role() {
     assert!(pacs.contains(&format!("serves  CT_SOM_01 ({ct})")), "{pacs}");
 
     let roles = ward.says(&["baseline", "show", "--roles"]);
-    assert!(
-        roles.starts_with("19 roles ") && roles.contains("\ninfusion pump        2        0\n"),
-        "{roles}"
-    );
+    assert!(roles.starts_with("19 roles "), "{roles}");
+    let pumps = roles.lines().find(|line| line.starts_with("infusion pump ")).unwrap();
+    let words: Vec<_> = pumps.split_whitespace().take(6).collect();
+    assert_eq!(words, ["infusion", "pump", "observing", "2", "0", "0"], "{roles}");
+    assert!(pumps.contains(" active hour of 2 devices, "), "{roles}");
     let roles = json(&ward.says(&["baseline", "show", "--roles", "--format", "json"]));
     assert_eq!((roles.len(), &roles[0]["role"], &roles[0]["devices"]), (19, &"CT".into(), &1.into()));
+    assert_eq!((&roles[0]["state"], &roles[0]["devices_learned"]), (&"observing".into(), &0.into()));
+    assert_eq!(roles[0]["device_states"]["observing"], 1);
+    for field in ["coverage", "coverage_good_turing", "expected_unseen_edges", "active_hours", "sentence"] {
+        assert!(roles.iter().all(|role| role["role"] == "unknown" || !role[field].is_null()), "{field}");
+    }
+    let csv = ward.says(&["baseline", "show", "--roles", "--format", "csv"]);
+    let header = "role,state,devices,devices_learned,edges,active_hours,edges_seen_once,edges_seen_twice,edge_hours,\
+                  quiet_hours,coverage,coverage_good_turing,expected_unseen_edges,active_hours_to_next_edge,first_seen,\
+                  last_seen,shared_edges,sentence\n";
+    assert!(csv.starts_with(header) && csv.lines().count() == 20, "{csv}");
+    let csv = ward.says(&["baseline", "show", "--format", "csv"]);
+    assert!(
+        csv.starts_with("device,device_id,device_class,zone,state,edges,") && csv.lines().count() == 25,
+        "{csv}"
+    );
+    let csv = ward.says(&["baseline", "show", "CT_SOM_01", "--format", "csv"]);
+    assert!(csv.contains(&format!("\nCT_SOM_01,{ct},CT,")) && csv.lines().count() == 2, "{csv}");
 
     ward.fails(&["baseline", "show", "nobody"], &["no device is called \"nobody\""]);
     assert_eq!(run(&["baseline", "show", "d1", "--roles", "--db", &ward.db]).status.code(), Some(2));

@@ -6,6 +6,7 @@ use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{ExchangeSeen, Out, Peer, SignSeen, Verdict, View};
 use crate::profile::Profile;
+use crate::trail::Trail;
 use model::{DeviceId, IpProto, Severity, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -145,6 +146,7 @@ fn raise(profile: &Profile, owner: &Profile, title: &str, used: Use, view: &View
     };
     let verdict = Verdict::new(&RULE, Some(profile.id()), used.ts, what)
         .peer(Peer::Device(owner.id()))
+        .over(Trail::one(profile.id(), used.server, used.ip, (IpProto::TCP, used.port)))
         .service(IpProto::TCP, used.port, Some("dicom".into()))
         .found(word("calling_title", title))
         .found([

@@ -5,6 +5,7 @@ use super::{Rule, Wants, Watch};
 use crate::findings::number;
 use crate::judge::{ExchangeSeen, Out, Verdict, View};
 use crate::profile::Profile;
+use crate::trail::Trail;
 use model::{DeviceId, IpProto, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -177,7 +178,8 @@ fn raise(
         }))
         .normal([number("most_in_an_hour_while_learned", client.most[kind])]);
     if let Some((server, ip, port)) = client.server {
-        verdict = verdict.peer(peer(server, ip)).service(IpProto::TCP, port, Some("dicom".into()));
+        let trail = Trail::one(profile.id(), server, ip, (IpProto::TCP, port));
+        verdict = verdict.peer(peer(server, ip)).service(IpProto::TCP, port, Some("dicom".into())).over(trail);
     }
     out.raise(view, verdict.apart(apart));
 }

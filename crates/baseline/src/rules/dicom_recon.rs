@@ -4,6 +4,7 @@ use super::window::{DAY, HOUR, MINUTE, Recent, Rows, pack, peer, unpack};
 use super::{Rule, Wants, Watch};
 use crate::findings::number;
 use crate::judge::{ExchangeSeen, Out, Peer, Verdict, View};
+use crate::trail::{Doors, Trail};
 use model::{DeviceId, IpProto, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -192,9 +193,12 @@ fn raise(id: DeviceId, servers: &mut Servers, view: &View<'_>, out: &mut Out<'_>
         _ => None,
     });
     let of_care = named.filter(|server| server.is_clinical()).count() as u64;
+    let mut doors = Doors::default();
+    idle.iter().for_each(|(ip, tried)| doors.add(tried.server.map(DeviceId), *ip, Some((IpProto::TCP, tried.port))));
     let title = format!("{} ({}) tries {n} DICOM servers and wants nothing of them", profile.name, profile.class());
     let verdict = Verdict::new(&RULE, Some(profile.id()), Timestamp(last), title)
         .peer(Peer::Many(n))
+        .over(Trail::Asked(profile.id(), doors, Timestamp(first)))
         .service(IpProto::TCP, port, Some("dicom".into()))
         .between(Timestamp(first), Timestamp(last))
         .times(untold)

@@ -6,6 +6,7 @@ use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{ExchangeSeen, Out, SignSeen, Verdict, View};
 use crate::profile::Profile;
+use crate::trail::Trail;
 use model::{Attribute, DeviceId, IpProto, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -218,7 +219,8 @@ fn raise(profile: &Profile, open: &Open, queries: bool, view: &View<'_>, out: &m
         .found(title.and_then(|title| word("calling_title", title)))
         .normal(view.armed_from.and_then(|from| word("titles_known_until", &from.to_string())));
     if let Some((server, ip, port)) = open.server {
-        verdict = verdict.peer(peer(server, ip)).service(IpProto::TCP, port, Some("dicom".into()));
+        let trail = Trail::one(profile.id(), server, ip, (IpProto::TCP, port));
+        verdict = verdict.peer(peer(server, ip)).service(IpProto::TCP, port, Some("dicom".into())).over(trail);
     }
     out.raise(view, verdict);
 }

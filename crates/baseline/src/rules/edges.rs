@@ -49,7 +49,9 @@ pub(crate) enum Kind {
     NewRole,
     /// A device does what it always does with another peer of the same role.
     NewPeer,
-    /// Nothing to tell: known, usual in the role, or no conversation between two.
+    /// A device does what is usual in its role.
+    Pooled,
+    /// Nothing to tell: known, or no conversation between two.
     Nothing,
 }
 
@@ -78,7 +80,8 @@ fn kind_of(news: &EdgeNews, view: &View<'_>, ends: &Ends) -> Kind {
         }
         _ => {}
     }
-    let is_new = news.armed && matches!(news.state, EdgeState::Fresh | EdgeState::Reported);
+    // What was quarantined was never learned, so that it departs from that for as long as it is done.
+    let is_new = news.armed && !news.state.is_normal();
     if !is_new || news.address().is_some_and(is_everybody) || is_lease(news) || pings_router(news, ends) {
         return Kind::Nothing;
     }
@@ -91,7 +94,7 @@ fn kind_of(news: &EdgeNews, view: &View<'_>, ends: &Ends) -> Kind {
     let novelty = news.novelty;
     // What was reported is told again on another day as what it was.
     if news.state == EdgeState::Fresh && novelty.is_pooled() {
-        return Kind::Nothing;
+        return Kind::Pooled;
     }
     if !novelty.zone_known && clinical(0) && news.state == EdgeState::Fresh && !is_service_for_all(news, ends)
     {

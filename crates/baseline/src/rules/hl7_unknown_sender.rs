@@ -5,6 +5,7 @@ use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{ExchangeSeen, Out, SignSeen, Verdict, View};
 use crate::profile::Profile;
+use crate::trail::Trail;
 use inventory::Sign;
 use model::{Attribute, DeviceId, IpProto, Severity, Text, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -185,6 +186,7 @@ fn raise(profile: &Profile, new: &New, view: &View<'_>, out: &mut Out<'_>) {
     let verdict = Verdict::new(&RULE, Some(profile.id()), new.last, title)
         .severity(if is_grave { Severity::High } else { Severity::Medium })
         .peer(peer(server, ip))
+        .over(Trail::one(profile.id(), server, ip, (IpProto::TCP, port)))
         .service(IpProto::TCP, port, Some("hl7".into()))
         .between(new.first, new.last)
         .times(new.messages)

@@ -1,15 +1,16 @@
 //! A known device that suddenly is another machine.
 
-use super::said::{ATTRIBUTES, FINGERPRINT, FIRMWARE, Known, MODEL, SPAN, Said, VENDOR_CLASS};
+use super::said::{ATTRIBUTES, FINGERPRINT, FIRMWARE, Known, SPAN, Said};
+use super::updates::{Changed, ChangedBefore, Group, LONGEST, Update, group, note};
 use super::window::{DAY, Recent, Rows, pack_as, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{Out, Peer, SignSeen, Verdict, View};
 use crate::profile::Profile;
+use crate::trail::Trail;
 use inventory::Sign;
 use model::{DeviceId, LeaseMessage, Severity, Timestamp};
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 pub(super) static RULE: Rule = Rule {
@@ -21,9 +22,9 @@ pub(super) static RULE: Rule = Rule {
     finds: "A learned device whose DHCP fingerprint changes and, within ten minutes, its host name, vendor class, manufacturer, \
         model or serial number as well; one of which two of the last three change within ten minutes; or a newcomer with the \
         MAC of one learned device. Where only versions change (of the DHCP vendor class, of the firmware, of a program) that \
-        is an update: one note of severity info for each class of device and day. So are three or more devices of a class \
-        that change alike within 14 days; what was told of the first of them becomes a note, too. Network boot does not \
-        count.",
+        is an update: one note of severity info for each class of device and day, and for those that are updated alike within \
+        14 days of each other, under the day of the first. So are three or more devices of a class that change alike within \
+        14 days; what was told of the first of them becomes a note, too. Network boot does not count.",
     matters: "A MAC is easily copied: with that of a monitor or a printer an intruder passes the network's admission control.",
     innocent: "An operating system set up anew, an update that changes more than versions, a network card moved to another \
         machine, docks.",
@@ -35,8 +36,10 @@ pub(super) static RULE: Rule = Rule {
     watch: || Box::<Impersonation>::default(),
 };
 
-/// The layout of what is saved: before 2, what a device had said was not kept, but that it had a fingerprint.
-const LAYOUT: u8 = 2;
+/// The layout of what is saved: before 2, what a device had said was not kept, but that it had a fingerprint; before 3, not
+/// to which version it was updated, nor when a wave began.
+const LAYOUT: u8 = 3;
+const BEFORE: u8 = 2;
 /// Devices of a class that change alike within this span are a wave.
 const WAVE: usize = 3;
 const WAVE_SPAN: i64 = 14 * DAY;
@@ -46,47 +49,6 @@ const MOST_CHANGES: usize = 4_096;
 const MOST_WAITING: usize = 1_024;
 /// Devices that are told apart under one MAC, at most.
 const MOST_SHARED: usize = 4;
-/// Devices that a note names, at most.
-const MOST_NAMED: usize = 8;
-
-/// A change: of which class, and to what.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Changed {
-    class: String,
-    fingerprint: Option<String>,
-    vendor_class: Option<String>,
-    model: Option<String>,
-    /// Nothing but versions changed: the class that it is told under.
-    update: Option<String>,
-}
-
-impl Changed {
-    fn of(profile: &Profile, said: &Said) -> Self {
-        let text = |what: usize| said.value(what).map(str::to_owned);
-        Self {
-            class: profile.class().as_str().to_owned(),
-            fingerprint: text(FINGERPRINT),
-            vendor_class: text(VENDOR_CLASS),
-            model: text(MODEL),
-            update: None,
-        }
-    }
-
-    /// Whether another device changed alike. What it is for may be known of one and not of the other.
-    fn is_like(&self, other: &Self) -> bool {
-        let unknown = model::DeviceClass::Unknown.as_str();
-        let same_role = self.class == other.class || self.class == unknown || other.class == unknown;
-        let same = |one: &Option<String>, other: &Option<String>| one.is_some() && one == other;
-        let to_same = same(&self.vendor_class, &other.vendor_class)
-            || same(&self.fingerprint, &other.fingerprint)
-            || same(&self.model, &other.model);
-        same_role && to_same
-    }
-}
-
-/// What was updated: when, from which version, and to which.
-type Update = (i64, Option<String>, String);
-
 #[derive(Debug)]
 struct Impersonation {
     /// What devices had said of themselves.
@@ -114,8 +76,7 @@ impl Default for Impersonation {
     }
 }
 
-type Saved =
-    (Rows<u32, Known>, Rows<u32, Said>, Rows<u32, Changed>, Rows<[u8; 6], Vec<u32>>);
+type Saved<C> = (Rows<u32, Known>, Rows<u32, Said>, Rows<u32, C>, Rows<[u8; 6], Vec<u32>>);
 
 impl Watch for Impersonation {
     fn sign(&mut self, seen: &SignSeen<'_>) {
@@ -140,7 +101,7 @@ impl Watch for Impersonation {
             }
         }
         let (mut later, mut changed) = (Vec::new(), Vec::new());
-        let mut updated = BTreeMap::<String, Vec<Update>>::new();
+        let mut updated = BTreeMap::<Group, Vec<Update>>::new();
         let waiting: Vec<_> =
             self.said.rows().into_iter().map(|(id, last, said)| (*id, last, said.clone())).collect();
         for (id, last, mut said) in waiting {
@@ -157,9 +118,11 @@ impl Watch for Impersonation {
                 let update = change.zip(said.update(&known)).map(|((_, at), (before, now))| (at, Some(before), now));
                 let update = update.or_else(|| said.release(&known, &profile));
                 if let Some(update) = update.filter(|_| !said.is_noted) {
-                    let change = Changed::of(&profile, &said);
-                    updated.entry(self.update(own, change, update.0, view)).or_default().push(update);
+                    let group = group(&mut self.changes, own, Changed::of(&profile, &said), &update, view);
+                    updated.entry(group).or_default().push(update);
                     said.is_noted = true;
+                } else if said.is_noted && let Some(change) = self.changes.get_mut(&own) {
+                    change.fill(&said);
                 }
                 // The other half may follow, and make an update more than that.
                 if view.now.0.saturating_sub(last) <= SPAN {
@@ -178,8 +141,8 @@ impl Watch for Impersonation {
         for (change, profile, said, times) in changed {
             self.judge(&profile, &said, times, change, view, out);
         }
-        for (class, updates) in updated {
-            self.note(&class, &updates, view, out);
+        for (group, updates) in updated {
+            note(&RULE, &self.changes.rows(), &group, &updates, view, out);
         }
     }
 
@@ -204,7 +167,12 @@ impl Watch for Impersonation {
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        if let Some((known, said, changes, macs)) = unpack_as::<Saved>(LAYOUT, saved) {
+        let before = || {
+            let (known, said, changes, macs) = unpack_as::<Saved<ChangedBefore>>(BEFORE, saved)?;
+            let changes = changes.into_iter().map(|(id, at, change)| (id, at, change.now(at)));
+            Some((known, said, changes.collect(), macs))
+        };
+        if let Some((known, said, changes, macs)) = unpack_as::<Saved<Changed>>(LAYOUT, saved).or_else(before) {
             self.known.fill(known);
             self.said.fill(said);
             self.changes.fill(changes);
@@ -255,7 +223,7 @@ impl Impersonation {
 
     /// A learned device says it is something else.
     fn judge(
-        &self,
+        &mut self,
         profile: &Profile,
         said: &Said,
         (first, last): (i64, i64),
@@ -267,17 +235,26 @@ impl Impersonation {
         let alike: Vec<(u32, i64)> =
             rows.iter().filter(|(_, _, other)| own.is_like(other)).map(|(id, at, _)| (**id, *at)).collect();
         let is_wave = alike.len() >= WAVE;
+        // A wave is told under the time at which it began.
+        let is_open = |begun: &i64| last.saturating_sub(*begun) <= LONGEST;
+        let told = rows.iter().filter(|(_, _, other)| own.is_like(other)).filter_map(|(.., other)| other.wave);
+        let begun = told.filter(is_open).min();
+        let begun = begun.or_else(|| alike.iter().map(|(_, at)| *at).min()).unwrap_or(last);
         let class = profile.class();
-        let to = own.vendor_class.as_ref().or(own.model.as_ref()).or(own.fingerprint.as_ref());
+        let to = own.to();
         let verdict = if let Some(to) = to.filter(|_| is_wave) {
             // The first of them were told one by one.
             for (id, at) in &alike {
                 out.lower(view, &RULE, DeviceId(*id), Timestamp(*at), "part of an update wave");
+                if let Some(change) = self.changes.get_mut(id) {
+                    change.wave = Some(begun);
+                }
             }
             let title = format!("Update wave: {} devices changed alike, to {to}", alike.len());
             Verdict::new(&RULE, None, Timestamp(last), title)
                 .severity(Severity::Info)
                 .apart(&format!("update wave to {to}"))
+                .begun(Timestamp(begun))
                 .peer(Peer::Many(alike.len() as u64))
         } else {
             let does = if said.at(FINGERPRINT).is_some() { "asks for its address" } else { "speaks" };
@@ -300,49 +277,6 @@ impl Impersonation {
             .normal(word("known_since", &profile.device.first.to_string()));
         out.raise(view, verdict);
     }
-
-    /// Remembers an update, and gives the class that it is told under: that of one that was updated alike on the same day, for
-    /// what a device is for may be known of one and not of the other.
-    fn update(&mut self, id: u32, mut change: Changed, at: i64, view: &View<'_>) -> String {
-        let day = |at: i64| view.site.calendar.day(Timestamp(at));
-        let rows = self.changes.rows();
-        let mut alike = rows.iter().filter(|(_, other, known)| day(*other) == day(at) && known.is_like(&change));
-        let class = alike.find_map(|(_, _, known)| known.update.clone()).unwrap_or_else(|| change.class.clone());
-        change.update = Some(class.clone());
-        *self.changes.entry(Timestamp(at), id) = change;
-        class
-    }
-
-    /// Some devices of a class were updated: one note a day.
-    fn note(&self, class: &str, updates: &[Update], view: &View<'_>, out: &mut Out<'_>) {
-        let times = || updates.iter().map(|(at, ..)| Timestamp(*at));
-        let (Some(first), Some(last), Some((_, before, now))) = (times().min(), times().max(), updates.last())
-        else {
-            return;
-        };
-        let today = view.site.calendar.day(last);
-        let rows = self.changes.rows();
-        let alike = rows.iter().filter(|(_, _, change)| change.update.as_deref() == Some(class));
-        let of_day = alike.clone().filter(|(_, at, _)| view.site.calendar.day(Timestamp(*at)) == today);
-        let devices: BTreeSet<u32> = of_day.map(|(id, ..)| **id).collect();
-        let named: Vec<Rc<Profile>> =
-            devices.iter().take(MOST_NAMED).filter_map(|id| view.profile(DeviceId(*id))).collect();
-        let named: Vec<&str> = named.iter().map(|profile| profile.name.as_str()).collect();
-        let n = devices.len();
-        let who = if n == 1 { format!("1 device of class {class} says") } else { format!("{n} devices of class {class} say") };
-        let title = format!("{who} another version: {now}");
-        let verdict = Verdict::new(&RULE, None, last, title)
-            .severity(Severity::Info)
-            .apart(&format!("software changed: {class}"))
-            .peer(Peer::Many(n as u64))
-            .between(first, last)
-            .times(updates.len() as u64)
-            .found([number("devices_today", n as u64), number("devices_within_14_days", alike.count() as u64)])
-            .found(word("now", now))
-            .found(word("devices", &named.join(", ")))
-            .normal(before.as_ref().and_then(|before| word("before", before)));
-        out.raise(view, verdict);
-    }
 }
 
 fn raise_card(
@@ -357,6 +291,7 @@ fn raise_card(
     let title = format!("{name} ({class}) is new and has the MAC of {} ({})", owner.name, owner.class());
     let verdict = Verdict::new(&RULE, Some(profile.id()), since, title)
         .peer(Peer::Device(owner.id()))
+        .over(Trail::All(profile.id()))
         .found(word("mac", &mac.to_string()))
         .found([number("devices_with_it", 2), number("threshold", 2)])
         .normal([number("devices_with_it_while_learned", 1)])
@@ -432,7 +367,7 @@ mod tests {
             }
             story.wait(3 * DAY);
         }
-        assert_eq!(findings, [1, 2, 3, 4], "two by themselves, then one a day");
+        assert_eq!(findings, [1, 2, 3, 3], "two by themselves, then one for all of them, under the day of the first");
         assert_eq!(highest, [Severity::High, Severity::High, Severity::Info, Severity::Info]);
         let found = story.found(RULE);
         let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity)).collect();
@@ -496,11 +431,40 @@ mod tests {
         let found = story.found(RULE);
         assert_eq!(found[0].title.as_str(), "8 devices of class infusion pump say another version: InfusOS 4.2");
         assert_eq!(found[0].last.since(found[0].first), 7 * (47 * 60 * SECOND), "{found:#?}");
-        // The stragglers of the next day are that day's note.
+        // Another update on the next day is that day's note.
         story.wait(DAY);
         story.learn(ids[0], Attribute::SOFTWARE, "drug library 8");
         let found = story.found(RULE);
         assert_eq!(found.iter().map(|f| (f.severity, f.count)).collect::<Vec<_>>(), [(Severity::Info, 8), (Severity::Info, 1)]);
+    }
+
+    #[test]
+    fn a_roll_out_over_days_is_one_note() {
+        let (mut story, ids) = pumps(7);
+        for (n, id) in (1_u8..).zip(&ids) {
+            // Of some the firmware is all that is heard.
+            if n.is_multiple_of(2) {
+                story.learn(*id, Attribute::DHCP_FINGERPRINT, "1,3,6,42");
+                story.learn(*id, Attribute::DHCP_VENDOR_CLASS, "InfusOS 4.2");
+                story.wait(60 * SECOND);
+            }
+            story.learn(*id, Attribute::FIRMWARE, "4.2");
+            story.wait(120 * SECOND);
+            let found = story.found(RULE);
+            let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.count)).collect();
+            assert_eq!(brief, [(None, Severity::Info, n.into())], "{found:#?}");
+            if n.is_multiple_of(3) {
+                story.restart();
+            }
+            story.wait(10 * HOUR);
+        }
+        let found = story.found(RULE);
+        assert!(found[0].title.as_str().starts_with("7 devices of class infusion pump say another version: "));
+        assert!(found[0].last.since(found[0].first) > 2 * DAY, "{found:#?}");
+        // Half a month later nobody knows that it is the same.
+        story.wait(15 * DAY);
+        story.learn(ids[0], Attribute::FIRMWARE, "4.3");
+        assert_eq!(story.found(RULE).len(), 2, "another version is another note");
     }
 
     #[test]

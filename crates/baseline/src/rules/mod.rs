@@ -100,11 +100,15 @@ mod claims;
 mod edges;
 #[cfg(test)]
 mod merged;
+#[cfg(test)]
+mod quarantined;
 mod said;
 #[cfg(test)]
 pub(crate) mod story;
 mod titles;
+mod updates;
 mod versions;
+mod waves;
 mod window;
 
 registry! {

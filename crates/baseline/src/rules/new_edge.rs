@@ -1,10 +1,11 @@
 //! A device talks to somebody, or for a purpose, that is new to it.
 
-use super::edges::{Kind, kind, name, service};
+use super::edges::{Ends, Kind, kind, name, service};
+use super::waves::{Change, Joined, LEAST, SPAN, Told, Waves};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, real, word};
 use crate::judge::{EdgeNews, Out, Verdict, View};
-use model::Severity;
+use model::{DeviceId, EdgeState, Severity, Timestamp};
 
 pub(super) static RULE: Rule = Rule {
     name: "new-edge",
@@ -14,7 +15,10 @@ pub(super) static RULE: Rule = Rule {
     attack: &["T0885", "T0869"],
     finds: "A learned device talks to a peer, or on a port, that is new to it and to its role: 2 conversations, or 1 kB \
         both ways. Info when it does the same with other peers of the same role already. Silent when at least 3 devices and \
-        a fifth of its role do it.",
+        a fifth of its role do it. When 3 devices of a role take up the same with the same peer inside the site within 14 \
+        days, that is one note of severity info for the role, which grows with each that joins within 14 days of the last; \
+        what was told of the first of them becomes a note, too. What was quarantined while learning is told for as long as it \
+        is done.",
     matters: "What a clinical device talks to hardly ever changes by itself. Each change is a commissioning, a mistake or \
         an intruder.",
     innocent: "A new server, a changed interface, a service visit, software that looks for updates once a month.",
@@ -22,11 +26,14 @@ pub(super) static RULE: Rule = Rule {
     advice: "Ask who is responsible for the device whether this is wanted; if it is, acknowledge the finding.",
     contain: "If not, block this connection at the firewall.",
     wants: Wants::NOTHING,
-    watch: || Box::new(NewEdge),
+    watch: || Box::<NewEdge>::default(),
 };
 
-#[derive(Debug)]
-struct NewEdge;
+/// Devices that a note names, at most.
+const MOST_NAMED: usize = 8;
+
+#[derive(Debug, Default)]
+struct NewEdge(Waves);
 
 impl Watch for NewEdge {
     fn edge(&mut self, news: &EdgeNews, view: &View<'_>, out: &mut Out<'_>) {
@@ -34,12 +41,92 @@ impl Watch for NewEdge {
         let severity = match kind {
             Kind::NewRole => RULE.severity,
             Kind::NewPeer => Severity::Info,
+            Kind::Pooled if !news.is_little => Severity::Info,
             _ => return,
         };
+        let told = Change::of(news, &ends, view).map(|change| self.0.take_in(change, news, kind == Kind::Pooled));
+        match told {
+            Some(Told::Wave(joined)) => return raise_wave(&joined, news, &ends, view, out),
+            Some(Told::Nothing) => return,
+            Some(Told::Alone) | None if kind == Kind::Pooled => return,
+            Some(Told::Alone) | None => {}
+        }
         let [asker, answerer] = &ends;
-        let title = format!("{} asks {} on {}, which is new", name(asker, news), name(answerer, news), service(news));
+        let what = match news.state {
+            EdgeState::Quarantined => "which was quarantined while it was learned",
+            _ => "which is new",
+        };
+        let title = format!("{} asks {} on {}, {what}", name(asker, news), name(answerer, news), service(news));
         out.raise(view, about(news, view, title).severity(severity));
     }
+
+    fn minute(&mut self, view: &View<'_>, _: &mut Out<'_>) {
+        self.0.forget(view.now);
+    }
+
+    fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        self.0.renamed(from, into);
+    }
+
+    fn save(&self) -> Vec<u8> {
+        self.0.save()
+    }
+
+    fn restore(&mut self, saved: &[u8]) {
+        self.0.restore(saved);
+    }
+}
+
+/// Several devices of a role took up the same: one note for all of them.
+fn raise_wave(joined: &Joined, news: &EdgeNews, ends: &Ends, view: &View<'_>, out: &mut Out<'_>) {
+    let (own, other) = (usize::from(news.key.inbound), usize::from(!news.key.inbound));
+    let Some(class) = ends.get(own).and_then(Option::as_ref).map(|own| own.class()) else { return };
+    for id in &joined.new {
+        let since = joined.devices.get(id).map_or(news.first, |at| Timestamp(*at));
+        out.lower_edge(view, &RULE, (*id, since), news, "part of a change of the whole role");
+    }
+    let mut order: Vec<(i64, DeviceId)> = joined.devices.iter().map(|(id, at)| (*at, *id)).collect();
+    order.sort_unstable();
+    let (Some((first, first_id)), Some((last, last_id))) = (order.first().copied(), order.last().copied()) else {
+        return;
+    };
+    let called = |id: DeviceId| view.profile(id).map_or_else(|| id.to_string(), |profile| profile.name.to_string());
+    let named: Vec<String> = order.iter().take(MOST_NAMED).map(|(_, id)| called(*id)).collect();
+    let n = joined.devices.len();
+    let all = view.habits.each().filter(|(_, habit)| habit.class() == class).count().max(n);
+    let peer = ends.get(other).map_or_else(String::new, |end| name(end, news));
+    let (verb, day) = (if news.key.inbound { "are asked by" } else { "now talk to" }, |at: i64| {
+        Timestamp(at).to_string().chars().take(10).collect::<String>()
+    });
+    let title = format!(
+        "{n} of {all} devices of class {class} {verb} {peer} on {}: first {} on {}, last {} on {}",
+        service(news),
+        called(first_id),
+        day(first),
+        called(last_id),
+        day(last)
+    );
+    let verdict = Verdict::new(&RULE, None, Timestamp(last), title)
+        .severity(Severity::Info)
+        .edge(news)
+        .apart(&joined.apart)
+        .begun(Timestamp(joined.began))
+        .between(Timestamp(first), Timestamp(last))
+        .times(joined.new.len() as u64)
+        .found([
+            number("role_devices", all as u64),
+            number("role_devices_that_do_it", n as u64),
+            number("threshold", LEAST as u64),
+            number("within_seconds", (SPAN / 1_000_000_000).unsigned_abs()),
+        ])
+        .found(word("role", class.as_str()))
+        .found(word("devices", &named.join(", ")))
+        .found(word("first_device", &called(first_id)))
+        .found(word("since", &Timestamp(first).to_string()))
+        .found(word("last_device", &called(last_id)))
+        .found(word("last_began", &Timestamp(last).to_string()))
+        .normal([number("role_devices_that_did_it", 0)]);
+    out.raise(view, verdict);
 }
 
 /// A verdict on an edge with what is known of its novelty.
@@ -104,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_role_takes_up_is_counted_and_told_lower_once_most_of_it_did() {
+    fn what_a_role_takes_up_is_one_note_from_the_third_device_on() {
         let (mut story, ..) = story();
         let server = story.device(20, DeviceClass::Server, 30);
         let mut found = Vec::new();
@@ -114,11 +201,146 @@ mod tests {
             }
             found = story.found("new-edge");
         }
-        let brief: Vec<_> = found.iter().map(|f| f.severity).collect();
-        let (told, low) = (Severity::Medium, Severity::Low);
-        assert_eq!(brief, [told, told, told, low, low, low], "three of five are most");
-        let with = |f: &model::Finding| f.evidence.iter().find(|(name, _)| name == "role_devices_that_do_it").cloned();
-        assert_eq!(with(&found[5]), Some(crate::findings::number("role_devices_that_do_it", 5)));
+        let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.count)).collect();
+        let note = |n: u32| (Some(DeviceId(n)), Severity::Info, 2);
+        assert_eq!(brief, [note(11), note(12), (None, Severity::Info, 6)], "{found:#?}");
+        let held = crate::findings::word("held", "part of a change of the whole role").unwrap();
+        assert!(found[..2].iter().all(|f| f.evidence.contains(&held)));
+        let does = |f: &model::Finding| f.evidence.iter().find(|(name, _)| name == "role_devices_that_do_it").cloned();
+        assert_eq!(does(&found[2]), Some(crate::findings::number("role_devices_that_do_it", 6)));
+        assert_eq!(
+            found[2].title.as_str(),
+            "6 of 6 devices of class workstation now talk to host-20 (server) on tcp/8443: first host-11 on 2026-01-06, \
+             last host-16 on 2026-01-06"
+        );
+    }
+
+    /// Nine pumps that ask a server, and another server; learned.
+    fn pumps() -> (Story, Vec<DeviceId>, DeviceId) {
+        let mut story = Story::new(DAY);
+        let (gateway, update) = (story.device(90, DeviceClass::Gateway, 30), story.device(91, DeviceClass::Server, 30));
+        let ids: Vec<_> = (1..10).map(|n| story.device(n, DeviceClass::InfusionPump, 26)).collect();
+        for hour in 0..10 {
+            story.at(hour * HOUR);
+            ids.iter().for_each(|id| story.talk(*id, gateway, 3_000, None));
+        }
+        story.at(DAY + HOUR);
+        (story, ids, update)
+    }
+
+    #[test]
+    fn a_roll_out_over_three_days_is_one_note_whatever_is_restarted_meanwhile() {
+        let mut all = Vec::new();
+        for restarts in [false, true] {
+            let (mut story, ids, update) = pumps();
+            for (n, id) in (0_i64..).zip(&ids) {
+                story.at(DAY + (1 + 8 * n) * HOUR);
+                // Who did it before does it again: that is no news.
+                for _ in 0..3 {
+                    ids.iter().take(n as usize).for_each(|known| story.talk(*known, update, 443, Some("tls")));
+                    story.talk(*id, update, 443, Some("tls"));
+                    story.wait(60_000_000_000);
+                }
+                if restarts {
+                    story.baseline.end(&|id| story.devices.get(&id).cloned());
+                    story.restart();
+                }
+                let found = story.found("new-edge");
+                let grave = found.iter().filter(|f| f.severity > Severity::Info).count();
+                let notes: Vec<_> = found.iter().filter(|f| f.key.device.is_none()).map(|f| f.count).collect();
+                let told = usize::try_from(n).unwrap() + 1;
+                assert_eq!(grave, if told < 3 { told } else { 0 }, "{found:#?}");
+                assert_eq!(notes, if told < 3 { vec![] } else { vec![told as u64] }, "{found:#?}");
+            }
+            all.push(story.found("new-edge"));
+        }
+        assert_eq!(all[0], all[1]);
+        let note = all[0].last().unwrap();
+        assert!(note.title.as_str().starts_with("9 of 9 devices of class infusion pump now talk to host-91 (server) on tcp/443"));
+        assert_eq!(note.last.since(note.first), 64 * HOUR);
+        assert_eq!(note.key.day, all[0][0].key.day, "under the day of the first");
+        assert_eq!(note.peer.as_ref().and_then(|peer| peer.device), Some(DeviceId(91)));
+    }
+
+    #[test]
+    fn two_are_no_wave_nor_are_three_that_take_a_month_and_a_later_one_is_a_wave_of_its_own() {
+        let (mut story, ids, update) = pumps();
+        for (n, id) in (0_i64..).zip(&ids[..3]) {
+            story.at(2 * DAY + n * 10 * DAY).talk(*id, update, 443, Some("tls"));
+            story.wait(60_000_000_000);
+        }
+        assert_eq!(story.found("new-edge").iter().filter(|f| f.key.device.is_none()).count(), 0);
+        // With two more, three of the last 14 days are one.
+        story.talk(ids[3], update, 443, Some("tls"));
+        let notes = |story: &mut Story| -> Vec<u64> {
+            story.found("new-edge").iter().filter(|f| f.key.device.is_none()).map(|f| f.count).collect()
+        };
+        assert_eq!(notes(&mut story), [3]);
+        story.at(50 * DAY).talk(ids[4], update, 443, Some("tls"));
+        assert_eq!(notes(&mut story), [3], "after the wave");
+    }
+
+    #[test]
+    fn what_spreads_by_itself_is_told_of_each_device_however_many_do_it() {
+        let (mut story, ids, _) = pumps();
+        let (desk, other) = (story.device(80, DeviceClass::Workstation, 40), story.device(81, DeviceClass::Ventilator, 26));
+        let outside = "203.0.113.9".parse().unwrap();
+        for id in &ids {
+            let own = story.ip(*id);
+            story.flow((Some(*id), own), (None, outside), 443, None, [9_000, 9_000], model::FlowState::Closed);
+            story.talk(*id, other, 445, None);
+            story.talk(desk, *id, 3389, None);
+        }
+        for (rule, least) in [
+            ("internet-from-clinical", Severity::High),
+            ("east-west-clinical", Severity::High),
+            ("remote-access", Severity::High),
+        ] {
+            let found = story.found(rule);
+            let devices: std::collections::BTreeSet<_> = found.iter().map(|f| f.key.device).collect();
+            assert_eq!(devices.len(), 9, "{rule} {found:#?}");
+            assert!(found.iter().all(|f| f.severity >= least && f.key.device.is_some()), "{rule}");
+        }
+        assert_eq!(story.found("new-edge").len(), 0);
+        // Desks are no clinical devices, and still: who calls outside, or opens a shell, does it by itself.
+        let (mut story, ..) = self::story();
+        for n in 11..17 {
+            let own = story.ip(DeviceId(n));
+            story.flow((Some(DeviceId(n)), own), (None, outside), 443, None, [9_000, 9_000], model::FlowState::Closed);
+            story.talk(DeviceId(n), DeviceId(9), 22, None);
+        }
+        let found = story.found("new-edge");
+        assert!(found.len() >= 6 && found.iter().all(|f| f.key.device.is_some() && f.severity >= Severity::Low));
+    }
+
+    #[test]
+    fn one_that_does_something_else_at_the_same_time_is_told() {
+        let (mut story, ids, update) = pumps();
+        let other = story.device(92, DeviceClass::Server, 30);
+        story.talk(ids[0], update, 443, Some("tls"));
+        story.talk(ids[0], other, 443, Some("tls"));
+        story.wait(60_000_000_000);
+        ids[1..].iter().for_each(|id| story.talk(*id, update, 443, Some("tls")));
+        let found = story.found("new-edge");
+        let of_first: Vec<_> = found.iter().filter(|f| f.key.device == Some(ids[0])).collect();
+        assert_eq!(of_first.len(), 1, "servers are one class of peer");
+        assert!(of_first[0].severity > Severity::Info, "which is not only part of the wave: {found:#?}");
+    }
+
+    #[test]
+    fn a_device_that_got_another_number_is_counted_once_and_a_server_is_the_same() {
+        let (mut story, ids, update) = pumps();
+        story.talk(ids[0], update, 443, Some("tls"));
+        story.talk(ids[1], update, 443, Some("tls"));
+        story.wait(60_000_000_000);
+        story.merge(ids[1], ids[0]);
+        let other = story.device(95, DeviceClass::Server, 30);
+        story.merge(update, other);
+        story.talk(ids[2], other, 443, Some("tls"));
+        assert_eq!(story.found("new-edge").iter().filter(|f| f.key.device.is_none()).count(), 0, "two");
+        story.talk(ids[3], other, 443, Some("tls"));
+        let notes: Vec<_> = story.found("new-edge").into_iter().filter(|f| f.key.device.is_none()).collect();
+        assert_eq!(notes.iter().map(|f| f.count).collect::<Vec<_>>(), [3]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::window::rename;
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{Out, SignSeen, Verdict, View};
+use crate::trail::Trail;
 use inventory::Sign;
 use model::{DeviceId, IpProto, Severity, Timestamp};
 use std::collections::BTreeMap;
@@ -71,6 +72,7 @@ impl Watch for NewService {
             let verdict = Verdict::new(&RULE, Some(id), ts, title)
                 .service(IpProto(transport), port, application.map(Into::into))
                 .severity(if is_door { Severity::High } else { RULE.severity })
+                .over(Trail::Served(device.id(), IpProto(transport), port))
                 .found([number("port", port.into())])
                 .found(word("application", application.unwrap_or("not recognised")))
                 .normal([number("active_hours", u64::from(seen.hours))])

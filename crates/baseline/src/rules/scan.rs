@@ -4,7 +4,8 @@ use super::window::{Recent, Rows, pack_as, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, real};
 use crate::judge::{FlowSeen, Out, Peer, Verdict, View};
-use model::{DeviceId, FlowState, Severity, Timestamp};
+use crate::trail::{Doors, Trail};
+use model::{DeviceId, FlowState, IpProto, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -61,6 +62,7 @@ struct Knock {
     proto: u8,
     port: u16,
     fails: bool,
+    server: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -100,7 +102,8 @@ impl Watch for Scan {
         }
         // Of those that never fail nothing has to be known.
         if fails || self.0.contains(&device.0) {
-            let knock = Knock { at: record.first.0, ip, proto: record.key.proto.0, port, fails };
+            let server = seen.flow.devices[1].map(|id| id.0);
+            let knock = Knock { at: record.first.0, ip, proto: record.key.proto.0, port, fails, server };
             self.0.entry(record.first, device.0).note(knock);
         }
     }
@@ -128,6 +131,7 @@ impl Watch for Scan {
             let verdict = Verdict::new(&RULE, Some(device.id()), Timestamp(found.first), title)
                 .severity(severity)
                 .peer(Peer::Many(found.hosts as u64))
+                .over(asker.trail(device.id(), &found))
                 .between(Timestamp(found.first), Timestamp(found.last))
                 .times(found.new)
                 .found([
@@ -264,6 +268,20 @@ impl Asker {
             self.knocks.pop_front();
         }
         self.knocks.push_back(knock);
+    }
+
+    /// The edges that a scan made: to the doors that it knocked on, begun with it. What was done before is no part of it.
+    fn trail(&self, own: DeviceId, found: &Found) -> Trail {
+        let mut doors = Doors::default();
+        // The widest minute need not be the first.
+        let since = if found.is_slow { found.first } else { found.first.saturating_sub(FAST) };
+        if found.is_slow {
+            self.hosts.iter().for_each(|ip| doors.add(None, *ip, None));
+        }
+        for knock in self.knocks.iter().filter(|knock| knock.at >= since) {
+            doors.add(knock.server.map(DeviceId), knock.ip, Some((IpProto(knock.proto), knock.port)));
+        }
+        Trail::Asked(own, doors, Timestamp(since))
     }
 
     /// What another asked was asked by this one.

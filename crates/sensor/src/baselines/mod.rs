@@ -3,6 +3,7 @@
 mod diff;
 mod level;
 mod page;
+mod roles;
 mod show;
 mod snapshot;
 mod told;

@@ -300,6 +300,8 @@ mod tests {
             first: Timestamp(0),
             last: Timestamp(days * 86_400_000_000_000),
             pause: 0,
+            locked: false,
+            converged: false,
         }
     }
 

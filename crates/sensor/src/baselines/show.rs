@@ -1,20 +1,17 @@
 //! `wardwatch baseline show`: how far learning has come, device by device and role by role.
 
 use super::configured;
-use super::level::{Labels, Names};
-use super::page;
-use super::snapshot::{Devices, Snapshot, Who};
-use crate::cli::{self, Level, TableOrJson};
+use super::level::Labels;
+use super::snapshot::{Snapshot, Who};
+use super::{page, roles};
+use crate::cli::{self, Format, TableOrJson};
 use crate::text::{self, count, line, plural, table};
 use crate::{Error, find};
-use baseline::{Known, Learning, Seen, Site};
-use model::{DeviceClass, DeviceId, Edge, LearningState};
+use baseline::{Known, Learning, Seen};
+use model::{DeviceClass, DeviceId, LearningState};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use store::Store;
-
-/// An edge is shared when so many devices of a role have it, and a fifth of them.
-const SHARED: usize = 3;
 
 pub(crate) fn show(args: &cli::Show) -> Result<(), Error> {
     let store = Store::open_read_only(&args.db.db)?;
@@ -25,9 +22,16 @@ pub(crate) fn show(args: &cli::Show) -> Result<(), Error> {
     match (&args.device, args.roles) {
         (Some(name), _) => {
             let id = find::device(&reader.inventory()?, name)?.device.id;
-            page::device(id, &snapshot, &rules, &reader.journal()?, args.format)
+            let format = match args.format {
+                Format::Csv => {
+                    return csv(snapshot.devices.iter().filter(|(known, _)| **known == id), &snapshot);
+                }
+                Format::Json => TableOrJson::Json,
+                Format::Table => TableOrJson::Table,
+            };
+            page::device(id, &snapshot, &rules, &reader.journal()?, format)
         }
-        (None, true) => by_role(&snapshot, &rules.site, args.format),
+        (None, true) => roles::show(&snapshot, &rules, args.format),
         (None, false) => all(&snapshot, args.format),
     }
 }
@@ -42,6 +46,8 @@ pub(super) fn known(snapshot: &Snapshot, id: DeviceId) -> Known {
         first: Default::default(),
         last: Default::default(),
         pause: 0,
+        locked: false,
+        converged: false,
     })
 }
 
@@ -50,10 +56,53 @@ pub(super) fn percent(part: f64) -> String {
     format!("{:.1}%", (part * 1_000.0 + 1e-9).floor() / 10.0)
 }
 
-fn all(snapshot: &Snapshot, format: TableOrJson) -> Result<(), Error> {
+/// Fields of a device's learning, in the order of the columns.
+const COLUMNS: [&str; 18] = [
+    "device",
+    "device_id",
+    "device_class",
+    "zone",
+    "state",
+    "edges",
+    "active_hours",
+    "edges_seen_once",
+    "edges_seen_twice",
+    "edge_hours",
+    "quiet_hours",
+    "coverage",
+    "coverage_good_turing",
+    "expected_unseen_edges",
+    "active_hours_to_next_edge",
+    "first_seen",
+    "last_seen",
+    "sentence",
+];
+
+/// The fields of a record as cells; what is absent is empty.
+pub(super) fn cells(record: &Value, columns: &[&str]) -> Vec<String> {
+    let cell = |name: &&str| match record.get(*name) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    columns.iter().map(cell).collect()
+}
+
+fn csv<'s>(devices: impl Iterator<Item = (&'s DeviceId, &'s Who)>, snapshot: &Snapshot) -> Result<(), Error> {
+    let rows = devices.map(|(id, who)| cells(&record(who, &known(snapshot, *id)), &COLUMNS));
+    Ok(::export::csv(&COLUMNS, rows, &mut std::io::stdout().lock())?)
+}
+
+fn all(snapshot: &Snapshot, format: Format) -> Result<(), Error> {
     let mut order: Vec<(&DeviceId, &Who)> = snapshot.devices.iter().collect();
-    if format == TableOrJson::Json {
-        return order.iter().try_for_each(|(id, who)| line(&record(who, &known(snapshot, **id)).to_string()));
+    match format {
+        Format::Json => {
+            return order
+                .iter()
+                .try_for_each(|(id, who)| line(&record(who, &known(snapshot, **id)).to_string()));
+        }
+        Format::Csv => return csv(order.into_iter(), snapshot),
+        Format::Table => {}
     }
     order.sort_by_key(|(id, who)| (who.class, &who.name, **id));
     let mut states: BTreeMap<LearningState, u64> = BTreeMap::new();
@@ -86,18 +135,12 @@ fn all(snapshot: &Snapshot, format: TableOrJson) -> Result<(), Error> {
 
 /// What machines are told of a device's learning.
 pub(super) fn record(who: &Who, known: &Known) -> Value {
-    let (seen, coverage) = (known.seen, known.seen.coverage());
     let mut out = json!({
         "device": who.name, "device_id": known.device.to_string(), "device_class": who.class.as_str(),
-        "state": known.state.as_str(), "edges": seen.edges, "active_hours": seen.hours,
-        "edges_seen_once": seen.once, "edges_seen_twice": seen.twice, "edge_hours": seen.pairs,
-        "quiet_hours": seen.quiet, "coverage": coverage.chao, "coverage_good_turing": coverage.turing,
-        "expected_unseen_edges": coverage.unseen, "sentence": seen.sentence(),
+        "state": known.state.as_str(), "sentence": known.seen.sentence(),
     });
     if let Value::Object(fields) = &mut out {
-        if let Some(hours) = coverage.hours_to_next {
-            fields.insert("active_hours_to_next_edge".into(), hours.into());
-        }
+        fields.extend(figures(&known.seen));
         if let Some(zone) = &who.zone {
             fields.insert("zone".into(), zone.as_str().into());
         }
@@ -109,79 +152,24 @@ pub(super) fn record(who: &Who, known: &Known) -> Value {
     out
 }
 
-/// What the devices of a role have in common.
-#[derive(Debug, PartialEq)]
-pub(super) struct Role {
-    pub(super) class: DeviceClass,
-    pub(super) devices: usize,
-    /// Edges that many of them have, by how many do, most first.
-    pub(super) shared: Vec<(Labels, usize)>,
-}
-
-/// Every role. Edges that are not normal are not counted.
-pub(super) fn roles(devices: &Devices, edges: &[Edge], names: &Names<'_>) -> Vec<Role> {
-    let mut users: BTreeMap<(DeviceClass, Labels), BTreeSet<DeviceId>> = BTreeMap::new();
-    for edge in edges.iter().filter(|edge| edge.state.is_normal()) {
-        let class = devices.get(&edge.key.client).map(|who| who.class);
-        if let Some(class) = class.filter(|class| *class != DeviceClass::Unknown) {
-            let labels = names.labels(&edge.key, Level::Role);
-            users.entry((class, labels)).or_default().insert(edge.key.client);
-        }
-    }
-    let mut counts: BTreeMap<DeviceClass, usize> = BTreeMap::new();
-    devices.values().for_each(|who| *counts.entry(who.class).or_default() += 1);
-    let role = |(class, devices): (DeviceClass, usize)| {
-        let least = devices.div_ceil(5).max(SHARED);
-        let own = users.iter().filter(|((of, _), ids)| *of == class && ids.len() >= least);
-        let mut shared: Vec<_> = own.map(|((_, labels), ids)| (labels.clone(), ids.len())).collect();
-        shared.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        Role { class, devices, shared }
-    };
-    counts.into_iter().map(role).collect()
-}
-
-fn by_role(snapshot: &Snapshot, site: &Site, format: TableOrJson) -> Result<(), Error> {
-    let names = Names { devices: &snapshot.devices, site };
-    let roles = roles(&snapshot.devices, &snapshot.edges, &names);
-    if format == TableOrJson::Json {
-        return roles.iter().try_for_each(|role| {
-            let shared = role.shared.iter().map(|(labels, devices)| {
-                let mut edge = edge_fields(labels);
-                if let Value::Object(fields) = &mut edge {
-                    fields.insert("devices".into(), (*devices).into());
-                }
-                edge
-            });
-            let row = json!({
-                "role": role.class.as_str(), "devices": role.devices, "shared_edges": shared.collect::<Vec<_>>(),
-            });
-            line(&row.to_string())
-        });
-    }
-    line(&format!(
-        "{}   {}",
-        text::strong(&plural(roles.len() as u64, "role", "roles")),
-        text::faint("an edge is shared when 3 devices of the role have it, and a fifth of them")
-    ))?;
-    if roles.is_empty() {
-        return Ok(());
-    }
-    let row = |role: &Role| {
-        vec![role.class.to_string(), count(role.devices as u64), count(role.shared.len() as u64)]
-    };
-    line(&table(&["ROLE", "DEVICES", "SHARED EDGES"], roles.iter().map(row).collect()))?;
-    for role in roles.iter().filter(|role| !role.shared.is_empty()) {
-        crate::show::heading(&role.class.to_string())?;
-        for (labels, devices) in &role.shared {
-            line(&format!(
-                "  {}: {} of {}",
-                labels.words(),
-                count(*devices as u64),
-                count(role.devices as u64)
-            ))?;
-        }
-    }
-    Ok(())
+/// What was seen, and what that says, in numbers.
+pub(super) fn figures(seen: &Seen) -> impl Iterator<Item = (String, Value)> + use<> {
+    let coverage = seen.coverage();
+    let next = coverage.hours_to_next.map(|hours| ("active_hours_to_next_edge", hours.into()));
+    [
+        ("edges", seen.edges.into()),
+        ("active_hours", seen.hours.into()),
+        ("edges_seen_once", seen.once.into()),
+        ("edges_seen_twice", seen.twice.into()),
+        ("edge_hours", seen.pairs.into()),
+        ("quiet_hours", seen.quiet.into()),
+        ("coverage", coverage.chao.into()),
+        ("coverage_good_turing", coverage.turing.into()),
+        ("expected_unseen_edges", coverage.unseen.into()),
+    ]
+    .into_iter()
+    .chain(next)
+    .map(|(name, value)| (name.to_owned(), value))
 }
 
 /// With whom and for what, for machines.
@@ -205,8 +193,6 @@ pub(super) fn edge_fields(labels: &Labels) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baselines::tests::{devices, edge};
-    use model::EdgeState;
 
     #[test]
     fn per_cent_is_never_more_than_it_is() {
@@ -214,32 +200,5 @@ mod tests {
             [0.0, 0.9841, 0.99999, 1.0, 0.98].map(percent),
             ["0.0%", "98.4%", "99.9%", "100.0%", "98.0%"]
         );
-    }
-
-    #[test]
-    fn a_role_shares_what_three_and_a_fifth_have() {
-        let (mut devices, site) = (devices(), Site::default());
-        let ct = devices[&DeviceId(1)].clone();
-        for id in 5..=7 {
-            devices.insert(DeviceId(id), ct.clone());
-        }
-        let mut edges = vec![edge(1, 3, 104), edge(2, 3, 104)];
-        let shared = |devices: &Devices, edges: &[Edge]| {
-            let roles = roles(devices, edges, &Names { devices, site: &site });
-            assert_eq!(
-                roles.iter().map(|role| role.class.as_str()).collect::<Vec<_>>(),
-                ["CT", "PACS", "unknown"]
-            );
-            roles[0].shared.iter().map(|(labels, n)| format!("{} {n}", labels.words())).collect::<Vec<_>>()
-        };
-        assert_eq!(shared(&devices, &edges), [""; 0], "two are none");
-        edges.push(Edge { state: EdgeState::Quarantined, ..edge(5, 3, 104) });
-        assert_eq!(shared(&devices, &edges), [""; 0], "what is not normal does not count");
-        edges.push(edge(6, 3, 104));
-        assert_eq!(shared(&devices, &edges), ["asks PACS on 104/tcp dicom 3"]);
-        for id in 8..=18 {
-            devices.insert(DeviceId(id), ct.clone());
-        }
-        assert_eq!(shared(&devices, &edges), [""; 0], "three of 16 are less than a fifth");
     }
 }

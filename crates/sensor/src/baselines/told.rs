@@ -279,6 +279,8 @@ mod tests {
             first: Timestamp(0),
             last: Timestamp(last * HOUR),
             pause: 14 * 3_600,
+            locked: false,
+            converged: false,
         };
         let devices = devices();
         let habits = devices.keys().map(|id| (*id, known(id))).collect();

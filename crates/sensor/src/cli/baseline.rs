@@ -1,6 +1,6 @@
 //! The commands about baselines: what each device normally does.
 
-use super::{Db, Level, Machine, Signed, TableOrJson};
+use super::{Db, Format, Level, Machine, Signed, TableOrJson};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -86,7 +86,7 @@ pub struct Show {
     /// Explain this device: its number (d7), MAC, address or name.
     #[arg(value_name = "DEVICE", conflicts_with = "roles")]
     pub device: Option<String>,
-    /// Show, by role, what its devices have in common.
+    /// Show, by role, how far learning has come, and what its devices have in common.
     #[arg(long)]
     pub roles: bool,
     #[command(flatten)]
@@ -95,9 +95,9 @@ pub struct Show {
     /// Read when habits count as learned from this configuration.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Table for people; or JSON, one object a device or role.
+    /// Table for people; JSON, one object a device or role; or CSV, one row each.
     #[arg(long, value_enum, default_value_t)]
-    pub format: TableOrJson,
+    pub format: Format,
 }
 
 /// `wardwatch baseline save`.

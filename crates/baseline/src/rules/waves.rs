@@ -1,0 +1,237 @@
+//! Changes over a whole role: the same new edge of several devices of a class, which is one thing and told as one.
+
+use super::edges::{Ends, remote};
+use super::window::{DAY, Recent, Rows, pack, rename, unpack};
+use crate::judge::{EdgeNews, View};
+use model::{DeviceClass, DeviceId, EdgeState, Stranger, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// So many devices of a class that take up the same within the span are a wave.
+pub(super) const LEAST: usize = 3;
+pub(super) const SPAN: i64 = 14 * DAY;
+/// A wave goes on for as long as another device joins within the span, but no longer than this: its note has to be open.
+const LONGEST: i64 = 30 * DAY;
+/// Changes that are remembered, for how long after they were done last, and devices of each, at most.
+const MOST: usize = 2_048;
+const KEPT: i64 = 90 * DAY;
+const MOST_DEVICES: usize = 256;
+
+/// Whom all of them ask.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Whom {
+    Device(u32),
+    Address(IpAddr),
+}
+
+/// What devices of a class take up: with whom, and for what.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Change {
+    class: String,
+    whom: Whom,
+    inbound: bool,
+    transport: u8,
+    port: u16,
+    application: Option<String>,
+}
+
+impl Change {
+    /// What an edge is part of. Nothing with somebody outside, and nothing that lets one steer another, is: what spreads by
+    /// itself spreads over a role, too.
+    pub(super) fn of(news: &EdgeNews, ends: &Ends, view: &View<'_>) -> Option<Self> {
+        let key = &news.key;
+        let own = ends.get(usize::from(key.inbound))?.as_ref()?;
+        let is_told_alone = news.is_with_outside(view.site) || remote(key.transport, key.port).is_some();
+        // What was quarantined broke a severe rule.
+        let is_new = matches!(news.state, EdgeState::Fresh | EdgeState::Reported);
+        if own.class() == DeviceClass::Unknown || is_told_alone || !is_new {
+            return None;
+        }
+        let whom = match (key.server, &key.peer) {
+            (Some(id), _) => Whom::Device(id.0),
+            (None, Some(Stranger::Address(ip))) => Whom::Address(*ip),
+            (None, Some(Stranger::Domain(_)) | None) => return None,
+        };
+        let application = key.application.as_deref().map(str::to_owned);
+        let class = own.class().as_str().to_owned();
+        Some(Self {
+            class,
+            whom,
+            inbound: key.inbound,
+            transport: key.transport.0,
+            port: key.port,
+            application,
+        })
+    }
+
+    /// What its note is told apart by. It stays what it was when the wave began, whatever its peer is called later.
+    fn apart(&self) -> String {
+        let whom = match self.whom {
+            Whom::Device(id) => DeviceId(id).to_string(),
+            Whom::Address(ip) => ip.to_string(),
+        };
+        let direction = if self.inbound { "from" } else { "to" };
+        format!("{} {direction} {whom} {}", self.class, self.application.as_deref().unwrap_or("-"))
+    }
+}
+
+/// A device: since when it does it, and the number of the note that told of it; 0 for none.
+type Member = (i64, u32);
+
+/// A note that was told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Note {
+    apart: String,
+    began: i64,
+    /// When a device joined last.
+    last: i64,
+}
+
+/// Who took up the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Wave {
+    devices: BTreeMap<u32, Member>,
+    /// The note that goes on, and how many there were.
+    note: Option<Note>,
+    notes: u32,
+}
+
+/// What is to be told of an edge.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Nothing: it is part of a wave that was told, or of what is usual in its role.
+    Nothing,
+    /// By itself.
+    Alone,
+    /// A device more of a wave, or the one that makes it one.
+    Wave(Joined),
+}
+
+/// A wave to tell of.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Joined {
+    /// What its note is told apart by, and when it began.
+    pub(super) apart: String,
+    pub(super) began: i64,
+    /// All devices of it, by number: since when each does it.
+    pub(super) devices: BTreeMap<DeviceId, i64>,
+    /// Those that were not told as part of it before.
+    pub(super) new: Vec<DeviceId>,
+}
+
+impl Wave {
+    /// A device does it, since a time.
+    fn take_in(&mut self, change: &Change, id: u32, at: i64, is_usual: bool) -> Told {
+        if self.devices.get(&id).is_some_and(|(_, note)| *note > 0) {
+            return Told::Nothing;
+        }
+        let is_over =
+            |note: &Note| at.saturating_sub(note.last) > SPAN || at.saturating_sub(note.began) > LONGEST;
+        if self.note.as_ref().is_some_and(is_over) {
+            self.note = None;
+        }
+        // What a role does already is no news of one more, unless a wave is told of.
+        if is_usual && self.note.is_none() {
+            return Told::Nothing;
+        }
+        if self.devices.len() >= MOST_DEVICES && !self.devices.contains_key(&id) {
+            return if self.note.is_some() { Told::Nothing } else { Told::Alone };
+        }
+        let since = self.devices.entry(id).or_insert((at, 0)).0;
+        let is_new = |(at, note): &Member| *note == 0 && since.abs_diff(*at) <= SPAN.unsigned_abs();
+        let new = self.devices.iter().filter(|(_, member)| is_new(member)).map(|(id, (at, _))| (*id, *at));
+        let new: Vec<(u32, i64)> = new.collect();
+        if self.note.is_none() && new.len() < LEAST {
+            return Told::Alone;
+        }
+        let first = new.iter().map(|(_, at)| *at).min().unwrap_or(at);
+        let last = new.iter().map(|(_, at)| *at).max().unwrap_or(at);
+        if self.note.is_none() {
+            self.notes = self.notes.saturating_add(1);
+        }
+        let note = self.note.get_or_insert_with(|| Note { apart: change.apart(), began: first, last });
+        note.last = note.last.max(last);
+        let (apart, began, number) = (note.apart.clone(), note.began, self.notes);
+        for (id, _) in &new {
+            if let Some((_, told)) = self.devices.get_mut(id) {
+                *told = number;
+            }
+        }
+        let of_it = self.devices.iter().filter(|(_, (_, note))| *note == number);
+        let devices = of_it.map(|(id, (at, _))| (DeviceId(*id), *at)).collect();
+        Told::Wave(Joined {
+            apart,
+            began,
+            devices,
+            new: new.into_iter().map(|(id, _)| DeviceId(id)).collect(),
+        })
+    }
+
+    fn absorb(&mut self, other: Self) {
+        for (id, member) in other.devices {
+            join(self.devices.entry(id).or_insert(member), member);
+        }
+        while self.devices.len() > MOST_DEVICES {
+            self.devices.pop_last();
+        }
+        self.note = self.note.take().or(other.note);
+        self.notes = self.notes.max(other.notes);
+    }
+}
+
+/// What two numbers of a device did, one did.
+fn join(own: &mut Member, other: Member) {
+    *own = (own.0.min(other.0), own.1.max(other.1));
+}
+
+/// What devices took up of late.
+#[derive(Debug)]
+pub(super) struct Waves(Recent<Change, Wave>);
+
+/// As they are saved.
+type Saved = Rows<Change, Wave>;
+
+impl Default for Waves {
+    fn default() -> Self {
+        Self(Recent::new(MOST))
+    }
+}
+
+impl Waves {
+    /// An edge is new to a device, or was reported and is used again; what is to be told of it. `is_usual`: its role does it
+    /// already.
+    pub(super) fn take_in(&mut self, change: Change, news: &EdgeNews, is_usual: bool) -> Told {
+        if is_usual && !self.0.contains(&change) {
+            return Told::Nothing;
+        }
+        let wave = self.0.entry(news.last, change.clone());
+        wave.take_in(&change, news.key.client.0, news.first.0, is_usual)
+    }
+
+    /// What was not done for long is not remembered.
+    pub(super) fn forget(&mut self, now: Timestamp) {
+        self.0.forget(now.0.saturating_sub(KEPT));
+    }
+
+    /// Two devices are one, on either end.
+    pub(super) fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        for (_, wave) in self.0.iter_mut() {
+            rename(&mut wave.devices, &from.0, into.0, join);
+        }
+        let is_its = |change: &&Change| change.whom == Whom::Device(from.0);
+        let changes: Vec<Change> = self.0.iter().map(|(change, _)| change).filter(is_its).cloned().collect();
+        for change in changes {
+            let renamed = Change { whom: Whom::Device(into.0), ..change.clone() };
+            self.0.rename(&change, renamed, Wave::absorb);
+        }
+    }
+
+    pub(super) fn save(&self) -> Vec<u8> {
+        if self.0.is_empty() { Vec::new() } else { pack(&self.0.rows()) }
+    }
+
+    pub(super) fn restore(&mut self, saved: &[u8]) {
+        self.0.fill(unpack::<Saved>(saved).unwrap_or_default());
+    }
+}
