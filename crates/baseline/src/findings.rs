@@ -97,7 +97,7 @@ impl Book {
         self.settle();
         let is_it = |key: &&FindingKey| key.rule == rule && key.device == Some(device);
         let told: Vec<FindingKey> = self.open.keys().filter(is_it).cloned().collect();
-        told.iter().for_each(|key| self.lower(key, why));
+        told.iter().for_each(|key| self.lower(key, why, |_| true));
     }
 
     fn insert(&mut self, finding: Finding) {
