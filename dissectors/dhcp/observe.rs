@@ -359,12 +359,17 @@ fn reply(
         sink.learn(pdu.sender_port(), "op", Confidence::STATED, fact);
     }
     let Some(mac) = m.mac() else { return Ok(()) };
+    let lease = message.map(|message| lease(pdu, m, message));
+    if let Some(Lease { message: LeaseMessage::Offer | LeaseMessage::Ack, server: Some(server), .. }) = lease
+        && let Some(source) = pdu.src_mac.filter(|source| source.is_device())
+    {
+        sink.learn(Subject::Mac(source), "option 54", Confidence::STATED, Fact::HandsOut { server });
+    }
     let client = &mut About { subject: Subject::Mac(mac), sink };
-    match message {
-        Some(message) => {
-            let lease = lease(pdu, m, message);
+    match lease {
+        Some(lease) => {
             client.learn("option 53", Confidence::STATED, Fact::Lease(lease));
-            if message == LeaseMessage::Ack {
+            if lease.message == LeaseMessage::Ack {
                 acknowledged(pdu, m, lease.seconds.is_some(), client);
             }
         }

@@ -261,6 +261,7 @@ fn an_ack_binds_where_the_client_is() {
         datagram(&direct, BROADCAST_REPLY).0,
         [
             "dhcp 10.20.2.9:67/udp@20 [op] serves dhcp (90%)".to_owned(),
+            "dhcp 00:50:56:00:00:09 [option 54] hands out as 10.20.2.9 (90%)".to_owned(),
             format!("dhcp 00:09:fb:12:34:01 {}", heard("")),
             format!("dhcp 00:09:fb:12:34:01 {bound}"),
         ]
@@ -478,5 +479,5 @@ fn the_scope_is_the_frames() {
         ..hostile::pdu(1, Side::Low, IpProto::UDP, &bytes)
     };
     let lines = hostile::lines(&hostile::datagram(&DISSECTOR, &pdu).0);
-    assert_eq!(lines[2], "dhcp 00:09:fb:12:34:01 [yiaddr] holds 10.20.4.17@100.20 by Lease (90%)");
+    assert_eq!(lines[3], "dhcp 00:09:fb:12:34:01 [yiaddr] holds 10.20.4.17@100.20 by Lease (90%)");
 }

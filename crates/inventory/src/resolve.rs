@@ -69,6 +69,7 @@ impl Inventory {
                 self.lease(id, lease, said.ts);
                 self.tell(said.ts, id, Sign::Lease(lease));
             }
+            Fact::HandsOut { server } => self.tell(said.ts, id, Sign::HandsOut { server }),
             Fact::AlsoMac(mac) => self.also_mac(id, mac, said),
             Fact::Forwards { why } => self.learn(id, via, attr::FORWARDS, text(why), said),
             Fact::Role { class, weight } => {

@@ -30,6 +30,11 @@ pub enum Sign {
     },
     /// It took part in a DHCP exchange as the client.
     Lease(Lease),
+    /// It sent a DHCP OFFER or ACK, as the server or as who carries it on.
+    HandsOut {
+        /// In whose name.
+        server: IpAddr,
+    },
     /// It showed a credential in clear, of this kind.
     Credential(&'static str),
     /// It says that it holds an address which another device holds, or held until it said so for the first time.

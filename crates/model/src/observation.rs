@@ -370,6 +370,11 @@ pub enum Fact {
     },
     /// The subject (a MAC) took part in a DHCP exchange as the client.
     Lease(Lease),
+    /// The subject (a MAC) sent a DHCP OFFER or ACK, as the server or as who carries it on.
+    HandsOut {
+        /// In whose name, as [`Lease::server`].
+        server: IpAddr,
+    },
     /// The subject and the holder of this MAC are one device (LLDP chassis and port, a DHCP client identifier).
     AlsoMac(Mac),
     /// The subject forwards packets of others: it speaks a routing or redundancy protocol, or answers as a relay.
@@ -523,6 +528,7 @@ impl fmt::Display for Fact {
                 }
                 Ok(())
             }
+            Self::HandsOut { server } => write!(f, "hands out as {server}"),
             Self::AlsoMac(mac) => write!(f, "also {mac}"),
             Self::Forwards { why } => write!(f, "forwards ({why})"),
             Self::Is { attribute, value } => write!(f, "{attribute} = {value:?}"),

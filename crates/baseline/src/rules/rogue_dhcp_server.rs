@@ -1,6 +1,6 @@
 //! A DHCP server that was not there when the site was learned.
 
-use super::window::{DAY, Recent, Rows, pack, unpack};
+use super::window::{DAY, Recent, Rows, pack_as, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{Out, Peer, SignSeen, Verdict, View};
@@ -17,9 +17,10 @@ pub(super) static RULE: Rule = Rule {
     rises: false,
     posture: false,
     attack: &["T1557.003"],
-    finds: "Once the site is learned: a device that begins to answer as a DHCP server, or an OFFER or ACK in the name of a \
-        server that was not known until then. Routers that only relay, and known servers at a new address, do not count; \
-        a proxy for network boot, which offers no address, is info.",
+    finds: "Once the site is learned: a device that begins to answer as a DHCP server, an OFFER or ACK in the name of a \
+        server that was not known until then, or one in the name of a known server that came from the MAC of another device \
+        than it did until then. Routers, which only carry answers on, and known servers at a new address do not count; a \
+        proxy for network boot, which offers no address, is info.",
     matters: "Who hands out addresses says who the gateway and the name server are, and so sees all that devices send.",
     innocent: "A new or replaced DHCP server, its failover partner, a home router or a virtual machine plugged in by mistake.",
     references: "RFC 2131; Medical Device Network Isolation: unexpected east-west traffic; ATT&CK T1557.003 DHCP Spoofing.",
@@ -29,6 +30,10 @@ pub(super) static RULE: Rule = Rule {
     watch: || Box::<RogueDhcp>::default(),
 };
 
+/// The layout of what is saved: before 2, who answered in a server's name was not kept.
+const LAYOUT: u8 = 2;
+/// In place of a device, in what is kept of a server: whoever answered in its name.
+const ANYBODY: u32 = 0;
 /// Servers that are known, devices that serve, and what waits to be judged, at most.
 const MOST_KNOWN: usize = 4_096;
 const MOST_WAITING: usize = 1_024;
@@ -50,12 +55,22 @@ struct Answers {
     clients: BTreeSet<DeviceId>,
 }
 
+/// Answers that a device sent in the name of a server.
+#[derive(Debug)]
+struct Handed {
+    first: Timestamp,
+    last: Timestamp,
+    answers: u64,
+}
+
 #[derive(Debug)]
 struct RogueDhcp {
-    servers: Recent<IpAddr, ()>,
+    /// Servers that are known, each once by itself and once with each device that answered in its name.
+    servers: Recent<(IpAddr, u32), ()>,
     /// Devices that serve, and whether that was learned.
     serving: Recent<u32, bool>,
     answers: BTreeMap<IpAddr, Answers>,
+    handed: BTreeMap<(IpAddr, DeviceId), Handed>,
     began: BTreeMap<DeviceId, Timestamp>,
 }
 
@@ -65,6 +80,7 @@ impl Default for RogueDhcp {
             servers: Recent::new(MOST_KNOWN),
             serving: Recent::new(MOST_KNOWN),
             answers: BTreeMap::new(),
+            handed: BTreeMap::new(),
             began: BTreeMap::new(),
         }
     }
@@ -80,8 +96,8 @@ impl Watch for RogueDhcp {
             }
             Sign::Lease(lease) if matches!(lease.message, LeaseMessage::Offer | LeaseMessage::Ack) => {
                 let Some(server) = lease.server else { return };
-                if self.servers.contains(&server) {
-                    self.servers.entry(seen.ts, server);
+                if self.knows(server) {
+                    self.servers.entry(seen.ts, (server, ANYBODY));
                     return;
                 }
                 if self.answers.len() >= MOST_WAITING && !self.answers.contains_key(&server) {
@@ -107,6 +123,16 @@ impl Watch for RogueDhcp {
                     answers.clients.insert(seen.device);
                 }
             }
+            Sign::HandsOut { server } => {
+                let key = (*server, seen.device);
+                if self.handed.len() >= MOST_WAITING && !self.handed.contains_key(&key) {
+                    return;
+                }
+                let new = Handed { first: seen.ts, last: seen.ts, answers: 0 };
+                let handed = self.handed.entry(key).or_insert(new);
+                handed.last = handed.last.max(seen.ts);
+                handed.answers = handed.answers.saturating_add(1);
+            }
             _ => {}
         }
     }
@@ -121,11 +147,20 @@ impl Watch for RogueDhcp {
             *learned |= is_learned;
         }
         let mut told = BTreeSet::new();
+        for ((ip, id), handed) in std::mem::take(&mut self.handed) {
+            let Some(profile) = view.profile(id).filter(|profile| !carries(profile)) else { continue };
+            if self.is_its_name(ip, &profile, handed.first, view) {
+                self.servers.entry(handed.last, (ip, profile.id().0));
+            } else if self.knows(ip) {
+                self.raise_imposter(ip, &profile, &handed, view, out);
+                told.insert(profile.id());
+            }
+        }
         for (ip, answers) in std::mem::take(&mut self.answers) {
             let device = self.device_at(ip, view);
             let learned = device.as_ref().is_some_and(|(_, learned)| *learned);
             if learned || !view.is_site_armed(answers.first) {
-                self.servers.entry(answers.last, ip);
+                self.servers.entry(answers.last, (ip, ANYBODY));
                 continue;
             }
             let device = device.map(|(profile, _)| profile);
@@ -135,14 +170,15 @@ impl Watch for RogueDhcp {
         for (id, ts) in began {
             let Some(profile) = view.profile(id).filter(|profile| !told.contains(&profile.id())) else { continue };
             let learned = self.serving.get(&profile.id().0).copied().unwrap_or_default();
-            // What relays answers clients, too, in the name of others.
-            if !learned && !profile.device.router && !profile.class().is_infrastructure() {
+            if !learned && !carries(&profile) {
                 self.raise_serves(&profile, ts, view, out);
             }
         }
     }
 
     fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        let named: Vec<IpAddr> = self.names_of(from).collect();
+        named.into_iter().for_each(|ip| self.servers.rename(&(ip, from.0), (ip, into.0), |(), ()| {}));
         self.serving.rename(&from.0, into.0, |own, learned| *own |= learned);
     }
 
@@ -150,19 +186,59 @@ impl Watch for RogueDhcp {
         if self.servers.is_empty() && self.serving.is_empty() {
             return Vec::new();
         }
-        pack(&(self.servers.rows(), self.serving.rows()))
+        pack_as(LAYOUT, &(self.servers.rows(), self.serving.rows()))
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        let Some((servers, serving)) = unpack::<(Rows<IpAddr, ()>, Rows<u32, bool>)>(saved) else { return };
+        let before = || {
+            let (servers, serving) = unpack::<(Rows<IpAddr, ()>, Rows<u32, bool>)>(saved)?;
+            Some((servers.into_iter().map(|(ip, at, ())| ((ip, ANYBODY), at, ())).collect(), serving))
+        };
+        let now = unpack_as::<(Rows<(IpAddr, u32), ()>, Rows<u32, bool>)>(LAYOUT, saved);
+        let Some((servers, serving)) = now.or_else(before) else { return };
         self.servers.fill(servers);
         self.serving.fill(serving);
     }
 }
 
+/// Whether a device carries on what others say: what relays answers clients, too, in the name of others.
+fn carries(profile: &Profile) -> bool {
+    profile.device.router || profile.class().is_infrastructure()
+}
+
 impl RogueDhcp {
+    fn knows(&self, server: IpAddr) -> bool {
+        self.servers.contains(&(server, ANYBODY))
+    }
+
+    /// In whose name a device is known to answer.
+    fn names_of(&self, device: DeviceId) -> impl Iterator<Item = IpAddr> {
+        self.servers.iter().map(|(key, ())| *key).filter(move |(_, id)| *id == device.0).map(|(ip, _)| ip)
+    }
+
+    /// The devices that are known to answer in the name of a server.
+    fn who_answers_as(&self, server: IpAddr) -> impl Iterator<Item = DeviceId> {
+        let of_one = self.servers.iter().map(|(key, ())| *key).filter(move |(ip, _)| *ip == server);
+        of_one.map(|(_, id)| DeviceId(id)).filter(|id| id.0 != ANYBODY)
+    }
+
+    /// Whether a device may answer in the name of a known server: it did when that was learned, or is a server itself. Where
+    /// only what routers carried on was heard until then, the first to be heard is the server.
+    fn is_its_name(&self, server: IpAddr, profile: &Profile, at: Timestamp, view: &View<'_>) -> bool {
+        let id = profile.id();
+        let is_server = || self.serving.get(&id.0).copied().unwrap_or_default();
+        let is_known = || self.who_answers_as(server).any(|known| known == id);
+        let is_first = || self.knows(server) && self.who_answers_as(server).next().is_none();
+        !view.is_site_armed(at) || is_known() || is_first() || is_server()
+    }
+
+    /// Whether a device is at the address of a known server, and nobody else is known to answer there.
     fn has_known_address(&self, profile: &Profile) -> bool {
-        profile.device.addresses.iter().any(|(_, ip)| self.servers.contains(ip))
+        let is_its = |ip: IpAddr| {
+            let mut others = self.who_answers_as(ip).filter(|id| *id != profile.id());
+            self.knows(ip) && others.next().is_none()
+        };
+        profile.device.addresses.iter().any(|(_, ip)| is_its(*ip))
     }
 
     /// The device that serves at an address, and whether that was learned.
@@ -176,7 +252,7 @@ impl RogueDhcp {
 
     fn normal(&self, view: &View<'_>, verdict: Verdict) -> Verdict {
         verdict
-            .normal([number("known_servers", self.servers.iter().count() as u64)])
+            .normal([number("known_servers", self.names_of(DeviceId(ANYBODY)).count() as u64)])
             .normal(view.armed_from.and_then(|from| word("servers_known_until", &from.to_string())))
     }
 
@@ -211,6 +287,29 @@ impl RogueDhcp {
         out.raise(view, self.normal(view, verdict));
     }
 
+    fn raise_imposter(
+        &self,
+        ip: IpAddr,
+        profile: &Profile,
+        handed: &Handed,
+        view: &View<'_>,
+        out: &mut Out<'_>,
+    ) {
+        let known: Vec<_> = self.who_answers_as(ip).filter_map(|id| view.profile(id)).collect();
+        let names: Vec<&str> = known.iter().map(|profile| profile.name.as_str()).collect();
+        let title = format!("{} ({}) hands out addresses by DHCP in the name of {ip}", profile.name, profile.class());
+        let verdict = Verdict::new(&RULE, Some(profile.id()), handed.last, title)
+            .apart(&ip.to_string())
+            .peer(known.first().map_or(Peer::Address(ip), |known| Peer::Device(known.id())))
+            .service(IpProto::UDP, 67, Some("dhcp".into()))
+            .between(handed.first, handed.last)
+            .times(handed.answers)
+            .found(word("server", &ip.to_string()))
+            .found([number("answers", handed.answers), number("threshold", 1)])
+            .normal(word("answered_by", &names.join(", ")));
+        out.raise(view, self.normal(view, verdict));
+    }
+
     fn raise_serves(&self, profile: &Profile, ts: Timestamp, view: &View<'_>, out: &mut Out<'_>) {
         let title = format!("{} ({}) begins to answer as a DHCP server", profile.name, profile.class());
         let verdict = Verdict::new(&RULE, Some(profile.id()), ts, title)
@@ -222,6 +321,7 @@ impl RogueDhcp {
 
 #[cfg(test)]
 mod tests {
+    use super::{RogueDhcp, Rows, Watch};
     use crate::rules::story::{DAY, HOUR, Story};
     use inventory::Sign;
     use model::{DeviceClass, DeviceId, IpProto, Lease, LeaseMessage, Severity, Vlan};
@@ -286,6 +386,78 @@ mod tests {
         let found = story.found(RULE);
         assert_eq!((found.len(), found[0].key.device, found[0].severity), (1, None, Severity::High));
         assert_eq!(found[0].peer.as_ref().unwrap().ips, [ip]);
+    }
+
+    /// A device answers in the name of a server.
+    fn hand_out(story: &mut Story, from: DeviceId, pc: DeviceId, server: IpAddr) {
+        let own = story.ip(pc);
+        story.sign(from, Sign::HandsOut { server });
+        story.sign(pc, answer(LeaseMessage::Ack, server, Some(own)));
+    }
+
+    #[test]
+    fn who_takes_the_name_of_a_known_server_is_told() {
+        let mut story = Story::new(DAY);
+        let [server, partner] = [1, 2].map(|n| story.device(n, DeviceClass::Server, 30));
+        let (pc, router) = (story.device(3, DeviceClass::Workstation, 40), story.device(4, DeviceClass::Router, 40));
+        let ip = story.ip(server);
+        for id in [server, partner, router] {
+            hand_out(&mut story, id, pc, ip);
+        }
+        story.sign(server, SERVES);
+        assert_eq!(story.found(RULE).len(), 0, "while learning");
+        story.at(DAY + HOUR).restart();
+        let second = story.device(5, DeviceClass::Router, 40);
+        for id in [server, partner, router, second] {
+            hand_out(&mut story, id, pc, ip);
+        }
+        assert_eq!(story.found(RULE).len(), 0, "as learned, and another router");
+        // It takes the address besides, and so begins to serve there.
+        let rogue = story.device(6, DeviceClass::Unknown, 40);
+        story.devices.get_mut(&rogue).unwrap().addresses.push((Vlan::single(40), ip));
+        story.sign(rogue, SERVES);
+        for _ in 0..3 {
+            hand_out(&mut story, rogue, pc, ip);
+        }
+        let brief = |story: &mut Story| -> Vec<_> {
+            story.found(RULE).iter().map(|f| (f.key.device, f.severity, f.count)).collect()
+        };
+        assert_eq!(brief(&mut story), [(Some(rogue), Severity::High, 3)]);
+        hand_out(story.restart(), rogue, pc, ip);
+        assert_eq!(brief(&mut story), [(Some(rogue), Severity::High, 4)], "it is not learned by doing it");
+        let peer = story.found(RULE)[0].peer.clone().unwrap();
+        assert_eq!(peer.device, Some(server));
+        // Who turns out to be the server may.
+        story.merge(rogue, server);
+        hand_out(&mut story, server, pc, ip);
+        assert_eq!(brief(&mut story).iter().map(|(.., count)| count).sum::<u64>(), 4);
+    }
+
+    #[test]
+    fn a_server_that_only_its_router_was_heard_of_may_be_heard_itself() {
+        let mut story = Story::new(DAY);
+        let (server, router) = (story.device(1, DeviceClass::Server, 30), story.device(2, DeviceClass::Router, 40));
+        let (pc, ip) = (story.device(3, DeviceClass::Workstation, 40), story.ip(server));
+        hand_out(&mut story, router, pc, ip);
+        story.at(DAY + HOUR);
+        hand_out(&mut story, server, pc, ip);
+        assert_eq!(story.found(RULE).len(), 0);
+        let rogue = story.device(4, DeviceClass::Unknown, 40);
+        hand_out(&mut story, rogue, pc, ip);
+        assert_eq!(story.found(RULE).len(), 1, "from then on it is known");
+    }
+
+    #[test]
+    fn what_was_saved_before_it_was_kept_who_answers_is_read() {
+        let (ip, at) = (IpAddr::from([10, 20, 30, 1]), 5_i64);
+        let before: (Rows<IpAddr, ()>, Rows<u32, bool>) = (vec![(ip, at, ())], vec![(7, at, true)]);
+        let mut rule = RogueDhcp::default();
+        rule.restore(&super::super::window::pack(&before));
+        assert!(rule.knows(ip) && rule.who_answers_as(ip).next().is_none());
+        assert_eq!(rule.serving.get(&7), Some(&true));
+        let mut back = RogueDhcp::default();
+        back.restore(&rule.save());
+        assert_eq!(back.save(), rule.save());
     }
 
     #[test]
