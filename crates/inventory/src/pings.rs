@@ -8,7 +8,7 @@ use crate::Inventory;
 use model::{DeviceId, Flow, IpProto, LeaseMessage, Timestamp};
 
 /// So long before and after a message about taking or giving back an address, in nanoseconds.
-const NEAR: i64 = 60 * 1_000_000_000;
+const NEAR: i64 = 10 * 1_000_000_000;
 /// The port of DHCP servers.
 const DHCP: (IpProto, u16) = (IpProto::UDP, 67);
 

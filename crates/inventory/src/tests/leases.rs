@@ -91,10 +91,10 @@ fn the_ping_of_a_router_about_a_change_of_address_is_part_of_the_lease() {
     tell(&mut inventory, SITE);
     let ping = |t: i64, from: &str, to: &str| format!("{t} {from} pings {to}:0 vlan 30\n");
     let story = relayed(100, A, "10.0.26.7")
-        + &ping(150, "10.0.26.7", "10.0.30.1")
-        + &ping(150, "10.0.30.1", "10.0.26.7")
-        + &ping(150, "10.0.26.7", "10.0.30.20")
-        + "150 10.0.26.7 flow 10.0.30.1:443 vlan 30\n"
+        + &ping(105, "10.0.26.7", "10.0.30.1")
+        + &ping(105, "10.0.30.1", "10.0.26.7")
+        + &ping(105, "10.0.26.7", "10.0.30.20")
+        + "105 10.0.26.7 flow 10.0.30.1:443 vlan 30\n"
         + &ping(300, "10.0.26.7", "10.0.30.1")
         + &format!("900 {A} dhcp ack 10.0.26.7 3600 vlan 30\n")
         + &ping(900, "10.0.26.7", "10.0.30.1")
