@@ -204,8 +204,7 @@ mod tests {
     #[test]
     fn what_was_learned_under_a_guess_and_without_becomes_one() {
         let (mut story, gateway, engine) = story();
-        let mut rows = Vec::new();
-        story.baseline.each_change(|row| Ok::<_, std::convert::Infallible>(rows.push(row))).unwrap();
+        let mut rows = story.baseline.changes();
         // As a release before this one wrote it.
         for row in &mut rows {
             if let model::Change::Edges(_, edges) = row {
