@@ -84,6 +84,14 @@ fn exchange(seconds: i64, client: u32, server: u32, outcome: &str, micros: u64) 
     }
 }
 
+/// The same, of an image that comes over a port that may be nobody's service.
+fn brought(mut resolved: Resolved) -> Resolved {
+    if let Resolved::Exchange { port, application, kind, .. } = &mut resolved {
+        (*port, *application, *kind) = (50_000, "dicom", text("C-STORE"));
+    }
+    resolved
+}
+
 fn learn(config: &Config, events: &[Resolved]) -> Baseline {
     let mut baseline = Baseline::new(config.clone());
     baseline.resolved(events);
@@ -364,7 +372,7 @@ fn requests_of_all_kinds_are_bounded() {
 }
 
 fn events() -> impl Strategy<Value = Vec<Resolved>> {
-    let event = (0..10u8, 1..5u32, 1..5u32, 0..4u16, 0..50i64).prop_map(|(what, a, b, port, t)| match what {
+    let event = (0..11u8, 1..5u32, 1..5u32, 0..4u16, 0..50i64).prop_map(|(what, a, b, port, t)| match what {
         0 => flow(t, Some(a), Some(b), 80 + port, None),
         1 => flow(t, Some(a), Some(b), 2575, None),
         2 => flow(t, Some(a), Some(b), [80, 2575, 50_000, 50_001][usize::from(port)], Some("dicom")),
@@ -377,6 +385,7 @@ fn events() -> impl Strategy<Value = Vec<Resolved>> {
         3 => outside(t, "192.0.2.1", Some(["a.example", "b.example", "c.example"][usize::from(port - 1)])),
         4 => flow(t, (a > 2).then_some(a), Some(b), 2575, Some("hl7")),
         5 | 6 => exchange(t, a, b, ["AA", "AE"][usize::from(port % 2)], 1 << (port * 9)),
+        10 => brought(exchange(t, a, b, "success", 1)),
         _ => Resolved::Renamed { from: DeviceId(a.max(b)), into: DeviceId(a.min(b)) },
     });
     prop::collection::vec(event, 1..60)
