@@ -59,7 +59,7 @@ fn message(pdu: &Pdu<'_>, bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), Malfo
         if let Some(name) = name.and_then(Text::from_str_lossy) {
             let field = if matches!(ip, IpAddr::V4(_)) { "A" } else { "AAAA" };
             let subject = Subject::Ip(pdu.vlan, *ip);
-            sink.learn(subject, field, Confidence::HEARSAY, Fact::Resolves { name });
+            sink.learn(subject, field, Confidence::HEARSAY, Fact::Resolves { name, asker: pdu.dst });
         }
     }
     answer.fault.map_or(Ok(()), Err)

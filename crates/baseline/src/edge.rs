@@ -122,13 +122,10 @@ pub(crate) fn key(resolved: &Resolved, table: &mut Table, site: &Site) -> Option
         Resolved::Flow { flow, domain, lease_of } => {
             key_of_flow(flow, domain.as_ref(), *lease_of, table, site)
         }
-        Resolved::Exchange { client, server, peer, domain, port, application, kind, .. } => {
+        Resolved::Exchange { client, server, peer, domain, port, application, .. } => {
             let peer = if server.is_none() { Some(far(*peer, domain.as_ref(), table, site)) } else { None };
             let number = table.application(Some((*application).into()));
-            let key = Table::with(*client, (*server, peer, false), IpProto::TCP, *port, number);
-            // What a C-GET brings comes over the association of whoever asked (PS3.4 C.4.3): its port is nobody's service.
-            let is_brought = *application == "dicom" && kind.as_str() == "C-STORE" && *port >= DYNAMIC_PORTS;
-            (!is_brought || table.get(&key).is_some()).then_some(key)
+            Some(Table::with(*client, (*server, peer, false), IpProto::TCP, *port, number))
         }
         // Who has no address yet asks everybody, and all who do so are one conversation: the answer says who it was.
         Resolved::Sign { device, sign: Sign::Lease(lease), .. } => {
@@ -136,6 +133,12 @@ pub(crate) fn key(resolved: &Resolved, table: &mut Table, site: &Site) -> Option
         }
         Resolved::Renamed { .. } | Resolved::Sign { .. } => None,
     }
+}
+
+/// What a C-GET brings comes over the association of whoever asked (PS3.4 C.4.3): its port is nobody's service, unless it is
+/// known to be.
+pub(crate) const fn may_be_brought(is_store: bool, port: u16) -> bool {
+    is_store && port >= DYNAMIC_PORTS
 }
 
 /// Peers outside are counted by domain, wherever that is hosted today; else by network.
@@ -147,7 +150,7 @@ fn far(ip: IpAddr, domain: Option<&Text>, table: &mut Table, site: &Site) -> Far
     number.map_or_else(|| Far::Address(network(ip)), Far::Domain)
 }
 
-fn lease_key(device: DeviceId, table: &mut Table) -> Key {
+pub(crate) fn lease_key(device: DeviceId, table: &mut Table) -> Key {
     let application = table.application(Some(LEASES.into()));
     Table::with(device, (None, None, false), IpProto::UDP, LEASE_PORT, application)
 }
@@ -161,8 +164,10 @@ fn key_of_flow(
 ) -> Option<Key> {
     let record = &flow.record;
     let [(asker, client_port), (ip, port)] = record.ends();
+    // What the port only is guessed to be for is no application.
+    let app = record.app.filter(|_| record.app_by_content);
     // Leases are asked of whoever answers, and addresses come and go: that a device takes part is all there is to learn.
-    if record.app == Some(LEASES) && record.key.proto == IpProto::UDP {
+    if app == Some(LEASES) && record.key.proto == IpProto::UDP {
         return Some(lease_key(flow.devices[0].or(flow.devices[1])?, table));
     }
     // An error, or a ping that nobody answered, joins nobody.
@@ -173,13 +178,12 @@ fn key_of_flow(
     if let Some(client) = lease_of {
         return Some(lease_key(client, table));
     }
-    let by_content = record.app_by_content && record.app.is_some();
     // Of two ports of which neither is known, the lower one is the service's; what was heard first may be the answer.
     let reversed = record.originator_by == OriginatorBy::FirstPacket && port > client_port.max(1023);
     let dynamic = if record.key.proto == IpProto::UDP { DYNAMIC_UDP_PORTS } else { DYNAMIC_PORTS };
-    let negotiated = !by_content && (port >= dynamic || reversed);
+    let negotiated = app.is_none() && (port >= dynamic || reversed);
     let port = if negotiated || !record.key.proto.has_ports() { 0 } else { port };
-    let application = table.application(record.app.map(Into::into));
+    let application = table.application(app.map(Into::into));
     let (device, others) = match flow.devices {
         [Some(client), server] => (
             client,
@@ -255,15 +259,17 @@ impl State {
         self.flows > 1 || self.is_read()
     }
 
-    pub(crate) fn flow(&mut self, flow: &Flow) {
+    /// A conversation; `turned` if the one who is taken for who asked is who answers here.
+    pub(crate) fn flow(&mut self, flow: &Flow, turned: bool) {
         let record = &flow.record;
         self.seen(record.first, record.last);
         self.flows = self.flows.saturating_add(u64::from(record.packets != [0; 2]));
         // A refusal is no answer: whoever was refused has reached nobody.
         let sides = if record.state == FlowState::Rejected { 1 } else { 2 };
         for side in 0..sides {
-            self.packets[side] = self.packets[side].saturating_add(record.packets[side]);
-            self.bytes[side] = self.bytes[side].saturating_add(record.bytes[side]);
+            let own = if turned { 1 - side } else { side };
+            self.packets[own] = self.packets[own].saturating_add(record.packets[side]);
+            self.bytes[own] = self.bytes[own].saturating_add(record.bytes[side]);
         }
     }
 

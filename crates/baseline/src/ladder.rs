@@ -30,11 +30,12 @@ fn role(habits: &Habits, key: &Key) -> Role {
     }
 }
 
-const fn same_purpose(a: &Key, b: &Key) -> bool {
-    a.transport.0 == b.transport.0
-        && a.port == b.port
-        && a.inbound == b.inbound
-        && a.application() == b.application()
+/// Whether what is known is the purpose of a key. One that did not say what it is for may be anything on its port.
+const fn same_purpose(known: &Key, key: &Key) -> bool {
+    known.transport.0 == key.transport.0
+        && known.port == key.port
+        && known.inbound == key.inbound
+        && (known.application() == key.application() || key.application() == 0)
 }
 
 /// What a device does, normally or in spite of having been reported for it.

@@ -6,7 +6,8 @@
 //! found does not depend on how events came in batches. [`Baseline::each_change`] gives the rows that changed.
 //!
 //! How it is made:
-//! - `edge`, `table`, `domains`: what is counted of an edge, and where; `feed`: the pauses of a feed of messages;
+//! - `edge`, `table`, `domains`: what is counted of an edge, and where; `purpose`: of which edge a conversation is that did
+//!   not say what it was for; `feed`: the pauses of a feed of messages;
 //! - `habits`, `places`: a device's active hours; `learning`: when they suffice; `rates`: what it does in an hour, and
 //!   `quantile`: what all but a few hours stay under;
 //! - `posture`: what is wrong with an edge however well it is known;
@@ -31,6 +32,7 @@ mod learning;
 mod places;
 mod posture;
 mod profile;
+mod purpose;
 mod quantile;
 mod rates;
 mod roles;
@@ -280,7 +282,11 @@ impl Baseline {
                 if let Some(server) = server.filter(|server| server != client) {
                     self.habits.active(server, *ts, hour);
                 }
-                if let Some(at) = key {
+                let is_known = |at: &(Key, u32)| {
+                    let is_store = (*application, kind.as_str()) == ("dicom", "C-STORE");
+                    !edge::may_be_brought(is_store, *port) || self.edges.get(&at.0).is_some()
+                };
+                if let Some(at) = key.filter(is_known) {
                     let (slot, is_armed) = (self.slot(*ts), self.is_armed(at.0.client, *ts));
                     let is_message = *application == "hl7";
                     self.update(at, *ts, |state, max_kinds| {
@@ -346,9 +352,10 @@ impl Baseline {
             Habits::count(habit, Metric::Flows, u64::from(side == 0 && !is_lease));
             self.clock.note_loud(id, habit);
         }
-        match key {
-            Some(key) => self.update(key, record.first, |state, _| {
-                state.flow(flow);
+        let at = key.map(|at| if at.0.application() == 0 { self.unread(at, record) } else { (at, false) });
+        match at {
+            Some((at, turned)) => self.update(at, record.first, |state, _| {
+                state.flow(flow, turned);
                 0
             }),
             None => self.counters.without_client += u64::from(flow.devices == [None, None]),
@@ -462,6 +469,9 @@ impl Baseline {
             }
             return;
         }
+        if self.name(&key) {
+            return self.update(at, ts, count);
+        }
         let is_full = self.edges.len() >= self.config.max_edges || self.bytes + LEAST > self.config.max_bytes;
         if is_full && !self.evict(ts) {
             self.counters.edges_refused += 1;
@@ -561,8 +571,8 @@ impl Baseline {
         changed.sort_unstable();
         let mut merged = BTreeSet::from([into]);
         for (_, old) in changed {
-            let new = old.renamed(from, into);
             let Some(mut moved) = self.remove(&old) else { continue };
+            let new = self.known_as(old.renamed(from, into));
             if let Some(mut known) = self.remove(&new) {
                 // Two edges of another device have become one.
                 merged.extend([Some(new.client), new.server].into_iter().flatten());

@@ -7,6 +7,7 @@ use crate::posture::{IN_CLEAR, legacy};
 use hashbrown::{DefaultHashBuilder, HashMap};
 use model::{DeviceId, EdgeKey, Index, IpProto, Stranger, Timestamp};
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 
@@ -49,16 +50,33 @@ impl Key {
         };
         let server = self.server.map_or(0, |id| id.0);
         let ends = u64::from(self.client.0) << 32 | u64::from(server);
-        let what = u64::from(self.inbound) << 48
-            | u64::from(self.port) << 32
-            | u64::from(self.application) << 8
-            | u64::from(self.transport.0);
+        // Without the application, so that all that two do on a port are found together.
+        let what = u64::from(self.inbound) << 48 | u64::from(self.port) << 32 | u64::from(self.transport.0);
         hasher.hash_one([ends, what, peer as u64, (peer >> 64) as u64])
     }
 
     /// The number of the application.
     pub(crate) const fn application(&self) -> u16 {
         self.application
+    }
+
+    /// The key without application.
+    pub(crate) const fn unspoken(self) -> Self {
+        Self { application: 0, ..self }
+    }
+
+    /// The key with another port.
+    pub(crate) const fn on(self, port: u16) -> Self {
+        Self { port, ..self }
+    }
+
+    /// The key of who answers asking who asks, on a port; `None` where nobody is known to answer.
+    pub(crate) const fn turned(self, port: u16) -> Option<Self> {
+        match (self.server, self.peer) {
+            (Some(server), _) => Some(Self { client: server, server: Some(self.client), port, ..self }),
+            (None, Some(_)) => Some(Self { inbound: !self.inbound, port, ..self }),
+            (None, None) => None,
+        }
     }
 
     fn has(&self, device: DeviceId) -> bool {
@@ -77,6 +95,15 @@ pub(crate) struct Entry {
 
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Entry>() == 128);
+
+/// What is known between two on a port.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Purposes {
+    /// The edge with an application, and its place; of several the one known longest, then the first by name.
+    pub(crate) spoken: Option<(Key, u32)>,
+    /// There is an edge without application.
+    pub(crate) is_unspoken_there: bool,
+}
 
 /// Edges by key.
 #[derive(Debug, Default)]
@@ -200,6 +227,35 @@ impl Table {
     pub(crate) fn find(&mut self, key: &Key, slot: u32) -> Option<&mut State> {
         let slot = if self.is(slot, key) { slot } else { self.place(key)? };
         self.entries.get_mut(slot as usize).map(|entry| &mut entry.state)
+    }
+
+    /// What is known where a key leads, whatever its application: one look-up.
+    pub(crate) fn purposes(&self, key: &Key) -> Purposes {
+        let wanted = key.unspoken();
+        let (found, first) = (Cell::new(Purposes::default()), Cell::new((Timestamp(i64::MAX), "")));
+        self.index.find(key.hash(&self.hasher), |slot| {
+            let Some(Entry { key, state }) = self.at(slot).filter(|entry| entry.key.unspoken() == wanted)
+            else {
+                return false;
+            };
+            let so_far = found.get();
+            let this = (state.first, self.name(key));
+            if key.application == 0 {
+                found.set(Purposes { is_unspoken_there: true, ..so_far });
+            } else if so_far.spoken.is_none() || this < first.get() {
+                first.set(this);
+                found.set(Purposes { spoken: Some((*key, slot)), ..so_far });
+            }
+            // There may be more.
+            false
+        });
+        found.get()
+    }
+
+    /// The name of a key's application.
+    fn name(&self, key: &Key) -> &str {
+        let place = usize::from(key.application).checked_sub(1);
+        place.and_then(|place| self.applications.get(place)).map(AsRef::as_ref).unwrap_or_default()
     }
 
     /// All edges, in the order of their places.

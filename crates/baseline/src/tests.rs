@@ -47,6 +47,16 @@ fn flow(
     Resolved::Flow { flow: Flow { record: Box::new(record), devices }, domain: None, lease_of: None }
 }
 
+/// The same, in which nothing was recognised: the application is what the port is for.
+fn unread(resolved: Resolved, is_heard_from_the_middle: bool) -> Resolved {
+    let Resolved::Flow { mut flow, domain, lease_of } = resolved else { unreachable!() };
+    flow.record.app_by_content = false;
+    if is_heard_from_the_middle {
+        flow.record.originator_by = OriginatorBy::FirstPacket;
+    }
+    Resolved::Flow { flow, domain, lease_of }
+}
+
 /// A conversation of device 1 with somebody outside, known by a domain or not.
 fn outside(seconds: i64, ip: &str, domain: Option<&str>) -> Resolved {
     let Resolved::Flow { mut flow, .. } = flow(seconds, Some(1), None, 443, Some("tls")) else {
@@ -72,6 +82,14 @@ fn exchange(seconds: i64, client: u32, server: u32, outcome: &str, micros: u64) 
         latency: Some(micros * 1_000),
         retrieved: None,
     }
+}
+
+/// The same, of an image that comes over a port that may be nobody's service.
+fn brought(mut resolved: Resolved) -> Resolved {
+    if let Resolved::Exchange { port, application, kind, .. } = &mut resolved {
+        (*port, *application, *kind) = (50_000, "dicom", text("C-STORE"));
+    }
+    resolved
 }
 
 fn learn(config: &Config, events: &[Resolved]) -> Baseline {
@@ -357,12 +375,20 @@ fn requests_of_all_kinds_are_bounded() {
 }
 
 fn events() -> impl Strategy<Value = Vec<Resolved>> {
-    let event = (0..8u8, 1..5u32, 1..5u32, 0..4u16, 0..50i64).prop_map(|(what, a, b, port, t)| match what {
-        0..=2 => flow(t, Some(a), Some(b), 80 + port, None),
+    let event = (0..11u8, 1..5u32, 1..5u32, 0..4u16, 0..50i64).prop_map(|(what, a, b, port, t)| match what {
+        0 => flow(t, Some(a), Some(b), 80 + port, None),
+        1 => flow(t, Some(a), Some(b), 2575, None),
+        2 => flow(t, Some(a), Some(b), [80, 2575, 50_000, 50_001][usize::from(port)], Some("dicom")),
+        8 => unread(outside(t, "192.0.2.1", (port > 1).then_some("a.example")), false),
+        9 => unread(
+            flow(t, Some(a), Some(b), [80, 2575, 50_000, 40_000][usize::from(port)], Some("tls")),
+            port > 1,
+        ),
         3 if port == 0 => flow(t, Some(a), None, 443, Some("tls")),
         3 => outside(t, "192.0.2.1", Some(["a.example", "b.example", "c.example"][usize::from(port - 1)])),
         4 => flow(t, (a > 2).then_some(a), Some(b), 2575, Some("hl7")),
         5 | 6 => exchange(t, a, b, ["AA", "AE"][usize::from(port % 2)], 1 << (port * 9)),
+        10 => brought(exchange(t, a, b, "success", 1)),
         _ => Resolved::Renamed { from: DeviceId(a.max(b)), into: DeviceId(a.min(b)) },
     });
     prop::collection::vec(event, 1..60)
@@ -422,6 +448,12 @@ proptest! {
         let rows = whole(&config, &events);
         prop_assert_eq!(&rows, &interrupted(&config, &events, cut, |_| true));
         prop_assert!(rows.edges.values().eq(learn(&config, &events).edges().collect::<Vec<_>>().iter()));
+        let mut one_by_one = Baseline::new(config);
+        events.iter().for_each(|event| one_by_one.resolved(std::slice::from_ref(event)));
+        prop_assert!(rows.edges.values().eq(one_by_one.edges().collect::<Vec<_>>().iter()));
+        let spoken: BTreeSet<EdgeKey> = rows.edges.into_keys().filter(|key| key.application.is_some()).collect();
+        let beside = |key: &EdgeKey| one_by_one.edges().any(|edge| edge.key == EdgeKey { application: None, ..key.clone() });
+        prop_assert!(!spoken.iter().any(beside), "beside an edge with an application there is none without");
     }
 }
 

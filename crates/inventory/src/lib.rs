@@ -41,6 +41,7 @@ mod room;
 mod signs;
 mod sorted;
 mod table;
+mod ties;
 mod vendors;
 
 #[cfg(test)]
@@ -212,7 +213,7 @@ impl Inventory {
 
     /// What fell to a limit, and what was decided that a user should know of.
     pub const fn counters(&self) -> Counters {
-        Counters { names_evicted: self.names.evicted, ..self.counters }
+        Counters { names_evicted: self.names.evicted(), ..self.counters }
     }
 
     /// Takes one event in, in [`Event::order`]. What it means to those who follow conversations is pushed to `out`.
@@ -223,8 +224,8 @@ impl Inventory {
                 for observation in learned {
                     self.observation(observation, out);
                 }
-                let domain = self.domain_of(&record);
                 let flow = self.flow(record);
+                let domain = self.domain_of(&flow);
                 self.report_merges(out);
                 let lease_of = self.lease_of(&flow);
                 out.push(Resolved::Flow { flow, domain, lease_of });

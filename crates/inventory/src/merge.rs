@@ -71,6 +71,7 @@ impl Inventory {
         self.counters.merges += 1;
         self.link(into, from);
         self.fold_into(into, from);
+        self.names.ties.rename(from, into);
         self.renamed.push((from, into));
         true
     }

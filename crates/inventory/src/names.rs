@@ -1,7 +1,7 @@
-//! By which domain an end outside is known: what a client asked for in the conversation itself, else what an answer last
-//! called the address before the conversation began.
+//! By which domain an end outside is known: what a client asked for in the conversation itself, else what it is to the device
+//! that it asked for itself before (`ties`), else what an answer last called the address before the conversation began.
 //!
-//! What was said of an address lies here and not with whoever asked: one client's question names it for all. Both tables
+//! What was said of an address lies here and not with whoever asked: one client's question names it for all. All tables
 //! are bounded by bytes; whoever was named longest ago gives way. What answers said is kept in a row, so that a run that goes
 //! on knows the names that one never interrupted would know; what clients asked for ends with their conversations.
 
@@ -9,8 +9,9 @@ use crate::Inventory;
 use crate::config::is_host;
 use crate::evidence::{Via, claims_of, split_domain};
 use crate::graph::Said;
+use crate::ties::{MARK, Ties};
 use hashbrown::HashMap;
-use model::{Attribute, FlowRecord, IpProto, Subject, Text, Timestamp};
+use model::{Attribute, DeviceId, Flow, IpProto, Subject, Text, Timestamp};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -66,11 +67,13 @@ pub(crate) struct Names {
     max_bytes: usize,
     dirty: bool,
     /// Names that fell to the limit.
-    pub(crate) evicted: u64,
+    evicted: u64,
+    pub(crate) ties: Ties,
 }
 
 impl Names {
-    /// Tables that take so many bytes together: three quarters what answers said, one what clients ask for.
+    /// Tables that take so many bytes together: half of them what answers said, a quarter what clients ask for, and a quarter
+    /// what addresses are to devices.
     pub(crate) fn new(max_bytes: usize) -> Self {
         Self {
             called: HashMap::new(),
@@ -83,7 +86,13 @@ impl Names {
             max_bytes,
             dirty: false,
             evicted: 0,
+            ties: Ties::new(max_bytes / 4),
         }
+    }
+
+    /// Names that fell to the limit.
+    pub(crate) const fn evicted(&self) -> u64 {
+        self.evicted + self.ties.evicted
     }
 
     /// An answer gave an address for a name of this domain.
@@ -111,7 +120,7 @@ impl Names {
             }
         }
         self.called_bytes += called.weight();
-        while self.called_bytes > self.max_bytes / 4 * 3
+        while self.called_bytes > self.max_bytes / 2
             && let Some((_, ip)) = self.order.pop_first()
         {
             self.called_bytes -= self.called.remove(&ip).map_or(0, |called| called.weight());
@@ -148,40 +157,32 @@ impl Names {
         Some((ts, domain))
     }
 
-    /// What answers said, if that changed since it was asked last: addresses in the order of their turns, so that the order
-    /// in which they give way is the same again.
+    /// What answers said and what addresses are to devices, if that changed since it was asked last: addresses in the order of
+    /// their turns, so that the order in which they give way is the same again.
     pub(crate) fn save(&mut self) -> Option<Vec<u8>> {
-        if !std::mem::take(&mut self.dirty) {
+        if !std::mem::take(&mut self.dirty) && !self.ties.dirty {
             return None;
         }
         let mut out = Vec::new();
         for (ip, called) in self.order.iter().filter_map(|(_, ip)| Some((ip, self.called.get(ip)?))) {
-            match ip {
-                IpAddr::V4(v4) => {
-                    out.push(4);
-                    out.extend(v4.octets());
-                }
-                IpAddr::V6(v6) => {
-                    out.push(6);
-                    out.extend(v6.octets());
-                }
-            }
+            put_ip(&mut out, *ip);
             out.push(called.spans.len() as u8);
             for Span { domain, first, last } in &called.spans {
                 out.extend(first.0.to_le_bytes());
                 out.extend(last.0.to_le_bytes());
-                // A text has at most 255 bytes.
-                out.push(domain.as_str().len() as u8);
-                out.extend(domain.as_str().as_bytes());
+                put_text(&mut out, domain);
             }
         }
+        self.ties.save(&mut out);
         Some(out)
     }
 
     /// Goes on from what was saved, as far as it can be read.
     pub(crate) fn restore(&mut self, mut saved: &[u8]) {
         *self = Self::new(self.max_bytes);
-        while let Some((ip, spans)) = read(&mut saved) {
+        while saved.first() != Some(&MARK)
+            && let Some((ip, spans)) = read(&mut saved)
+        {
             for Span { domain, first, last } in spans {
                 self.call(ip, domain, first);
                 if let Some(span) = self.called.get_mut(&ip).and_then(|called| called.spans.last_mut()) {
@@ -189,30 +190,60 @@ impl Names {
                 }
             }
         }
+        self.ties.restore(saved);
         (self.dirty, self.evicted) = (false, 0);
     }
 }
 
+pub(crate) fn put_ip(out: &mut Vec<u8>, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(v4) => {
+            out.push(4);
+            out.extend(v4.octets());
+        }
+        IpAddr::V6(v6) => {
+            out.push(6);
+            out.extend(v6.octets());
+        }
+    }
+}
+
+pub(crate) fn put_text(out: &mut Vec<u8>, text: &Text) {
+    // A text has at most 255 bytes.
+    out.push(text.as_str().len() as u8);
+    out.extend(text.as_str().as_bytes());
+}
+
+pub(crate) fn read_array<const N: usize>(from: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, rest) = from.split_first_chunk()?;
+    *from = rest;
+    Some(*head)
+}
+
+pub(crate) fn read_ip(from: &mut &[u8]) -> Option<IpAddr> {
+    match read_array(from)? {
+        [4] => Some(IpAddr::from(read_array::<4>(from)?)),
+        [6] => Some(IpAddr::from(read_array::<16>(from)?)),
+        _ => None,
+    }
+}
+
+pub(crate) fn read_text(from: &mut &[u8]) -> Option<Text> {
+    let [length] = read_array(from)?;
+    let (text, rest) = from.split_at_checked(length.into())?;
+    *from = rest;
+    Text::new(text)
+}
+
 /// The next address of a saved row and what it was called.
 fn read(from: &mut &[u8]) -> Option<(IpAddr, Vec<Span>)> {
-    fn array<const N: usize>(from: &mut &[u8]) -> Option<[u8; N]> {
-        let (head, rest) = from.split_first_chunk()?;
-        *from = rest;
-        Some(*head)
-    }
-    let ip = match array(from)? {
-        [4] => IpAddr::from(array::<4>(from)?),
-        [6] => IpAddr::from(array::<16>(from)?),
-        _ => return None,
-    };
-    let [count] = array(from)?;
+    let ip = read_ip(from)?;
+    let [count] = read_array(from)?;
     let mut spans = Vec::new();
     for _ in 0..count {
-        let (first, last) = (i64::from_le_bytes(array(from)?), i64::from_le_bytes(array(from)?));
-        let [length] = array(from)?;
-        let (domain, rest) = from.split_at_checked(length.into())?;
-        *from = rest;
-        spans.push(Span { domain: Text::new(domain)?, first: Timestamp(first), last: Timestamp(last) });
+        let (first, last) = (i64::from_le_bytes(read_array(from)?), i64::from_le_bytes(read_array(from)?));
+        let domain = read_text(from)?;
+        spans.push(Span { domain, first: Timestamp(first), last: Timestamp(last) });
     }
     Some((ip, spans))
 }
@@ -220,9 +251,16 @@ fn read(from: &mut &[u8]) -> Option<(IpAddr, Vec<Span>)> {
 impl Inventory {
     /// A name was asked for, and the answer is an address: of one outside it is kept for the conversations with it; of one
     /// inside it is what its holder, if there is one, is called. To be spoken of is no sign of life.
-    pub(crate) fn resolves(&mut self, subject: &Subject, name: Text, said: &Said) {
+    pub(crate) fn resolves(&mut self, subject: &Subject, asker: IpAddr, name: Text, said: &Said) {
         let Some((vlan, ip)) = subject.address().filter(|(_, ip)| is_host(*ip)) else { return };
         if !self.config.is_internal(ip) {
+            if !self.names.ties.is_empty()
+                && is_host(asker)
+                && let Some((device, _)) = self.holder(vlan, asker, said.ts, None)
+            {
+                let device = self.root(device);
+                self.names.ties.told(device, ip, &name, said.ts);
+            }
             self.names.call(ip, name, said.ts);
             return;
         }
@@ -260,11 +298,13 @@ impl Inventory {
     }
 
     /// The domain of the end outside of a conversation that is over.
-    pub(crate) fn domain_of(&mut self, record: &FlowRecord) -> Option<Text> {
+    pub(crate) fn domain_of(&mut self, flow: &Flow) -> Option<Text> {
+        let record = &flow.record;
         let [asker, answerer] = record.ends();
-        let (inside, outside) = match [asker.0, answerer.0].map(|ip| self.is_outside(ip)) {
-            [false, true] => (asker, answerer),
-            [true, false] => (answerer, asker),
+        let [first, second] = flow.devices;
+        let (device, inside, outside) = match [asker.0, answerer.0].map(|ip| self.is_outside(ip)) {
+            [false, true] => (first, asker, answerer),
+            [true, false] => (second, answerer, asker),
             _ => return None,
         };
         // Who is asked for a domain may have been taken for who asks.
@@ -272,15 +312,31 @@ impl Inventory {
             IpProto::TCP if !self.names.asked.is_empty() => self.names.end(&[inside, outside]),
             _ => None,
         };
-        match asked.filter(|(ts, _)| *ts >= record.first) {
-            Some((_, domain)) => Some(domain),
-            None => self.names.at(outside.0, record.first).cloned(),
+        let (domain, is_own) = match asked.filter(|(ts, _)| *ts >= record.first) {
+            Some((_, domain)) => (domain, true),
+            None => self.known_domain(device, outside.0, record.first)?,
+        };
+        if let Some(device) = device {
+            let when = (record.first, record.last);
+            self.names.ties.used((device, outside.0), &domain, is_own, when);
         }
+        Some(domain)
     }
 
-    /// The domain of an address at a time, if it is outside.
-    pub(crate) fn domain_at(&self, ip: IpAddr, ts: Timestamp) -> Option<Text> {
-        if self.is_outside(ip) { self.names.at(ip, ts).cloned() } else { None }
+    /// What an address outside was to a device at a time, and whether the device itself asked for that.
+    fn known_domain(&self, device: Option<DeviceId>, ip: IpAddr, ts: Timestamp) -> Option<(Text, bool)> {
+        let tied = device.and_then(|device| self.names.ties.at(device, ip, ts));
+        let said = || self.names.at(ip, ts).map(|domain| (domain, false));
+        let (domain, is_own) = tied.filter(|(_, is_own)| *is_own).or_else(said).or(tied)?;
+        Some((domain.clone(), is_own))
+    }
+
+    /// The domain of an address to a device at a time, if it is outside.
+    pub(crate) fn domain_at(&self, device: DeviceId, ip: IpAddr, ts: Timestamp) -> Option<Text> {
+        if !self.is_outside(ip) {
+            return None;
+        }
+        self.known_domain(Some(device), ip, ts).map(|(domain, _)| domain)
     }
 
     fn is_outside(&self, ip: IpAddr) -> bool {

@@ -25,14 +25,15 @@ impl Inventory {
         match (fact, subject) {
             (Fact::Binding { vlan, ip, how }, Subject::Mac(mac)) => self.binding(mac, vlan, ip, how, ts),
             (Fact::Binding { .. }, _) => {}
-            (Fact::Resolves { name }, subject) => self.resolves(&subject, name, &said),
+            (Fact::Resolves { name, asker }, subject) => self.resolves(&subject, asker, name, &said),
             (Fact::AsksFor { peer, domain }, subject) => self.asks_for(&subject, peer, domain, ts),
             (Fact::Exchange { peer, application, kind, outcome, latency, retrieved }, subject) => {
                 let Some((client, _)) = self.subject(&subject, ts, true) else { return };
                 self.heard(client, ts);
                 let vlan = subject.address().map_or(Vlan::NONE, |(vlan, _)| vlan);
                 let server = self.holder(vlan, peer.0, ts, None).map(|(id, _)| id);
-                let domain = if server.is_none() { self.domain_at(peer.0, ts) } else { None };
+                let domain =
+                    if server.is_none() { self.domain_at(self.root(client), peer.0, ts) } else { None };
                 if application == "hl7" {
                     self.note_hl7_partners(client, server, &subject, peer.0, &said);
                 }

@@ -179,6 +179,7 @@ impl Inventory {
         let tree = self.tree(victim);
         self.recent.forget_all();
         self.mark_behind(&tree);
+        self.names.ties.forget(victim);
         let mut written = false;
         for id in tree {
             if let Some(node) = self.nodes.remove(&id) {

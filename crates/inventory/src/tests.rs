@@ -84,7 +84,10 @@ fn event(no: u64, line: &str) -> Event {
             class: DeviceClass::parse(rest(4).as_str()).unwrap(),
             weight: word(3).parse().unwrap(),
         },
-        "is-called" => Fact::Resolves { name: evidence::text(word(3)) },
+        "is-called" => Fact::Resolves {
+            name: evidence::text(word(3)),
+            asker: after("to").map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), ip),
+        },
         "wants" => Fact::AsksFor {
             peer: word(5).parse::<std::net::SocketAddr>().map(|end| (end.ip(), end.port())).unwrap(),
             domain: evidence::text(word(3)),

@@ -437,6 +437,8 @@ pub enum Fact {
     Resolves {
         /// The name, lower case.
         name: Text,
+        /// Who was told.
+        asker: IpAddr,
     },
     /// The subject (an endpoint) asked its peer, in this conversation, for a host of this domain.
     AsksFor {
@@ -545,7 +547,7 @@ impl fmt::Display for Fact {
                 retrieved.map_or(Ok(()), |counts| write!(f, " with {counts}"))?;
                 latency.map_or(Ok(()), |ns| write!(f, " after {ns} ns"))
             }
-            Self::Resolves { name } => write!(f, "is {name:?} by name"),
+            Self::Resolves { name, .. } => write!(f, "is {name:?} by name"),
             Self::AsksFor { peer: (ip, port), domain } => write!(f, "asks {ip}:{port} for {domain:?}"),
             Self::Attachment { switch, port } => {
                 f.write_str("attached to")?;

@@ -221,6 +221,24 @@ fn baselines_are_kept_compared_and_replaced() {
     );
     assert_eq!(ward.says(&["baseline", "diff", "monday", "now"]), "Nothing changed from monday to now.\n");
 
+    // What was guessed by port when it was saved, and told by content since, and the other way round.
+    ward.edges(|edges| {
+        for edge in edges.iter_mut() {
+            edge.key.application = match (edge.key.port, &edge.key.application) {
+                (4242..=4444, None) => Some("tls".into()),
+                (4242..=4444 | 11112, Some(_)) => None,
+                (_, app) => app.clone(),
+            };
+        }
+    });
+    assert_eq!(ward.says(&["baseline", "diff", "monday", "now"]), "Nothing changed from monday to now.\n");
+    ward.edges(|edges| {
+        edges
+            .iter_mut()
+            .filter(|e| e.key.port >= 4242 && e.key.port <= 4444)
+            .for_each(|e| e.key.application = None)
+    });
+
     ward.replay(30 * HOUR);
     let busier = Edge { flows: 500, bytes: [500_000, 50_000], hours: 20, last: busy.last.plus(HOUR), ..busy };
     let new = Edge { state: EdgeState::Reported, ..ward.edge(22, 7) };

@@ -28,7 +28,10 @@ pub(crate) struct Story {
     /// Whether they began earlier.
     pub(crate) continued: bool,
     pub(crate) copied: bool,
-    port: u16,
+    /// Whether their application is only what the port is for, and who asks only who was heard first.
+    pub(crate) by_port: bool,
+    /// From which port was asked last.
+    pub(crate) port: u16,
     /// Everything that was written, in order.
     rows: Vec<Change>,
 }
@@ -86,6 +89,7 @@ impl Story {
             continued: false,
             cut_short: false,
             copied: false,
+            by_port: false,
             port: 40_000,
             rows: Vec::new(),
         };
@@ -201,7 +205,7 @@ impl Story {
             first_no: 1,
             key,
             originator,
-            originator_by: OriginatorBy::Handshake,
+            originator_by: if self.by_port { OriginatorBy::FirstPacket } else { OriginatorBy::Handshake },
             vlans: [Vlan::NONE; 2],
             macs: [None; 2],
             first: self.now,
@@ -209,7 +213,7 @@ impl Story {
             packets: bytes.map(|bytes| bytes.div_ceil(1_000)),
             bytes,
             app,
-            app_by_content: app.is_some(),
+            app_by_content: app.is_some() && !self.by_port,
             state,
             gaps: self.gaps,
             continued: self.continued,

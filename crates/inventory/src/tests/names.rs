@@ -45,19 +45,98 @@ fn what_was_last_said_before_it_began_counts() {
 }
 
 #[test]
-fn what_the_client_asks_for_in_the_conversation_itself_comes_first_and_holds_for_it_alone() {
+fn what_the_client_asks_for_in_the_conversation_itself_comes_first_and_holds_for_that_client_alone() {
     let lines = told(
         "0 203.0.113.9 is-called cdn.example
         10 10.0.0.5:40000 wants example.org of 203.0.113.9:443
         10 10.0.0.6 flow 203.0.113.9:443
         9 10.0.0.5 flow 203.0.113.9:443
-        20 10.0.0.5 flow 203.0.113.9:443",
+        20 10.0.0.5 flow 203.0.113.9:443
+        20 10.0.0.6 flow 203.0.113.9:443",
     );
-    assert_eq!(lines, ["d1 > - cdn.example", "d2 > - example.org", "d2 > - cdn.example"]);
+    assert_eq!(
+        lines,
+        ["d1 > - cdn.example", "d2 > - example.org", "d2 > - example.org", "d1 > - cdn.example"]
+    );
     // What was asked for in a conversation whose record never came is not another's.
     let lines =
         told("10 10.0.0.5:40000 wants example.org of 203.0.113.9:443\n500 10.0.0.5 flow 203.0.113.9:443");
     assert_eq!(lines, ["d1 > -"]);
+}
+
+#[test]
+fn what_a_device_talks_to_keeps_its_domain_while_it_is_used() {
+    // Asked for each morning from Monday to Friday, and used then; on Monday after the weekend it is not asked for.
+    let week: String = (0..5)
+        .map(|day| {
+            let morning = day * DAY + 8 * 3_600;
+            format!(
+                "{morning} 203.0.113.9 is-called example.org to 10.0.0.5\n{} 10.0.0.5 flow 203.0.113.9:443\n",
+                morning + 60
+            )
+        })
+        .collect();
+    let later = |from: &str, day: i64| {
+        told(&format!("{week}{} {from} flow 203.0.113.9:443", day * DAY + 9 * 3_600)).pop().unwrap()
+    };
+    assert_eq!(later("10.0.0.5", 7), "d1 > - example.org");
+    assert_eq!(later("10.0.0.5", 31), "d1 > - example.org", "four weeks after it was used last");
+    assert_eq!(later("10.0.0.5", 34), "d1 > -", "nobody knows any more");
+    assert_eq!(later("10.0.0.6", 7), "d2 > -", "who never talked to it knows it for a day only");
+    // Used again and again, the look-up may be long ago; asked for again, but not used.
+    let uses: String = (1..9).map(|n| format!("{} 10.0.0.5 flow 203.0.113.9:443\n", n * 20 * DAY)).collect();
+    assert_eq!(told(&format!("{week}{uses}")).pop().unwrap(), "d1 > - example.org");
+}
+
+#[test]
+fn what_a_device_is_told_later_contradicts_what_it_knew_and_what_others_are_told_does_not() {
+    let known = "0 203.0.113.9 is-called a.example to 10.0.0.5
+        1 10.0.0.5 flow 203.0.113.9:443
+        2 203.0.113.9 is-called a.example to 10.0.0.5\n";
+    let after = |story: &str, at: i64| {
+        told(&format!("{known}{story}\n{at} 10.0.0.5 flow 203.0.113.9:443")).pop().unwrap()
+    };
+    assert_eq!(after("", 3 * DAY), "d1 > - a.example");
+    // Many share an address: others ask for others of them.
+    let others = format!("{} 203.0.113.9 is-called b.example to 10.0.0.6", 3 * DAY);
+    assert_eq!(after(&others, 3 * DAY + 60), "d1 > - a.example");
+    let own = format!("{} 203.0.113.9 is-called b.example to 10.0.0.5", 3 * DAY);
+    assert_eq!(after(&own, 3 * DAY + 60), "d1 > - b.example");
+    assert_eq!(after(&own, 9 * DAY), "d1 > - b.example", "from then on");
+    assert_eq!(after(&own, 3 * DAY - 60), "d1 > - a.example", "it began before");
+    let wanted = format!(
+        "{0} 10.0.0.5:40000 wants c.example of 203.0.113.9:443\n{0} 10.0.0.5 flow 203.0.113.9:443",
+        3 * DAY
+    );
+    assert_eq!(after(&wanted, 5 * DAY), "d1 > - c.example");
+    assert_eq!(after(&wanted, 2 * DAY), "d1 > - a.example");
+    // Who was never told itself goes by what anybody was told last.
+    let hearsay = "0 203.0.113.9 is-called a.example to 10.0.0.7\n1 10.0.0.5 flow 203.0.113.9:443\n";
+    let other = format!("{} 203.0.113.9 is-called b.example to 10.0.0.7\n", 3 * DAY);
+    let last = |story: &str| told(&format!("{hearsay}{story}")).pop().unwrap();
+    assert_eq!(last(&format!("{} 10.0.0.5 flow 203.0.113.9:443", 3 * DAY)), "d1 > - a.example");
+    let use_at = |at: i64| format!("{at} 10.0.0.5 flow 203.0.113.9:443\n");
+    assert_eq!(last(&format!("{other}{}{}", use_at(3 * DAY + 60), use_at(8 * DAY))), "d1 > - b.example");
+}
+
+#[test]
+fn what_an_address_is_to_a_device_stays_when_it_turns_out_to_be_another_and_is_read_back() {
+    let learn = "0 00:12:21:00:00:01 claims 10.0.0.5
+        0 00:12:21:00:00:02 claims 10.0.0.6
+        1 203.0.113.9 is-called a.example to 10.0.0.6
+        2 10.0.0.6 flow 203.0.113.9:443";
+    let mut inventory = inventory();
+    tell(&mut inventory, learn);
+    let rows = inventory.changes();
+    let use_it = |from: &str| format!("{} {from} flow 203.0.113.9:443", 4 * DAY);
+    let restored =
+        || Inventory::restore(Config::default(), Arc::new(Vendors::builtin()), rows.iter().cloned());
+    assert_eq!(tell(&mut restored(), &use_it("10.0.0.6")), ["d2 > - a.example"]);
+    let mut merged = restored();
+    assert!(merged.try_merge(DeviceId(1), DeviceId(2), at(3), "the same"));
+    assert_eq!(tell(&mut merged, &use_it("10.0.0.6")).last().unwrap(), "d1 > - a.example");
+    // The control: another device's address has no domain.
+    assert_eq!(tell(&mut restored(), &use_it("10.0.0.5")), ["d1 > -"]);
 }
 
 #[test]
@@ -153,12 +232,12 @@ fn a_flood_of_names_takes_no_more_than_its_room_and_the_longest_unnamed_go() {
     let named =
         |inventory: &mut Inventory, to: &str, port| named(inventory, to, port).unwrap().unwrap_or_default();
     assert_eq!(named(&mut inventory, "203.0.113.9", 1), "kept.example");
-    assert_eq!(named(&mut inventory, "203.0.113.9", 21_999), "w1999.example");
     assert_eq!(
         named(&mut inventory, "203.0.113.9", 20_001),
         "kept.example",
         "what was asked for long ago went"
     );
+    assert_eq!(named(&mut inventory, "203.0.113.9", 21_999), "w1999.example");
     assert_eq!(named(&mut inventory, "198.51.0.1", 1), "");
     // Who goes next is the same after a restart.
     let rows = inventory.changes();

@@ -35,7 +35,7 @@ impl Step {
         let vlan = if self.value.is_multiple_of(5) { "vlan 7" } else { "" };
         let v = self.value % 3;
         let end = |address: &str, port: u16| std::net::SocketAddr::new(address.parse().unwrap(), port);
-        let what = match self.what % 33 {
+        let what = match self.what % 36 {
             0 | 1 => format!("{mac} claims {ip} {vlan}"),
             2 => format!("{mac} sends {ip} ttl 64 {vlan}"),
             3 => format!("{mac} sends {ip} ttl 63 {vlan}"),
@@ -69,8 +69,11 @@ impl Step {
             29 => format!("{ip} is dicom.ae_title AE{v} by dicom"),
             30 => format!("{ip} equipment undecided serial S{v}1 ae AE{v} class CT"),
             31 => format!("{ip} also {mac} by snmp"),
+            33..=35 => format!("{ip} flow 8.8.{}.8:443", 8 - self.ip % 4),
             _ if v == 0 => format!("{ip} is-called h{v}.ward.example by dns 50"),
-            _ => format!("8.8.{}.8 is-called d{v}.example by dns 50", 8 - self.ip % 4),
+            _ => {
+                format!("8.8.{}.8 is-called d{}.example by dns 50 to {peer}", 8 - self.ip % 4, self.value % 5)
+            }
         };
         format!("{now} {what}")
     }
@@ -90,7 +93,7 @@ impl Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = (0..33u8, 0..6u8, 0..8u8, any::<u8>(), 0..10u8);
+    let step = (0..36u8, 0..6u8, 0..8u8, any::<u8>(), 0..10u8);
     let step = step.prop_map(|(what, mac, ip, value, wait)| Step { what, mac, ip, value, wait });
     prop::collection::vec(step, 1..100)
 }
@@ -104,7 +107,7 @@ fn tight() -> Config {
         max_leases_per_device: 3,
         max_services_per_device: 2,
         max_merges: 6,
-        max_name_bytes: 1_300,
+        max_name_bytes: 2_600,
         internal_prefixes: Vec::new(),
     }
 }

@@ -1,7 +1,8 @@
 //! What changed from one baseline to another.
 
 use super::level::{Labels, Use};
-use model::Timestamp;
+use model::{Edge, EdgeKey, Timestamp};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// How many times more or less is a change.
@@ -60,6 +61,25 @@ pub(crate) struct Active {
     pub(crate) before: Option<Timestamp>,
     pub(crate) after: Option<Timestamp>,
     pub(crate) longest: i64,
+}
+
+/// Edges of two baselines, with one application where only one of them tells it: that content told it in between, or that it
+/// used to be guessed by port and no longer is, is no change. Of several applications it is the one known longest, as in what
+/// is learned.
+pub(crate) fn spoken_alike<'e>(both: [&'e [Edge]; 2]) -> [Vec<Cow<'e, Edge>>; 2] {
+    let unspoken = |key: &EdgeKey| EdgeKey { application: None, ..key.clone() };
+    let mut spoken: BTreeMap<EdgeKey, (Timestamp, &EdgeKey)> = BTreeMap::new();
+    for edge in both.into_iter().flatten().filter(|edge| edge.key.application.is_some()) {
+        let this = (edge.first, &edge.key);
+        spoken.entry(unspoken(&edge.key)).and_modify(|first| *first = this.min(*first)).or_insert(this);
+    }
+    both.map(|edges| {
+        let alike = |edge: &'e Edge| match spoken.get(&edge.key) {
+            Some((_, key)) => Cow::Owned(Edge { key: (*key).clone(), ..edge.clone() }),
+            None => Cow::Borrowed(edge),
+        };
+        edges.iter().map(alike).collect()
+    })
 }
 
 /// Every difference, edge by edge. `active` says when whoever uses an edge was last active.
@@ -186,6 +206,38 @@ mod tests {
         let of = used(100, 10, 0, 90);
         assert_eq!(one(&of, &of, [at(90), at(90)]), []);
         assert_eq!(compare(&BTreeMap::new(), &BTreeMap::new(), |_| Active::default()), []);
+    }
+
+    #[test]
+    fn an_application_that_one_of_them_does_not_tell_is_no_difference() {
+        let edge = |port, app: Option<&'static str>, first| {
+            let mut edge = crate::baselines::tests::edge(1, 2, port);
+            edge.key.application = app.map(Into::into);
+            edge.first = Timestamp(first);
+            edge
+        };
+        let before =
+            [edge(443, Some("tls"), 1), edge(104, None, 1), edge(80, None, 1), edge(22, Some("tls"), 1)];
+        let after = [
+            edge(443, None, 1),
+            edge(104, Some("hl7"), 5),
+            edge(104, Some("dicom"), 1),
+            edge(80, None, 1),
+            edge(22, Some("ssh"), 3),
+        ];
+        let [before, after] = spoken_alike([&before, &after]);
+        let told = |edges: &[Cow<'_, Edge>]| -> Vec<_> {
+            edges
+                .iter()
+                .map(|edge| (edge.key.port, edge.key.application.clone().unwrap_or_default()))
+                .collect()
+        };
+        let same = |port, app: &'static str| (port, app.into());
+        assert_eq!(told(&before), [same(443, "tls"), same(104, "dicom"), same(80, ""), same(22, "tls")]);
+        assert_eq!(
+            told(&after),
+            [same(443, "tls"), same(104, "hl7"), same(104, "dicom"), same(80, ""), same(22, "ssh")]
+        );
     }
 
     #[test]

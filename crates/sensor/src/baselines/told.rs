@@ -1,7 +1,7 @@
 //! `wardwatch baseline diff`: what changed from one baseline to another, in words and for machines.
 
 use super::configured;
-use super::diff::{Active, Difference, Rates, What, compare};
+use super::diff::{Active, Difference, Rates, What, compare, spoken_alike};
 use super::level::{Labels, Names, record, summed};
 use super::snapshot::{Devices, Snapshot};
 use crate::Error;
@@ -50,8 +50,11 @@ fn differences(a: &Snapshot, b: &Snapshot, site: &Site) -> Told {
     let mut known: Devices = a.devices.clone();
     known.extend(b.devices.iter().map(|(id, who)| (*id, who.clone())));
     let names = Names { devices: &known, site };
+    let edges = spoken_alike([&a.edges, &b.edges]);
     let of = |level, active: &dyn Fn(&Labels) -> Active| {
-        compare(&summed(&a.edges, &names, level), &summed(&b.edges, &names, level), active)
+        let [before, after] =
+            edges.each_ref().map(|edges| summed(edges.iter().map(AsRef::as_ref), &names, level));
+        compare(&before, &after, active)
     };
     // Of who did nothing since it is known until the end that he did nothing.
     let until = |before: Option<Timestamp>, after: Option<Timestamp>| {
