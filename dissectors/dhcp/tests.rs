@@ -279,6 +279,7 @@ fn an_ack_binds_where_the_client_is() {
         [
             "dhcp 10.20.4.1@20 [giaddr] forwards (DHCP relay) (50%)".to_owned(),
             "dhcp 10.20.2.9:67/udp@20 [op] serves dhcp (90%)".to_owned(),
+            "dhcp 00:50:56:00:00:09 [option 54] hands out as 10.20.2.9 (90%)".to_owned(),
             format!("dhcp 00:09:fb:12:34:01 {}", heard(" relay 10.20.4.1")),
         ]
     );
@@ -287,6 +288,7 @@ fn an_ack_binds_where_the_client_is() {
         datagram(&relayed, to_client).0,
         [
             "dhcp 10.20.4.1@20 [giaddr] forwards (DHCP relay) (50%)".to_owned(),
+            "dhcp 00:1b:2c:00:00:01 [option 54] hands out as 10.20.2.9 (90%)".to_owned(),
             format!("dhcp 00:09:fb:12:34:01 {}", heard(" relay 10.20.4.1")),
             format!("dhcp 00:09:fb:12:34:01 {bound}"),
         ],

@@ -17,6 +17,7 @@ fn signs(story: &str) -> Vec<String> {
             Sign::Lease(lease) => format!("{device} {}", lease.message.as_str()),
             Sign::Credential(kind) => format!("{device} {kind}"),
             Sign::Claims { ip, holder, .. } => format!("{device} claims {ip} of {holder}"),
+            Sign::HandsOut { server } => format!("{device} hands out as {server}"),
         }),
         _ => None,
     };
@@ -41,6 +42,18 @@ fn newcomers_new_values_and_services_are_told_once() {
         !told.iter().any(|sign| sign.contains("Aquilion")),
         "what no rule asks for is not told: {told:?}"
     );
+}
+
+#[test]
+fn a_dhcp_answer_is_told_of_whoever_has_the_mac() {
+    let told = signs(
+        "0 00:1b:21:00:00:01 claims 10.0.0.2
+         1 00:1b:21:00:00:02 claims 10.0.0.9
+         2 00:1b:21:00:00:02 hands-out as 10.0.0.2
+         3 00:1b:21:00:00:01 hands-out as 10.0.0.2",
+    );
+    let of: Vec<_> = told.iter().filter(|sign| sign.contains("hands")).collect();
+    assert_eq!(of, ["d2 hands out as 10.0.0.2", "d1 hands out as 10.0.0.2"]);
 }
 
 #[test]
