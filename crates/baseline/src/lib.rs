@@ -12,10 +12,9 @@
 //!   `quantile`: what all but a few hours stay under;
 //! - `posture`: what is wrong with an edge however well it is known;
 //! - `calendar`, `site`: local time, zones, and what else an operator said about the site;
-//! - `ladder`: how much of an edge is new; `judge`, `profile`: what rules see, and how a verdict becomes a finding;
-//! - `roles`: how far the learning of a role has come;
-//! - `trail`: over which edges something was done;
-//! - `findings`: the same thing again is the same finding; `rules`: one file each;
+//! - `ladder`: how much of an edge is new; `judge`, `profile`: what rules see; `roles`: how far the learning of one has come;
+//! - `verdict`: how what they find becomes a finding; `trail`: over which edges it was done; `findings`: the same thing again
+//!   is the same finding; `rules`: one file each;
 //! - `tick`: what happens once a minute and once an hour.
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -42,6 +41,7 @@ mod site;
 mod table;
 mod tick;
 mod trail;
+mod verdict;
 
 #[cfg(test)]
 mod tests;
@@ -60,7 +60,7 @@ use edge::{LEAST, State};
 use findings::Book;
 use habits::Habits;
 use inventory::{Newcomers, Resolved};
-use judge::{ExchangeSeen, FlowSeen, HourSeen, Out, SignSeen, View};
+use judge::{ExchangeSeen, FlowSeen, HourSeen, SignSeen, View};
 use model::{Change, DeviceId, Edge, EdgeKey, EdgeState, Flow, Index, Text, Timestamp};
 use rates::Metric;
 use rules::Watch;
@@ -68,6 +68,7 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use table::{Key, Table};
 use tick::Clock;
+use verdict::Out;
 
 /// Of the edges used only once, one in so many is at stake when there are too many.
 const AT_STAKE: usize = 8;

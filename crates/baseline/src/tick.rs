@@ -2,10 +2,11 @@
 
 use crate::calendar::{Calendar, SLOTS, hour};
 use crate::habits::{Habit, Habits};
-use crate::judge::{EdgeNews, HourSeen, Novelty, Out, View, Who};
+use crate::judge::{EdgeNews, HourSeen, Novelty, View, Who};
 use crate::ladder::novelty;
 use crate::profile::Profile;
 use crate::table::{Key, Table};
+use crate::verdict::Out;
 use crate::{Baseline, Config};
 use model::{DeviceClass, DeviceId, EdgeState, Severity, Timestamp};
 use serde::{Deserialize, Serialize};

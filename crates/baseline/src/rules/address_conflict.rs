@@ -4,7 +4,8 @@ use super::claims::{Claims, Dispute, is_important};
 use super::window::MINUTE;
 use super::{Rule, Wants, Watch};
 use crate::findings::number;
-use crate::judge::{Out, SignSeen, View};
+use crate::judge::{SignSeen, View};
+use crate::verdict::Out;
 use model::{DeviceId, Severity};
 
 pub(super) static RULE: Rule = Rule {

@@ -2,7 +2,8 @@
 
 use super::claims::{Claims, Dispute, SPAN, is_important};
 use super::{Rule, Wants, Watch};
-use crate::judge::{Out, SignSeen, View};
+use crate::judge::{SignSeen, View};
+use crate::verdict::Out;
 use model::{DeviceId, Severity};
 
 pub(super) static RULE: Rule = Rule {

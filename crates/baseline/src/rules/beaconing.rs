@@ -3,7 +3,8 @@
 use super::window::rename;
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, real};
-use crate::judge::{FlowSeen, Out, Peer, Verdict, View};
+use crate::judge::{FlowSeen, View};
+use crate::verdict::{Out, Peer, Verdict};
 use crate::site::network;
 use model::{DeviceId, Severity, Text, Timestamp};
 use serde::{Deserialize, Serialize};

@@ -3,8 +3,9 @@
 use super::Rule;
 use super::window::{Burst, MINUTE, Recent, Rows, pack, rename, unpack};
 use crate::findings::{number, word};
-use crate::judge::{Peer, SignSeen, Verdict, View};
+use crate::judge::{SignSeen, View};
 use crate::profile::Profile;
+use crate::verdict::{Peer, Verdict};
 use inventory::Sign;
 use model::{DeviceId, LeaseMessage, Timestamp, Vlan};
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,8 @@
 
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
-use crate::judge::{EdgeNews, Out, Verdict, View};
+use crate::judge::{EdgeNews, View};
+use crate::verdict::{Out, Verdict};
 use crate::posture::IN_CLEAR;
 use model::Severity;
 

@@ -2,7 +2,8 @@
 
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
-use crate::judge::{Out, SignSeen, Verdict, View};
+use crate::judge::{SignSeen, View};
+use crate::verdict::{Out, Verdict};
 use inventory::Sign;
 use model::{DeviceId, Severity, Timestamp};
 use std::collections::BTreeMap;

@@ -3,7 +3,8 @@
 use super::window::{MINUTE, Recent, rename};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
-use crate::judge::{Out, Peer, SignSeen, Verdict, View};
+use crate::judge::{SignSeen, View};
+use crate::verdict::{Out, Peer, Verdict};
 use inventory::Sign;
 use model::{DeviceId, LeaseMessage, Severity, Timestamp, Vlan};
 use std::collections::BTreeMap;

@@ -3,7 +3,8 @@
 use super::window::{DAY, HOUR, Minutes, Recent, Rows, pack_as, peer, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::number;
-use crate::judge::{ExchangeSeen, Out, Verdict, View};
+use crate::judge::{ExchangeSeen, View};
+use crate::verdict::{Out, Verdict};
 use crate::profile::Profile;
 use crate::trail::Trail;
 use model::{DeviceId, IpProto, Severity, Timestamp};

@@ -3,7 +3,8 @@
 use super::window::{DAY, HOUR, MINUTE, Recent, Rows, pack, peer, unpack};
 use super::{Rule, Wants, Watch};
 use crate::findings::number;
-use crate::judge::{ExchangeSeen, Out, Peer, Verdict, View};
+use crate::judge::{ExchangeSeen, View};
+use crate::verdict::{Out, Peer, Verdict};
 use crate::trail::{Doors, Trail};
 use model::{DeviceId, IpProto, Severity, Timestamp};
 use serde::{Deserialize, Serialize};

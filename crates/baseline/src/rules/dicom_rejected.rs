@@ -3,7 +3,8 @@
 use super::window::{Burst, HOUR, MINUTE, Recent, pack, peer, unpack};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
-use crate::judge::{ExchangeSeen, Out, Peer, Verdict, View};
+use crate::judge::{ExchangeSeen, View};
+use crate::verdict::{Out, Peer, Verdict};
 use model::{DeviceId, IpProto, Severity};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -3,7 +3,8 @@
 use super::edges::{Kind, kind, name, service};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
-use crate::judge::{EdgeNews, Out, Verdict, View};
+use crate::judge::{EdgeNews, View};
+use crate::verdict::{Out, Verdict};
 use model::Severity;
 
 pub(super) static RULE: Rule = Rule {

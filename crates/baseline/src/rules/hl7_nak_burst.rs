@@ -3,7 +3,8 @@
 use super::window::{DAY, HOUR, Minutes, Recent, Rows, pack, unpack};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, real, word};
-use crate::judge::{ExchangeSeen, Out, Peer, Verdict, View};
+use crate::judge::{ExchangeSeen, View};
+use crate::verdict::{Out, Peer, Verdict};
 use model::{DeviceId, IpProto, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;

@@ -3,7 +3,8 @@
 use super::window::{MINUTE, Recent, Rows, pack, peer, unpack};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
-use crate::judge::{ExchangeSeen, Out, SignSeen, Verdict, View};
+use crate::judge::{ExchangeSeen, SignSeen, View};
+use crate::verdict::{Out, Verdict};
 use crate::profile::Profile;
 use crate::trail::Trail;
 use inventory::Sign;

@@ -5,7 +5,8 @@ use super::updates::{Changed, ChangedBefore, Group, LONGEST, Update, group, note
 use super::window::{DAY, Recent, Rows, pack_as, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
-use crate::judge::{Out, Peer, SignSeen, Verdict, View};
+use crate::judge::{SignSeen, View};
+use crate::verdict::{Out, Peer, Verdict};
 use crate::profile::Profile;
 use crate::trail::Trail;
 use inventory::Sign;

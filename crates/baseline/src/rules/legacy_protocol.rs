@@ -3,7 +3,8 @@
 use super::edges::name;
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
-use crate::judge::{EdgeNews, Out, Peer, Verdict, View};
+use crate::judge::{EdgeNews, View};
+use crate::verdict::{Out, Peer, Verdict};
 use crate::posture::legacy;
 use crate::profile::Profile;
 use model::Severity;

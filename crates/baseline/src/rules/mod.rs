@@ -3,7 +3,8 @@
 //! A rule is a [`Rule`], which says what it is, and a [`Watch`], which sees what happens and judges it once a minute of the
 //! frames' time. What a rule keeps is bounded, and what must outlive a restart it saves.
 
-use crate::judge::{EdgeNews, ExchangeSeen, FlowSeen, HourSeen, Out, SignSeen, View};
+use crate::judge::{EdgeNews, ExchangeSeen, FlowSeen, HourSeen, SignSeen, View};
+use crate::verdict::Out;
 use model::{DeviceId, Severity};
 use std::fmt::Debug;
 

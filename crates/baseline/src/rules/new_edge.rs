@@ -4,7 +4,8 @@ use super::edges::{Ends, Kind, kind, name, service};
 use super::waves::{Change, Joined, LEAST, SPAN, Told, Waves};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, real, word};
-use crate::judge::{EdgeNews, Out, Verdict, View};
+use crate::judge::{EdgeNews, View};
+use crate::verdict::{Out, Verdict};
 use model::{DeviceId, EdgeState, Severity, Timestamp};
 
 pub(super) static RULE: Rule = Rule {

@@ -3,7 +3,8 @@
 use super::window::rename;
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
-use crate::judge::{Out, SignSeen, Verdict, View};
+use crate::judge::{SignSeen, View};
+use crate::verdict::{Out, Verdict};
 use crate::trail::Trail;
 use inventory::Sign;
 use model::{DeviceId, IpProto, Severity, Timestamp};

@@ -2,7 +2,8 @@
 
 use super::{Rule, Wants, Watch};
 use crate::findings::number;
-use crate::judge::{HourSeen, Out, Verdict, View};
+use crate::judge::{HourSeen, View};
+use crate::verdict::{Out, Verdict};
 use crate::rates::Metric;
 use model::{DeviceClass, Severity};
 

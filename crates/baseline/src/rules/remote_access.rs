@@ -3,7 +3,8 @@
 use super::edges::{Kind, kind, name, remote};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
-use crate::judge::{EdgeNews, Out, Verdict, View};
+use crate::judge::{EdgeNews, View};
+use crate::verdict::{Out, Verdict};
 use model::Severity;
 
 pub(super) static RULE: Rule = Rule {
@@ -41,7 +42,7 @@ impl Watch for RemoteAccess {
         let jump_hosts = view.site.jump_hosts.len() as u64;
         let verdict = Verdict::new(&RULE, Some(device.id()), news.first, title)
             .edge(news)
-            .peer(asker.as_ref().map_or(news.peer(), |asker| crate::judge::Peer::Device(asker.id())))
+            .peer(asker.as_ref().map_or(news.peer(), |asker| crate::verdict::Peer::Device(asker.id())))
             .found([number("flows", news.flows), number("bytes", news.bytes.iter().sum())])
             .found(word("program", program))
             .normal([number("jump_hosts_configured", jump_hosts)]);

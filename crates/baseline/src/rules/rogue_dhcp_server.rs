@@ -3,7 +3,8 @@
 use super::window::{DAY, Recent, Rows, pack_as, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
-use crate::judge::{Out, Peer, SignSeen, Verdict, View};
+use crate::judge::{SignSeen, View};
+use crate::verdict::{Out, Peer, Verdict};
 use crate::profile::Profile;
 use inventory::Sign;
 use model::{DeviceId, IpProto, LeaseMessage, Severity, Timestamp, Vlan};

@@ -3,7 +3,8 @@
 use super::window::{Recent, Rows, pack_as, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, real};
-use crate::judge::{FlowSeen, Out, Peer, Verdict, View};
+use crate::judge::{FlowSeen, View};
+use crate::verdict::{Out, Peer, Verdict};
 use crate::trail::{Doors, Trail};
 use model::{DeviceId, FlowState, IpProto, Severity, Timestamp};
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,8 @@
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, real};
 use crate::habits::Habit;
-use crate::judge::{HourSeen, Out, Verdict, View};
+use crate::judge::{HourSeen, View};
+use crate::verdict::{Out, Verdict};
 use crate::quantile::HIGH;
 use crate::rates::{Metric, Score};
 use model::Severity;

@@ -3,7 +3,8 @@
 use super::{Rule, Wants, Watch};
 use crate::calendar::hour;
 use crate::findings::{number, real, word};
-use crate::judge::{FlowSeen, Out, Verdict, View};
+use crate::judge::{FlowSeen, View};
+use crate::verdict::{Out, Verdict};
 use crate::rates::Stat;
 use model::{FlowState, IpProto, Severity, Timestamp};
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! What rules remember of late: bounded, in order, and fit to be saved.
 
-use crate::judge::Peer;
+use crate::verdict::Peer;
 use model::{DeviceId, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,345 @@
+//! What rules find, and how that becomes a finding.
+
+use crate::findings::{Book, HELD, word};
+use crate::judge::{EdgeNews, View};
+use crate::profile::{Profile, nameless};
+use crate::rules::Rule;
+use crate::table::Key;
+use crate::trail::Trail;
+use model::{DeviceId, Figure, Finding, FindingId, FindingKey, IpProto, Party, Severity, Text, Timestamp};
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+/// With whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// A device.
+    Device(DeviceId),
+    /// An address that is no device's.
+    Address(IpAddr),
+    /// Somebody outside who is known by a domain.
+    Domain(Text),
+    /// So many.
+    Many(u64),
+    /// Nobody in particular.
+    Nobody,
+}
+
+/// What a rule found.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    rule: &'static Rule,
+    severity: Severity,
+    device: Option<DeviceId>,
+    peer: Peer,
+    peer_class: Option<String>,
+    service: Option<(IpProto, u16)>,
+    application: Option<Cow<'static, str>>,
+    first: Timestamp,
+    last: Timestamp,
+    count: u64,
+    title: String,
+    evidence: Vec<(Cow<'static, str>, Figure)>,
+    normal: Vec<(Cow<'static, str>, Figure)>,
+    /// When it began, where it is told under that day.
+    begun: Option<Timestamp>,
+    /// Most of the device's role does it.
+    usual: bool,
+    /// Over which edges it was done, besides the one that is being judged.
+    trail: Trail,
+}
+
+impl Verdict {
+    /// A rule found something about a device, or about the sensor or the site.
+    pub(crate) fn new(rule: &'static Rule, device: Option<DeviceId>, at: Timestamp, title: String) -> Self {
+        Self {
+            rule,
+            severity: rule.severity,
+            device,
+            peer: Peer::Nobody,
+            peer_class: None,
+            service: None,
+            application: None,
+            first: at,
+            last: at,
+            count: 1,
+            title,
+            evidence: Vec::new(),
+            normal: Vec::new(),
+            begun: None,
+            usual: false,
+            trail: Trail::None,
+        }
+    }
+
+    pub(crate) const fn severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+
+    pub(crate) fn peer(mut self, peer: Peer) -> Self {
+        self.peer = peer;
+        self
+    }
+
+    /// What tells findings of this rule apart, where it is not the class of the peer.
+    pub(crate) fn apart(mut self, by: &str) -> Self {
+        self.peer_class = Some(by.to_owned());
+        self
+    }
+
+    pub(crate) fn service(
+        mut self,
+        transport: IpProto,
+        port: u16,
+        application: Option<Cow<'static, str>>,
+    ) -> Self {
+        self.service = Some((transport, port));
+        self.application = application;
+        self
+    }
+
+    pub(crate) const fn between(mut self, first: Timestamp, last: Timestamp) -> Self {
+        (self.first, self.last) = (first, last);
+        self
+    }
+
+    /// What goes on for days is told under the day on which it began.
+    pub(crate) const fn begun(mut self, at: Timestamp) -> Self {
+        self.begun = Some(at);
+        self
+    }
+
+    pub(crate) const fn times(mut self, count: u64) -> Self {
+        self.count = count;
+        self
+    }
+
+    pub(crate) const fn usual(mut self, usual: bool) -> Self {
+        self.usual = usual;
+        self
+    }
+
+    /// Over which edges it was done, besides the one that is being judged.
+    pub(crate) fn over(mut self, trail: Trail) -> Self {
+        self.trail = trail;
+        self
+    }
+
+    /// A number or a word that crossed a threshold, or is one.
+    pub(crate) fn found(mut self, figures: impl IntoIterator<Item = (Cow<'static, str>, Figure)>) -> Self {
+        self.evidence.extend(figures);
+        self
+    }
+
+    /// What was normal.
+    pub(crate) fn normal(mut self, figures: impl IntoIterator<Item = (Cow<'static, str>, Figure)>) -> Self {
+        self.normal.extend(figures);
+        self
+    }
+
+    /// About an edge: its other end, service and times, and how often since it was judged last.
+    pub(crate) fn edge(mut self, news: &EdgeNews) -> Self {
+        self.peer = news.peer();
+        self.service = Some((news.key.transport, news.key.port));
+        self.application = news.key.application.clone();
+        (self.first, self.last) = (news.first, news.last);
+        if news.flows > news.new_flows {
+            self.first = news.last;
+        }
+        self.count = news.new_flows.max(1);
+        self
+    }
+}
+
+/// Days for which findings of an edge are looked for, at most.
+const MOST_DAYS: usize = 40;
+
+/// Where verdicts go.
+#[derive(Debug)]
+pub(crate) struct Out<'a> {
+    pub(crate) book: &'a mut Book,
+    /// The highest severity raised since this was made, of what happened.
+    pub(crate) highest: Option<Severity>,
+    /// The same of all that is about a device, how things are included.
+    pub(crate) gravest: Option<Severity>,
+    /// Edges over which something grave was done.
+    pub(crate) held: Vec<Key>,
+}
+
+impl<'a> Out<'a> {
+    pub(crate) const fn new(book: &'a mut Book) -> Self {
+        Self { book, highest: None, gravest: None, held: Vec::new() }
+    }
+
+    /// Makes a verdict a finding, all things considered.
+    pub(crate) fn raise(&mut self, view: &View<'_>, verdict: Verdict) {
+        let rule = verdict.rule;
+        let device = match verdict.device.map(|id| view.profile(id)) {
+            Some(None) => return,
+            Some(Some(profile)) => Some(profile),
+            None => None,
+        };
+        let (peer, peer_class) = party(view, &verdict.peer);
+        let peer_profile = match verdict.peer {
+            Peer::Device(id) => view.profile(id),
+            _ => None,
+        };
+        let involved = || device.iter().chain(&peer_profile);
+        let is_outside = match &verdict.peer {
+            Peer::Address(ip) => view.site.is_outside(*ip),
+            Peer::Domain(_) => true,
+            Peer::Device(_) | Peer::Many(_) | Peer::Nobody => false,
+        };
+        let is_life = involved().any(|profile| profile.is_life_sustaining());
+        let mut severity = verdict.severity;
+        if rule.rises && (is_life || is_outside) {
+            severity = severity.step(true);
+        }
+        if verdict.usual {
+            severity = severity.step(false);
+        }
+        let mut evidence = verdict.evidence;
+        let zones = involved().map(|profile| profile.zone.as_ref());
+        // What is about nobody in particular is about all: a window for a zone says nothing of it.
+        let nowhere = involved().next().is_none().then_some(None);
+        if zones.chain(nowhere).any(|zone| view.site.is_maintained(verdict.last, zone)) {
+            evidence.extend(word(HELD, "within a maintenance window"));
+            severity = Severity::Info;
+        }
+        // How things are does not make what is new a departure.
+        if !rule.posture {
+            self.highest = self.highest.max(Some(severity));
+        }
+        // What is about the site as a whole is nothing that a device did.
+        if device.is_some() {
+            self.gravest = self.gravest.max(Some(severity));
+            if severity >= Severity::High {
+                self.held.extend(verdict.trail.edges(view));
+            }
+        }
+        let advice = advice(rule, device.as_deref(), is_life);
+        let peer_class = verdict.peer_class.unwrap_or(peer_class);
+        let about = device.as_ref().map(|profile| profile.id());
+        self.book.raise(Finding {
+            id: FindingId(0),
+            key: key(view, rule, about, &peer_class, verdict.service, verdict.begun.unwrap_or(verdict.last)),
+            severity,
+            title: text(&verdict.title),
+            device: device.as_ref().map(|profile| profile.party()),
+            peer,
+            application: verdict.application,
+            first: verdict.first,
+            last: verdict.last,
+            // That nothing comes any more is found out later than the last minute in which something came.
+            raised: Some(view.told.max(verdict.last.min(view.now))),
+            count: verdict.count,
+            evidence,
+            baseline: verdict.normal,
+            attack: rule.attack.iter().map(|id| (*id).into()).collect(),
+            advice: text(&advice),
+        });
+    }
+
+    /// What a rule found about a device by itself at a time turned out to be harmless: it is a note from now on.
+    pub(crate) fn lower(&mut self, view: &View<'_>, rule: &Rule, device: DeviceId, at: Timestamp, why: &str) {
+        self.book.lower(&key(view, rule, Some(device), "", None, at), why, |_| true);
+    }
+
+    /// The same of what was told of an edge of a device, which is like `news`, from a time until now.
+    pub(crate) fn lower_edge(
+        &mut self,
+        view: &View<'_>,
+        rule: &Rule,
+        (device, since): (DeviceId, Timestamp),
+        news: &EdgeNews,
+        why: &str,
+    ) {
+        let (peer, class) = party(view, &news.peer());
+        let service = Some((news.key.transport, news.key.port));
+        let days = view.site.calendar.day(since)..=view.site.calendar.day(news.last.max(since));
+        let whom = |party: &Option<Party>| party.as_ref().map(|peer| (peer.device, peer.ips.clone()));
+        for day in days.rev().take(MOST_DAYS) {
+            let key = FindingKey { day, ..key(view, rule, Some(device), &class, service, since) };
+            // What was told last may be about another peer of the same class.
+            self.book.lower(&key, why, |told| match (whom(&told.peer), whom(&peer)) {
+                (Some((Some(told), _)), Some((Some(own), _))) => told == own,
+                (told, own) => told == own,
+            });
+        }
+    }
+
+    /// As [`Out::lower`], of all that the rule told of the device.
+    pub(crate) fn lower_all(&mut self, rule: &Rule, device: DeviceId, why: &str) {
+        self.book.lower_all(rule.name, device, why);
+    }
+}
+
+fn text(text: &str) -> Text {
+    Text::from_str_lossy(text).unwrap_or_else(nameless)
+}
+
+/// What makes findings one: of a posture in a month, of all else on a day.
+fn key(
+    view: &View<'_>,
+    rule: &Rule,
+    device: Option<DeviceId>,
+    peer_class: &str,
+    service: Option<(IpProto, u16)>,
+    at: Timestamp,
+) -> FindingKey {
+    let local_day = view.site.calendar.day(at);
+    FindingKey {
+        rule: rule.name.into(),
+        device,
+        peer_class: text(if peer_class.is_empty() { "-" } else { peer_class }),
+        service,
+        day: if rule.posture { local_day.div_euclid(30) * 30 } else { local_day },
+    }
+}
+
+/// What to do, which must never do harm.
+fn advice(rule: &Rule, device: Option<&Profile>, is_life: bool) -> String {
+    let is_clinical = device.is_some_and(Profile::is_clinical);
+    if is_life {
+        format!("Do not isolate it: a life may hang on it. Call biomedical engineering. {}", rule.advice)
+    } else if is_clinical || rule.contain.is_empty() {
+        rule.advice.to_owned()
+    } else {
+        format!("{} {}", rule.advice, rule.contain)
+    }
+}
+
+/// The other end, and the class it is counted under.
+fn party(view: &View<'_>, peer: &Peer) -> (Option<Party>, String) {
+    match *peer {
+        Peer::Device(id) => match view.profile(id) {
+            Some(profile) => {
+                let zone = profile.zone.as_ref().map(|zone| format!(" in {zone}")).unwrap_or_default();
+                (Some(profile.party()), format!("{}{zone}", profile.class()))
+            }
+            None => (None, "unknown".into()),
+        },
+        Peer::Address(ip) => {
+            let is_outside = view.site.is_outside(ip);
+            let kind = match ip {
+                _ if ip.is_multicast() => "group",
+                _ if is_outside => "external",
+                _ => "address",
+            };
+            let zone = view.zone(ip).map(|zone| zone.name.clone());
+            let class = if is_outside {
+                format!("external {}", crate::site::network(ip))
+            } else {
+                zone.as_ref().map_or_else(|| kind.to_owned(), |zone| format!("{kind} in {zone}"))
+            };
+            (Some(Party { ips: vec![ip], kind: kind.into(), zone, ..Party::default() }), class)
+        }
+        Peer::Domain(ref domain) => {
+            let party = Party { name: Some(domain.clone()), kind: "domain".into(), ..Party::default() };
+            (Some(party), format!("external {domain}"))
+        }
+        Peer::Many(_) => (Some(Party { kind: "many".into(), ..Party::default() }), "many".into()),
+        Peer::Nobody => (None, String::new()),
+    }
+}
