@@ -128,11 +128,13 @@ impl Seen {
         match self.coverage().hours_to_next {
             _ if self.edges == 0 => "nothing seen yet".to_owned(),
             None => format!("{seen}, all seen more than once: nothing new is to be expected soon"),
-            Some(hours) => format!(
-                "{seen}, {} seen once: expect a new one about every {}",
-                self.once,
-                plural(hours.round().max(1.0) as u32, "active hour", "active hours")
-            ),
+            Some(hours) => {
+                let every = match hours.round() as u32 {
+                    0 | 1 => "active hour".to_owned(),
+                    hours => format!("{hours} active hours"),
+                };
+                format!("{seen}, {} seen once: expect a new one about every {every}", self.once)
+            }
         }
     }
 }
@@ -229,6 +231,10 @@ mod tests {
         assert_eq!(
             seen(80, 1, 0, 0, 80).sentence(),
             "1 edge in 80 active hours, all seen more than once: nothing new is to be expected soon"
+        );
+        assert_eq!(
+            seen(3, 4, 3, 1, 5).sentence(),
+            "4 edges in 3 active hours, 3 seen once: expect a new one about every active hour"
         );
         assert_eq!(seen(0, 0, 0, 0, 0).sentence(), "nothing seen yet");
     }

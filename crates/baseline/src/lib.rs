@@ -13,8 +13,8 @@
 //! - `posture`: what is wrong with an edge however well it is known;
 //! - `calendar`, `site`: local time, zones, and what else an operator said about the site;
 //! - `ladder`: how much of an edge is new; `judge`, `profile`: what rules see; `roles`: how far the learning of one has come;
-//! - `verdict`: how what they find becomes a finding; `trail`: over which edges it was done; `findings`: the same thing again
-//!   is the same finding; `rules`: one file each;
+//! - `rules`: one file each; `verdict`: how what they find becomes a finding; `trail`: over which edges it was done;
+//!   `findings`: the same thing again is the same finding;
 //! - `tick`: what happens once a minute and once an hour.
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
 
