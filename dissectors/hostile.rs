@@ -385,6 +385,7 @@ mod tests {
             by: "lines",
             field: "line",
             subject: model::Subject::Ip(Vlan::NONE, CLIENT),
+            macs: [None, None],
             confidence: Confidence::STATED,
             fact: Fact::Is { attribute: Attribute::HOSTNAME, value: Text::from_str_lossy(text).unwrap() },
         };

@@ -35,7 +35,7 @@ pub mod wire;
 
 use model::{Confidence, Fact, IpProto, Mac, Observation, Side, Subject, Timestamp, Vlan};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Every dissector, in the order in which they are probed.
 pub static REGISTRY: &[&Dissector] = &[
@@ -235,6 +235,8 @@ pub struct Sink<'a> {
     by: &'static str,
     no: u64,
     ts: Timestamp,
+    /// The ends of the frame: who sent, and to whom.
+    ends: [(IpAddr, Option<Mac>); 2],
     memory: Option<&'a mut Memory>,
 }
 
@@ -249,7 +251,14 @@ pub struct Memory {
 impl<'a> Sink<'a> {
     /// A sink for what one frame teaches.
     pub const fn new(out: &'a mut Vec<Observation>, by: &'static str, no: u64, ts: Timestamp) -> Self {
-        Self { out, by, no, ts, memory: None }
+        let nowhere = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), None);
+        Self { out, by, no, ts, ends: [nowhere; 2], memory: None }
+    }
+
+    /// The same, of a frame of which it is known between which stations it went.
+    pub const fn between(mut self, from: (IpAddr, Option<Mac>), to: (IpAddr, Option<Mac>)) -> Self {
+        self.ends = [from, to];
+        self
     }
 
     /// The same, for dissectors that remember what they have worked out.
@@ -260,12 +269,19 @@ impl<'a> Sink<'a> {
 
     /// Pushes one fact. `field` is where it was read, in the standard's own words.
     pub fn learn(&mut self, subject: Subject, field: &'static str, confidence: Confidence, fact: Fact) {
+        let [from, to] = self.ends;
+        let macs = match subject.address() {
+            Some((_, ip)) if ip == from.0 => [from.1, to.1],
+            Some((_, ip)) if ip == to.0 => [to.1, from.1],
+            _ => [None, None],
+        };
         self.out.push(Observation {
             no: self.no,
             ts: self.ts,
             by: self.by,
             field,
             subject,
+            macs,
             confidence,
             fact,
         });

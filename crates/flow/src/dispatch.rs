@@ -125,6 +125,12 @@ impl Origin {
         }
     }
 
+    /// Where what it teaches goes.
+    fn sink<'a>(&self, out: &'a mut Vec<Observation>, by: &'static str) -> Sink<'a> {
+        let [from, to] = self.macs;
+        Sink::new(out, by, self.no, self.ts).between((self.src.0, from), (self.dst.0, to))
+    }
+
     fn sender(&self) -> Subject {
         match self.macs {
             [Some(mac), _] if self.proto == 0 => Subject::Mac(mac),
@@ -134,7 +140,7 @@ impl Origin {
 }
 
 fn weird(origin: &Origin, by: &'static str, what: &'static str, at: usize, out: &mut Vec<Observation>) {
-    Sink::new(out, by, origin.no, origin.ts).weird(origin.sender(), what, at);
+    origin.sink(out, by).weird(origin.sender(), what, at);
 }
 
 /// A call that must not take the program down with it.
@@ -167,7 +173,7 @@ pub(crate) fn datagram(
     let Some(parse) = dissector.parse.datagram() else { return };
     counters.pdu(place);
     let result = guard(dissector, origin, counters, out, |out| {
-        let sink = Sink::new(out, dissector.name, origin.no, origin.ts);
+        let sink = origin.sink(out, dissector.name);
         parse(&origin.pdu(bytes), &mut sink.remembering(memory))
     });
     if let Some(Err(Malformed { what, at })) = result {
@@ -222,7 +228,7 @@ impl Reader for Feed<'_> {
         let (counters, out, origin) = (&mut *self.counters, &mut *self.out, self.origin);
         counters.pdu(*place);
         let progress = guard(dissector, origin, counters, out, |out| {
-            session.data(&origin.pdu(bytes), &mut Sink::new(out, dissector.name, origin.no, origin.ts))
+            session.data(&origin.pdu(bytes), &mut origin.sink(out, dissector.name))
         });
         progress.unwrap_or_else(|| {
             self.panicked = true;
@@ -360,8 +366,7 @@ impl Conversation {
             {
                 let rest = pick_mut(streams, side).rest();
                 let calm = guard(dissector, &origin, counters, out, |out| {
-                    session
-                        .closed(&origin.pdu(rest), &mut Sink::new(out, dissector.name, origin.no, origin.ts));
+                    session.closed(&origin.pdu(rest), &mut origin.sink(out, dissector.name));
                 });
                 if calm.is_none() {
                     break;

@@ -219,5 +219,6 @@ fn say(
     confidence: Confidence,
     fact: Fact,
 ) -> Event {
-    Event::Observation(Observation { no, ts, by, field, subject: Subject::Mac(mac), confidence, fact })
+    let (subject, macs) = (Subject::Mac(mac), [None, None]);
+    Event::Observation(Observation { no, ts, by, field, subject, macs, confidence, fact })
 }

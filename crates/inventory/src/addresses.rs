@@ -6,6 +6,7 @@ use crate::evidence::{Via, attr, scoped, text};
 use crate::few::{insert_into, remove_from};
 use crate::graph::{Dirt, Gone, Said};
 use model::{DeviceId, Lease, LeaseMessage, Mac, Timestamp, Vlan};
+use std::cmp::Reverse;
 use std::net::IpAddr;
 
 /// How an address is known to be a node's, strongest first.
@@ -148,9 +149,7 @@ impl Inventory {
             mac.is_some_and(|mac| self.nodes.get(&id).is_some_and(|node| node.known.macs.contains(&mac)))
         };
         let best = |candidates: &mut dyn Iterator<Item = (DeviceId, Span)>| {
-            candidates.max_by_key(|(id, span)| {
-                (has_mac(*id), std::cmp::Reverse(span.how), span.first, std::cmp::Reverse(*id))
-            })
+            candidates.max_by_key(|(id, span)| (has_mac(*id), Reverse(span.how), span.first, Reverse(*id)))
         };
         // The common case, without ranking: one holder ever.
         if let [id] = &**self.by_address.get(&(vlan, ip))?
@@ -228,6 +227,7 @@ impl Inventory {
                 self.end_span(other, vlan, ip, span.first, ts);
             } else {
                 self.note_conflict(id, other, vlan, ip, ts);
+                self.end_crossing(other, vlan, ip, ts);
             }
         }
         let mut first = ts;
@@ -358,6 +358,11 @@ impl Inventory {
     /// Ends a span. Spans of the same address in scopes it was only seen crossing end with it.
     fn end_span(&mut self, id: DeviceId, vlan: Vlan, ip: IpAddr, first: Timestamp, at: Timestamp) {
         self.edit_span(id, vlan, ip, first, |span| span.until = Some(at.max(span.first)));
+        self.end_crossing(id, vlan, ip, at);
+        self.heard_nothing_new(id);
+    }
+
+    fn end_crossing(&mut self, id: DeviceId, vlan: Vlan, ip: IpAddr, at: Timestamp) {
         let root = self.root(id);
         let scopes = self.scopes.get(&ip).map(|few| &**few).unwrap_or_default();
         let crossing: Vec<_> = scopes
@@ -369,7 +374,6 @@ impl Inventory {
         for (scope, other, span) in crossing {
             self.edit_span(other, scope, ip, span.first, |span| span.until = Some(at.max(span.first)));
         }
-        self.heard_nothing_new(id);
     }
 
     /// The device's summary changed although nothing was heard of it.
@@ -460,8 +464,11 @@ impl Inventory {
     /// its way through routers shows the same address in every VLAN it crosses.
     pub(crate) fn holder_elsewhere(&self, vlan: Vlan, ip: IpAddr, ts: Timestamp) -> Option<DeviceId> {
         let scopes = self.scopes.get(&ip)?.iter().filter(|scope| **scope != vlan);
-        let mut open = scopes.flat_map(|scope| {
-            self.open_spans(*scope, ip).filter(|(id, span)| self.covers(*id, ip, span, ts))
+        // Where two quarrel over it, whoever has it now.
+        let mut open = scopes.filter_map(|scope| {
+            let lasts = |(id, span): &(DeviceId, Span)| self.expiry(*id, ip, span).is_none_or(|at| ts <= at);
+            let open = self.open_spans(*scope, ip).filter(lasts);
+            open.max_by_key(|(id, span)| (Reverse(span.how), span.first, Reverse(*id)))
         });
         let (id, _) = open.next()?;
         let root = self.root(id);

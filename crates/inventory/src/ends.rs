@@ -118,7 +118,7 @@ impl Inventory {
             let spans = self.nodes.get(owner).into_iter().flat_map(|node| node.spans_of(vlan, ip));
             spans.map(|span| (*owner, *span))
         });
-        let own = own.filter(|(_, span)| span.first <= ts && is_own_word(span));
+        let own = own.filter(|(id, span)| span.first <= ts && self.is_own(*id, (vlan, ip), span));
         if let Some((id, span)) = own.max_by_key(|(id, span)| (span.first, std::cmp::Reverse(*id))) {
             return Whose::Others(id, Some(span));
         }
@@ -129,6 +129,12 @@ impl Inventory {
         let is_here = spoke && is_home(held);
         let neighbour = stations().find(lives_here).filter(|_| is_here);
         neighbour.map_or(Whose::HoldersNow, |id| Whose::Others(*id, None))
+    }
+
+    /// Whether an address was a node's own in a span: by its word, or as it sent from that and from no other's.
+    fn is_own(&self, id: DeviceId, (vlan, ip): (Vlan, IpAddr), span: &Span) -> bool {
+        let has_mac = || self.nodes.get(&id).is_some_and(|node| !node.known.macs.is_empty());
+        is_own_word(span) || span.how == How::Sent && has_mac() && self.sends_for_none_but(id, vlan, ip)
     }
 
     /// Whether packets of the address that had this node's MAC were counted down on their way.
@@ -162,6 +168,39 @@ impl Inventory {
                 let is_own = span.until.is_none() && self.root(other) == root;
                 is_own && self.robbed(root, vlan, ip, &span).is_some()
             })
+    }
+
+    /// A conversation from an address had the MAC of a device that it had been taken from before: to go on with it is as
+    /// good a word as a claim.
+    pub(crate) fn goes_on(
+        &mut self,
+        end: &End,
+        (vlan, ip): (Vlan, IpAddr),
+        first: Timestamp,
+        last: Timestamp,
+    ) {
+        let is_lost = end.held.and_then(|held| held.until).is_some_and(|until| until <= first);
+        if is_lost && self.was_taken_from(end.id, vlan, ip) {
+            self.hold(end.id, vlan, ip, How::Claim, last);
+        }
+    }
+
+    /// Whether another took an address from a node by its word, and holds it still.
+    pub(crate) fn was_taken_from(&self, id: DeviceId, vlan: Vlan, ip: IpAddr) -> bool {
+        let root = self.root(id);
+        let Some(node) = self.nodes.get(&id) else { return false };
+        let own = node.spans_of(vlan, ip).filter(|span| self.is_own(id, (vlan, ip), span));
+        let lost: Vec<Timestamp> = own.filter_map(|span| span.until).collect();
+        let took = |(other, span): (DeviceId, Span)| {
+            let is_open = span.until.is_none() && span.how == How::Claim;
+            is_open && self.root(other) != root && lost.contains(&span.first)
+        };
+        !lost.is_empty() && self.spans(vlan, ip).any(took)
+    }
+
+    /// Whether somebody took an address from another by its word of late: it is not known whose it is.
+    pub(crate) fn is_contested(&self, vlan: Vlan, ip: IpAddr) -> bool {
+        self.spans(vlan, ip).any(|(id, _)| self.was_taken_from(id, vlan, ip))
     }
 
     /// From whom a device with an address of its own took this one by its word, if that device goes on without another.

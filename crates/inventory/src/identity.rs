@@ -103,11 +103,12 @@ impl Inventory {
         mac.map_or_else(|| id.to_string(), Mac::to_string)
     }
 
-    /// The node a subject stands for at a time. One for an address nobody is known to hold is made only if `create`:
+    /// The node a subject stands for at a time, given the MAC that its address had in the frame, if it was an end of it. One for an address nobody is known to hold is made only if `create`:
     /// to be asked for, or to be spoken of, does not make a device.
     pub(crate) fn subject(
         &mut self,
         subject: &Subject,
+        mac: Option<Mac>,
         ts: Timestamp,
         create: bool,
     ) -> Option<(DeviceId, Via)> {
@@ -115,7 +116,8 @@ impl Inventory {
             Subject::Mac(mac) => return Some((self.mac_node(mac, ts)?, Via::DIRECT)),
             Subject::Ip(vlan, ip) | Subject::Endpoint(vlan, ip, _, _) => (vlan, ip),
         };
-        match self.holder(vlan, ip, ts, None) {
+        let end = self.end(vlan, ip, ts, mac, false);
+        match end.and_then(|end| Some((end.id, end.held?))) {
             Some((id, span)) => {
                 // Packets are all that ties the address to this MAC: it may have to be taken back.
                 let weak =
@@ -198,6 +200,11 @@ impl Inventory {
         }
         if is_link_local(ip) {
             self.hold(id, vlan, ip, How::Sent, ts);
+            return;
+        }
+        // It goes on with what another has claimed meanwhile: as good a word as a claim.
+        if !is_routed(ttl) && !self.is_router(id) && self.was_taken_from(id, vlan, ip) {
+            self.hold(id, vlan, ip, How::Claim, ts);
             return;
         }
         let transparent = self.nodes.get(&id).is_some_and(|node| node.known.transparent);

@@ -268,7 +268,7 @@ impl Inventory {
         if !model::is_private(ip) {
             return;
         }
-        let held = self.subject(subject, said.ts, false);
+        let held = self.subject(subject, None, said.ts, false);
         // Who asks and who is asked for live in different networks.
         let held = held.or_else(|| Some((self.holder_elsewhere(vlan, ip, said.ts)?, Via::DIRECT)));
         if let Some((holder, via)) = held {

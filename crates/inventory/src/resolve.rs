@@ -16,7 +16,7 @@ const DYNAMIC_PORTS: u16 = 32_768;
 impl Inventory {
     #[inline]
     pub(crate) fn observation(&mut self, o: Observation, out: &mut Vec<Resolved>) {
-        let Observation { ts, by, field, subject, confidence, fact, .. } = o;
+        let Observation { ts, by, field, subject, macs: [mac, other], confidence, fact, .. } = o;
         // One frame says many things of its sender: it is refused once for all of them.
         if matches!(subject, Subject::Mac(mac) if self.refused_mac == Some((mac, ts))) {
             return;
@@ -28,10 +28,10 @@ impl Inventory {
             (Fact::Resolves { name, asker }, subject) => self.resolves(&subject, asker, name, &said),
             (Fact::AsksFor { peer, domain }, subject) => self.asks_for(&subject, peer, domain, ts),
             (Fact::Exchange { peer, application, kind, outcome, latency, retrieved }, subject) => {
-                let Some((client, _)) = self.subject(&subject, ts, true) else { return };
+                let Some((client, _)) = self.subject(&subject, mac, ts, true) else { return };
                 self.heard(client, ts);
                 let vlan = subject.address().map_or(Vlan::NONE, |(vlan, _)| vlan);
-                let server = self.holder(vlan, peer.0, ts, None).map(|(id, _)| id);
+                let server = self.end(vlan, peer.0, ts, other, false).map(|end| end.id);
                 let domain =
                     if server.is_none() { self.domain_at(self.root(client), peer.0, ts) } else { None };
                 if application == "hl7" {
@@ -55,7 +55,15 @@ impl Inventory {
             (fact, subject) => {
                 // What others say of an address, or that it was sent something, does not make it a device.
                 let hearsay = said.confidence <= Confidence::HEARSAY.get() || is_about_receiver(&fact);
-                let Some((id, via)) = self.subject(&subject, ts, !hearsay) else { return };
+                // Nor does it make a router of who has just claimed the router's address.
+                if hearsay
+                    && mac.is_none()
+                    && matches!(fact, Fact::Forwards { .. })
+                    && subject.address().is_some_and(|(vlan, ip)| self.is_contested(vlan, ip))
+                {
+                    return;
+                }
+                let Some((id, via)) = self.subject(&subject, mac, ts, !hearsay) else { return };
                 self.heard(id, ts);
                 self.fact(id, via, subject, fact, &said);
             }
@@ -271,6 +279,7 @@ impl Inventory {
             }
             nodes[side] = match known {
                 Some(end) if spoke => {
+                    self.goes_on(&end, (vlan, ip), record.first, record.last);
                     devices[side] = Some(self.spoke(&end, (vlan, ip), record.first, record.last));
                     Some(end.id)
                 }

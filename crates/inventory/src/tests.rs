@@ -174,7 +174,8 @@ fn event(no: u64, line: &str) -> Event {
     }
     let trust = after("by").and_then(after).and_then(|n| n.parse().ok()).unwrap_or(90);
     let confidence = Confidence::percent(trust);
-    Event::Observation(Observation { no, ts, by, field: "", subject, confidence, fact })
+    let macs = [after("from").map(mac), after("to-mac").map(mac)];
+    Event::Observation(Observation { no, ts, by, field: "", subject, macs, confidence, fact })
 }
 
 fn inventory() -> Inventory {

@@ -45,6 +45,9 @@ pub struct Observation {
     pub field: &'static str,
     /// About whom.
     pub subject: Subject,
+    /// Whose MACs stood in that frame for the subject's address and for the other end's; `None` where the subject was no end of
+    /// it. A switch delivers by MAC, so that they say more than an address, which anybody may claim.
+    pub macs: [Option<Mac>; 2],
     /// How far to trust the field, before any other evidence.
     pub confidence: Confidence,
     /// What.
