@@ -104,6 +104,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_judged_late_is_told() {
+        let (mut story, router, laptop) = story();
+        for second in 0..3 {
+            story.at(DAY + second * SECOND);
+            claim(&mut story, laptop, router, router);
+            claim(&mut story, router, router, laptop);
+        }
+        story.devices.get_mut(&router).unwrap().last = story.now;
+        // Nothing else is heard for hours.
+        story.at(DAY + 5 * 3_600 * SECOND).talk(router, router, 80, None);
+        let found = story.found(RULE);
+        assert_eq!(found.iter().map(|f| (f.key.device, f.count)).collect::<Vec<_>>(), [(Some(laptop), 3)]);
+    }
+
+    #[test]
     fn a_lease_explains_it_and_so_does_a_holder_that_is_gone() {
         let (mut story, router, laptop) = story();
         let ip = story.ip(router);

@@ -133,18 +133,16 @@ impl Claims {
 
     /// What there is to judge.
     pub(super) fn minute(&mut self, view: &View<'_>) -> Vec<Dispute> {
-        let before = view.now.0.saturating_sub(SPAN);
-        self.quarrels.forget(before);
-        self.leases.forget(before);
         let mut disputes = Vec::new();
         for ((vlan, ip), quarrel) in self.quarrels.iter_mut() {
-            let defended = quarrel.defended_at.filter(|at| *at >= before).map_or(0, |_| quarrel.defended);
             let is_answered = std::mem::take(&mut quarrel.is_answered);
             for (id, claimant) in &mut quarrel.claimants {
                 // The answer may come when the claim was looked at already.
                 let at = Timestamp(claimant.last);
-                let is_kept =
-                    is_answered && claimant.last >= before && claimant.burst.len() >= self.least as u64;
+                let answered =
+                    quarrel.defended_at.filter(|answered| *answered >= claimant.last.saturating_sub(SPAN));
+                let is_soon = answered.is_some_and(|answered| answered.saturating_sub(claimant.last) <= SPAN);
+                let is_kept = is_answered && is_soon && claimant.burst.len() >= self.least as u64;
                 let claims = claimant.burst.take().or(is_kept.then_some((1, at, at)));
                 let Some((claims, first, last)) = claims else { continue };
                 let profiles = (view.profile(DeviceId(*id)), view.profile(DeviceId(quarrel.holder)));
@@ -167,10 +165,14 @@ impl Claims {
                     first,
                     last,
                     is_quick: claimant.is_quick,
-                    defended,
+                    defended: answered.map_or(0, |_| quarrel.defended),
                 });
             }
         }
+        // Only now: where hardly anything is heard, a minute is over long after it.
+        let before = view.now.0.saturating_sub(SPAN);
+        self.quarrels.forget(before);
+        self.leases.forget(before);
         disputes
     }
 

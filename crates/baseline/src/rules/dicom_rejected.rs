@@ -80,7 +80,6 @@ impl Watch for Rejected {
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
-        self.0.forget(view.now.0.saturating_sub(HOUR));
         for (id, refused) in self.0.iter_mut() {
             let Some((n, first, last)) = refused.burst.take() else { continue };
             let Some(profile) = view.profile(DeviceId(*id)) else { continue };
@@ -105,6 +104,8 @@ impl Watch for Rejected {
                 .found(word("last_reason", &refused.reason));
             out.raise(view, verdict);
         }
+        // Only now: where hardly anything is heard, a minute is over long after it.
+        self.0.forget(view.now.0.saturating_sub(HOUR));
     }
 
     fn renamed(&mut self, from: DeviceId, into: DeviceId) {
@@ -157,6 +158,14 @@ mod tests {
         assert_eq!(found[0].evidence[0], ("rejected".into(), Figure::Number(3)));
         refused(&mut story, us, pacs, "no reason given");
         assert_eq!(story.found("dicom-rejected")[0].count, 4, "and what follows is added");
+    }
+
+    #[test]
+    fn what_is_judged_late_is_told() {
+        let (mut story, pacs, us) = story();
+        (0..3).for_each(|_| refused(&mut story, us, pacs, "no reason given"));
+        story.wait(5 * 3_600 * SECOND).talk(us, pacs, 443, None);
+        assert_eq!(story.found("dicom-rejected").iter().map(|f| f.count).collect::<Vec<_>>(), [3]);
     }
 
     #[test]

@@ -155,3 +155,94 @@ fn an_address_seen_in_another_vlan_stays_its_holders() {
     // Where it only crosses, a neighbour's MAC may be a router's that is not known yet.
     assert_eq!(tell(&mut inventory, &story), ["d2 > d3", "d2 > d3"]);
 }
+
+#[test]
+fn a_request_is_of_whose_mac_it_has_whoever_claims_the_address() {
+    let story = format!(
+        "10 {B} claims 10.0.0.5
+         11 10.0.0.5 asks 10.0.0.50:104 from {A}
+         12 10.0.0.5 asks 10.0.0.50:104 from {B}
+         13 10.0.0.50 asks 10.0.0.5:104 from 00:12:21:00:00:01 to-mac {A}
+         14 10.0.0.5 asks 10.0.0.50:104"
+    );
+    assert_eq!(tell_both(segment(), &story), ["d1 asks d3", "d2 asks d3", "d3 asks d1", "d2 asks d3"]);
+    let mut inventory = segment();
+    tell(
+        &mut inventory,
+        &format!("10 {B} claims 10.0.0.5\n11 10.0.0.5 is dicom.ae_title CT3 by dicom 90 from {A}"),
+    );
+    let named = |id: u32| {
+        let device = inventory.device(DeviceId(id)).unwrap();
+        device.attributes.iter().any(|(name, _)| *name == Attribute::AE_TITLE)
+    };
+    assert_eq!([named(1), named(2)], [true, false], "so is what it says of itself");
+}
+
+#[test]
+fn an_address_goes_back_to_who_goes_on_with_it() {
+    for (goes_on, whose) in [
+        (format!("11 {A} sends 10.0.0.5"), "d1 > d3"),
+        (format!("11 10.0.0.5 flow 10.0.0.50:104 from {A}"), "d1 > d3"),
+        (format!("11 {A} sends 10.0.0.5 ttl 63"), "d2 > d3"),
+        (String::new(), "d2 > d3"),
+    ] {
+        let story = format!("10 {B} claims 10.0.0.5\n{goes_on}\n12 10.0.0.5 flow 10.0.0.50:104");
+        let flows = tell_both(segment(), &story);
+        assert_eq!(flows.last().unwrap(), whose, "{goes_on}");
+    }
+    // What was given away is not taken back by its last words.
+    let leased = format!(
+        "10 {A} dhcp release 10.0.0.5
+         11 {B} dhcp discover
+         11 {B} dhcp ack 10.0.0.5 86400
+         12 {A} sends 10.0.0.5
+         13 10.0.0.5 flow 10.0.0.50:104"
+    );
+    assert_eq!(tell_both(segment(), &leased), ["d2 > d3"]);
+}
+
+#[test]
+fn where_it_is_seen_crossing_it_goes_back_too() {
+    let router = "00:00:0c:00:00:01";
+    let mut inventory = inventory();
+    tell(
+        &mut inventory,
+        &format!(
+            "0 {router} claims 10.0.30.1 vlan 30
+             0 {router} forwards
+             1 {A} claims 10.0.30.10 vlan 30
+             2 {router} sends 10.0.30.10 ttl 63 vlan 20
+             3 00:12:21:00:00:01 claims 10.0.20.5 vlan 20"
+        ),
+    );
+    let story = format!(
+        "10 {B} claims 10.0.30.10 vlan 30
+         11 {router} sends 10.0.30.10 ttl 63 vlan 20
+         12 {A} sends 10.0.30.10 vlan 30
+         13 {B} claims 10.0.30.10 vlan 30
+         14 {A} sends 10.0.30.10 vlan 30
+         15 {router} sends 10.0.30.10 ttl 63 vlan 20
+         16 10.0.20.5 flow 10.0.30.10:104 vlan 20 from 00:12:21:00:00:01 to {router}"
+    );
+    assert_eq!(tell_both(inventory, &story), ["d3 > d2"]);
+}
+
+#[test]
+fn who_has_just_claimed_the_relays_address_is_no_relay() {
+    for (claims, routers) in [(true, 1), (false, 2)] {
+        let mut inventory = inventory();
+        let claim =
+            if claims { "00:00:0c:00:00:01 claims 10.0.0.1" } else { "00:00:0c:00:00:01 claims 10.0.0.9" };
+        tell(
+            &mut inventory,
+            &format!(
+                "0 {claim}
+                 1 00:00:0c:00:00:01 forwards
+                 2 {B} claims 10.0.0.1
+                 3 10.0.0.1 forwards by dhcp 50"
+            ),
+        );
+        let found = inventory.devices().filter(|device| device.router).count();
+        assert_eq!(found, routers, "the control: an address that nobody had before");
+    }
+}
