@@ -1,5 +1,5 @@
-//! By which domain an end outside is known: what a client asked for in the conversation itself, else what it is to the device
-//! that it asked for itself before (`ties`), else what an answer last called the address before the conversation began.
+//! By which domain an end outside is known: what a client asked for in the conversation itself, else what the address was to
+//! the device before (`ties`), else what an answer last called the address before the conversation began.
 //!
 //! What was said of an address lies here and not with whoever asked: one client's question names it for all. All tables
 //! are bounded by bytes; whoever was named longest ago gives way. What answers said is kept in a row, so that a run that goes
@@ -325,9 +325,9 @@ impl Inventory {
 
     /// What an address outside was to a device at a time, and whether the device itself asked for that.
     fn known_domain(&self, device: Option<DeviceId>, ip: IpAddr, ts: Timestamp) -> Option<(Text, bool)> {
+        // Many domains share an address: what others are told of it renames nothing that a device has talked to.
         let tied = device.and_then(|device| self.names.ties.at(device, ip, ts));
-        let said = || self.names.at(ip, ts).map(|domain| (domain, false));
-        let (domain, is_own) = tied.filter(|(_, is_own)| *is_own).or_else(said).or(tied)?;
+        let (domain, is_own) = tied.or_else(|| Some((self.names.at(ip, ts)?, false)))?;
         Some((domain.clone(), is_own))
     }
 

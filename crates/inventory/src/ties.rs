@@ -2,10 +2,9 @@
 //!
 //! A device keeps an answer for as long as it likes, and asks for no name in the first conversation after a quiet weekend. So
 //! the address that a device's conversations led to under a domain stays that domain's for the device, for four weeks since
-//! it was used last, unless it is contradicted: by what the device asks for in a conversation, or by an answer to itself; where
-//! the device was never heard to ask for the domain, by any answer. Others' look-ups do not rename what a device asked for
-//! itself, as many domains share an address. Only what was talked to is kept, so that no more is known of a device than its
-//! edges tell. Bounded by bytes; what was used longest ago gives way.
+//! it was used last, unless it is contradicted: by what the device asks for in a conversation, or by an answer to itself. Others'
+//! look-ups do not rename what a device talks to, as many domains share an address. Only what was talked to is kept, so that
+//! no more is known of a device than its edges tell. Bounded by bytes; what was used longest ago gives way.
 
 use crate::names::{put_ip, put_text, read_array, read_ip, read_text};
 use model::{DeviceId, Text, Timestamp};

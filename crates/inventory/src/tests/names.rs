@@ -110,13 +110,15 @@ fn what_a_device_is_told_later_contradicts_what_it_knew_and_what_others_are_told
     );
     assert_eq!(after(&wanted, 5 * DAY), "d1 > - c.example");
     assert_eq!(after(&wanted, 2 * DAY), "d1 > - a.example");
-    // Who was never told itself goes by what anybody was told last.
+    // Who was never told itself goes by what anybody was told last when it talked to it first, whatever they are told later.
     let hearsay = "0 203.0.113.9 is-called a.example to 10.0.0.7\n1 10.0.0.5 flow 203.0.113.9:443\n";
     let other = format!("{} 203.0.113.9 is-called b.example to 10.0.0.7\n", 3 * DAY);
     let last = |story: &str| told(&format!("{hearsay}{story}")).pop().unwrap();
     assert_eq!(last(&format!("{} 10.0.0.5 flow 203.0.113.9:443", 3 * DAY)), "d1 > - a.example");
     let use_at = |at: i64| format!("{at} 10.0.0.5 flow 203.0.113.9:443\n");
-    assert_eq!(last(&format!("{other}{}{}", use_at(3 * DAY + 60), use_at(8 * DAY))), "d1 > - b.example");
+    assert_eq!(last(&format!("{other}{}{}", use_at(3 * DAY + 60), use_at(8 * DAY))), "d1 > - a.example");
+    let before = format!("0 203.0.113.9 is-called b.example to 10.0.0.6\n{hearsay}");
+    assert_eq!(told(&before).pop().unwrap(), "d1 > - a.example");
 }
 
 #[test]
