@@ -312,23 +312,22 @@ impl Inventory {
             IpProto::TCP if !self.names.asked.is_empty() => self.names.end(&[inside, outside]),
             _ => None,
         };
-        let (domain, is_own) = match asked.filter(|(ts, _)| *ts >= record.first) {
-            Some((_, domain)) => (domain, true),
+        let domain = match asked.filter(|(ts, _)| *ts >= record.first) {
+            Some((_, domain)) => domain,
             None => self.known_domain(device, outside.0, record.first)?,
         };
         if let Some(device) = device {
             let when = (record.first, record.last);
-            self.names.ties.used((device, outside.0), &domain, is_own, when);
+            self.names.ties.used((device, outside.0), &domain, when);
         }
         Some(domain)
     }
 
-    /// What an address outside was to a device at a time, and whether the device itself asked for that.
-    fn known_domain(&self, device: Option<DeviceId>, ip: IpAddr, ts: Timestamp) -> Option<(Text, bool)> {
+    /// What an address outside was to a device at a time.
+    fn known_domain(&self, device: Option<DeviceId>, ip: IpAddr, ts: Timestamp) -> Option<Text> {
         // Many domains share an address: what others are told of it renames nothing that a device has talked to.
         let tied = device.and_then(|device| self.names.ties.at(device, ip, ts));
-        let (domain, is_own) = tied.or_else(|| Some((self.names.at(ip, ts)?, false)))?;
-        Some((domain.clone(), is_own))
+        tied.or_else(|| self.names.at(ip, ts)).cloned()
     }
 
     /// The domain of an address to a device at a time, if it is outside.
@@ -336,7 +335,7 @@ impl Inventory {
         if !self.is_outside(ip) {
             return None;
         }
-        self.known_domain(Some(device), ip, ts).map(|(domain, _)| domain)
+        self.known_domain(Some(device), ip, ts)
     }
 
     fn is_outside(&self, ip: IpAddr) -> bool {

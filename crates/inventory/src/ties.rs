@@ -28,8 +28,6 @@ struct Tie {
     former: Option<Text>,
     since: Timestamp,
     used: Timestamp,
-    /// Whether the device itself asked for it.
-    is_own: bool,
 }
 
 impl Tie {
@@ -38,9 +36,9 @@ impl Tie {
         TIE + self.domain.as_str().len() + former
     }
 
-    fn replace(&mut self, domain: Text, since: Timestamp, is_own: bool) {
+    fn replace(&mut self, domain: Text, since: Timestamp) {
         self.former = Some(std::mem::replace(&mut self.domain, domain));
-        (self.since, self.is_own) = (since, is_own);
+        self.since = since;
     }
 }
 
@@ -66,38 +64,32 @@ impl Ties {
         self.all.is_empty()
     }
 
-    /// What an address was to a device at a time, and whether the device itself asked for that.
-    pub(crate) fn at(&self, device: DeviceId, ip: IpAddr, ts: Timestamp) -> Option<(&Text, bool)> {
+    /// What an address was to a device at a time.
+    pub(crate) fn at(&self, device: DeviceId, ip: IpAddr, ts: Timestamp) -> Option<&Text> {
         let tie = self.all.get(&(device, ip)).filter(|tie| ts.since(tie.used) <= KEPT)?;
-        let domain = if tie.since <= ts { Some(&tie.domain) } else { tie.former.as_ref() };
-        Some((domain?, tie.is_own))
+        if tie.since <= ts { Some(&tie.domain) } else { tie.former.as_ref() }
     }
 
-    /// A device talked to an address that had a domain when that began. `is_own`: the device asked for it.
+    /// A device talked to an address that had a domain when that began.
     pub(crate) fn used(
         &mut self,
         (device, ip): (DeviceId, IpAddr),
         domain: &Text,
-        is_own: bool,
         (first, last): (Timestamp, Timestamp),
     ) {
         match self.all.get(&(device, ip)) {
             None => {
-                let tie = Tie { domain: domain.clone(), former: None, since: first, used: last, is_own };
-                self.put(device, ip, tie);
+                self.put(device, ip, Tie { domain: domain.clone(), former: None, since: first, used: last });
             }
             Some(tie) if tie.domain == *domain => {
-                let is_news = is_own && !tie.is_own;
-                if is_news || last.since(tie.used) >= STEP {
-                    self.change(device, ip, |tie| {
-                        (tie.is_own, tie.used) = (tie.is_own || is_own, tie.used.max(last))
-                    });
+                if last.since(tie.used) >= STEP {
+                    self.change(device, ip, |tie| tie.used = last);
                 }
             }
             // It began before what is known now was said.
             Some(tie) if first < tie.since => {}
             Some(_) => self.change(device, ip, |tie| {
-                tie.replace(domain.clone(), first, is_own);
+                tie.replace(domain.clone(), first);
                 tie.used = tie.used.max(last);
             }),
         }
@@ -105,13 +97,8 @@ impl Ties {
 
     /// A device was told that an address is a domain's: of one that it talks to this is what counts from now on.
     pub(crate) fn told(&mut self, device: DeviceId, ip: IpAddr, domain: &Text, ts: Timestamp) {
-        let Some(tie) = self.all.get(&(device, ip)) else { return };
-        if tie.domain == *domain {
-            if !tie.is_own {
-                self.change(device, ip, |tie| tie.is_own = true);
-            }
-        } else if tie.since <= ts {
-            self.change(device, ip, |tie| tie.replace(domain.clone(), ts, true));
+        if self.all.get(&(device, ip)).is_some_and(|tie| tie.domain != *domain && tie.since <= ts) {
+            self.change(device, ip, |tie| tie.replace(domain.clone(), ts));
         }
     }
 
@@ -173,7 +160,7 @@ impl Ties {
             out.push(MARK);
             out.extend(device.0.to_le_bytes());
             put_ip(out, *ip);
-            out.push(u8::from(tie.is_own) | u8::from(tie.former.is_some()) << 1);
+            out.push(u8::from(tie.former.is_some()));
             out.extend(tie.since.0.to_le_bytes());
             out.extend(tie.used.0.to_le_bytes());
             put_text(out, &tie.domain);
@@ -197,12 +184,12 @@ fn read(from: &mut &[u8]) -> Option<((DeviceId, IpAddr), Tie)> {
     }
     let device = DeviceId(u32::from_le_bytes(read_array(from)?));
     let ip = read_ip(from)?;
-    let [flags] = read_array(from)?;
+    let [has_former] = read_array(from)?;
     let (since, used) = (i64::from_le_bytes(read_array(from)?), i64::from_le_bytes(read_array(from)?));
     let domain = read_text(from)?;
-    let former = if flags & 2 == 0 { None } else { Some(read_text(from)?) };
+    let former = if has_former == 0 { None } else { Some(read_text(from)?) };
     let (since, used) = (Timestamp(since), Timestamp(used));
-    Some(((device, ip), Tie { domain, former, since, used, is_own: flags & 1 != 0 }))
+    Some(((device, ip), Tie { domain, former, since, used }))
 }
 
 #[cfg(test)]
@@ -227,13 +214,13 @@ mod tests {
             room in 0usize..2_000,
         ) {
             let mut ties = Ties::new(room);
-            for (n, (what, id, to, name, is_own)) in (0i64..).zip(steps) {
+            for (n, (what, id, to, name, is_rare)) in (0i64..).zip(steps) {
                 let (device, ip, name, ts) = (DeviceId(id), ip(to), text(name), Timestamp(n * STEP / 2));
                 match what {
                     0 => ties.told(device, ip, &name, ts),
-                    1 if is_own => ties.rename(device, DeviceId(1)),
-                    2 if is_own => ties.forget(device),
-                    _ => ties.used((device, ip), &name, is_own, (ts, ts)),
+                    1 if is_rare => ties.rename(device, DeviceId(1)),
+                    2 if is_rare => ties.forget(device),
+                    _ => ties.used((device, ip), &name, (ts, ts)),
                 }
                 prop_assert_eq!(ties.bytes, ties.all.values().map(Tie::weight).sum::<usize>());
                 prop_assert!(ties.bytes <= room);
