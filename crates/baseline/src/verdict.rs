@@ -269,6 +269,18 @@ impl<'a> Out<'a> {
         }
     }
 
+    /// The same of what was told of a service of a device.
+    pub(crate) fn lower_service(
+        &mut self,
+        view: &View<'_>,
+        rule: &Rule,
+        (device, at): (DeviceId, Timestamp),
+        service: (IpProto, u16),
+        why: &str,
+    ) {
+        self.book.lower(&key(view, rule, Some(device), "", Some(service), at), why, |_| true);
+    }
+
     /// As [`Out::lower`], of all that the rule told of the device.
     pub(crate) fn lower_all(&mut self, rule: &Rule, device: DeviceId, why: &str) {
         self.book.lower_all(rule.name, device, why);

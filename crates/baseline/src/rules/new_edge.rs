@@ -1,7 +1,8 @@
 //! A device talks to somebody, or for a purpose, that is new to it.
 
 use super::edges::{Ends, Kind, kind, name, service};
-use super::waves::{Change, Joined, LEAST, SPAN, Told, Waves};
+use super::waves::{Change, Joined, Told, Waves};
+use super::window::{pack, unpack};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, real, word};
 use crate::judge::{EdgeNews, View};
@@ -29,9 +30,6 @@ pub(super) static RULE: Rule = Rule {
     wants: Wants::NOTHING,
     watch: || Box::<NewEdge>::default(),
 };
-
-/// Devices that a note names, at most.
-const MOST_NAMED: usize = 8;
 
 #[derive(Debug, Default)]
 struct NewEdge(Waves);
@@ -70,11 +68,11 @@ impl Watch for NewEdge {
     }
 
     fn save(&self) -> Vec<u8> {
-        self.0.save()
+        if self.0.is_empty() { Vec::new() } else { pack(&self.0.rows()) }
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        self.0.restore(saved);
+        self.0.fill(unpack(saved).unwrap_or_default());
     }
 }
 
@@ -86,48 +84,12 @@ fn raise_wave(joined: &Joined, news: &EdgeNews, ends: &Ends, view: &View<'_>, ou
         let since = joined.devices.get(id).map_or(news.first, |at| Timestamp(*at));
         out.lower_edge(view, &RULE, (*id, since), news, "part of a change of the whole role");
     }
-    let mut order: Vec<(i64, DeviceId)> = joined.devices.iter().map(|(id, at)| (*at, *id)).collect();
-    order.sort_unstable();
-    let (Some((first, first_id)), Some((last, last_id))) = (order.first().copied(), order.last().copied()) else {
-        return;
-    };
-    let called = |id: DeviceId| view.profile(id).map_or_else(|| id.to_string(), |profile| profile.name.to_string());
-    let named: Vec<String> = order.iter().take(MOST_NAMED).map(|(_, id)| called(*id)).collect();
-    let n = joined.devices.len();
-    let all = view.habits.each().filter(|(_, habit)| habit.class() == class).count().max(n);
     let peer = ends.get(other).map_or_else(String::new, |end| name(end, news));
-    let (verb, day) = (if news.key.inbound { "are asked by" } else { "now talk to" }, |at: i64| {
-        Timestamp(at).to_string().chars().take(10).collect::<String>()
-    });
-    let title = format!(
-        "{n} of {all} devices of class {class} {verb} {peer} on {}: first {} on {}, last {} on {}",
-        service(news),
-        called(first_id),
-        day(first),
-        called(last_id),
-        day(last)
-    );
-    let verdict = Verdict::new(&RULE, None, Timestamp(last), title)
-        .severity(Severity::Info)
-        .edge(news)
-        .apart(&joined.apart)
-        .begun(Timestamp(joined.began))
-        .between(Timestamp(first), Timestamp(last))
-        .times(joined.new.len() as u64)
-        .found([
-            number("role_devices", all as u64),
-            number("role_devices_that_do_it", n as u64),
-            number("threshold", LEAST as u64),
-            number("within_seconds", (SPAN / 1_000_000_000).unsigned_abs()),
-        ])
-        .found(word("role", class.as_str()))
-        .found(word("devices", &named.join(", ")))
-        .found(word("first_device", &called(first_id)))
-        .found(word("since", &Timestamp(first).to_string()))
-        .found(word("last_device", &called(last_id)))
-        .found(word("last_began", &Timestamp(last).to_string()))
-        .normal([number("role_devices_that_did_it", 0)]);
-    out.raise(view, verdict);
+    let verb = if news.key.inbound { "are asked by" } else { "now talk to" };
+    let what = format!("{verb} {peer} on {}", service(news));
+    if let Some(verdict) = joined.note(&RULE, class, &what, view, |verdict| verdict.edge(news)) {
+        out.raise(view, verdict);
+    }
 }
 
 /// A verdict on an edge with what is known of its novelty.
