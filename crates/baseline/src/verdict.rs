@@ -47,6 +47,8 @@ pub(crate) struct Verdict {
     usual: bool,
     /// Over which edges it was done, besides the one that is being judged.
     trail: Trail,
+    /// They are held against who is being learned however severe it is.
+    holds: bool,
 }
 
 impl Verdict {
@@ -69,6 +71,7 @@ impl Verdict {
             begun: None,
             usual: false,
             trail: Trail::None,
+            holds: false,
         }
     }
 
@@ -123,6 +126,12 @@ impl Verdict {
     /// Over which edges it was done, besides the one that is being judged.
     pub(crate) fn over(mut self, trail: Trail) -> Self {
         self.trail = trail;
+        self
+    }
+
+    /// What it was done over is not learned, however severe it is; what is planned is.
+    pub(crate) const fn holding(mut self) -> Self {
+        self.holds = true;
         self
     }
 
@@ -214,7 +223,7 @@ impl<'a> Out<'a> {
         // What is about the site as a whole is nothing that a device did.
         if device.is_some() {
             self.gravest = self.gravest.max(Some(severity));
-            if severity >= Severity::High {
+            if severity >= Severity::High || (verdict.holds && severity > Severity::Info) {
                 self.held.extend(verdict.trail.edges(view));
             }
         }

@@ -164,7 +164,7 @@ impl Watch for NewService {
         for ((id, transport, port), (ts, application)) in std::mem::take(&mut self.seen) {
             // Who answers for leases is looked at by a rule of its own.
             let is_lease = transport == IpProto::UDP.0 && matches!(port, 67 | 547);
-            if !is_lease && view.is_armed(id) {
+            if !is_lease && view.was_armed(id, ts) {
                 self.tell((id, IpProto(transport), port), (ts, application), view, out);
             }
         }
@@ -206,7 +206,7 @@ impl NewService {
         let unread = ports.values().filter(|port| port.application.is_none()).count();
         for (place, port) in ports.iter_mut() {
             if port.standing == Standing::Fresh {
-                let is_new = view.is_armed(DeviceId(id));
+                let is_new = view.was_armed(DeviceId(id), Timestamp(port.at));
                 port.standing = if is_new { Standing::New } else { Standing::Known };
             }
             let is_told = port.is_service && (port.application.is_some() || unread == 1);

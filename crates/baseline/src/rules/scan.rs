@@ -133,6 +133,7 @@ impl Watch for Scan {
                 .severity(severity)
                 .peer(Peer::Many(found.hosts as u64))
                 .over(asker.trail(device.id(), &found))
+                .holding()
                 .between(Timestamp(found.first), Timestamp(found.last))
                 .times(found.new)
                 .found([
