@@ -156,7 +156,8 @@ impl Verdict {
         if news.flows > news.new_flows {
             self.first = news.last;
         }
-        self.count = news.new_flows.max(1);
+        // What is judged before its end is counted then.
+        self.count = news.new_flows;
         self
     }
 }
@@ -255,13 +256,15 @@ impl<'a> Out<'a> {
         self.book.lower(&key(view, rule, Some(device), "", None, at), why, |_| true);
     }
 
-    /// The same of what was told of an edge of a device, which is like `news`, from a time until now.
+    /// The same of what was told of an edge of a device, which is like `news`, from a time until now. `is_noted` says of a
+    /// day whether all that was told with it is a note, if that is known.
     pub(crate) fn lower_edge(
         &mut self,
         view: &View<'_>,
         rule: &Rule,
         (device, since): (DeviceId, Timestamp),
         news: &EdgeNews,
+        mut is_noted: impl FnMut(i32) -> Option<bool>,
         why: &str,
     ) {
         let (peer, class) = party(view, &news.peer());
@@ -271,9 +274,11 @@ impl<'a> Out<'a> {
         for day in days.rev().take(MOST_DAYS) {
             let key = FindingKey { day, ..key(view, rule, Some(device), &class, service, since) };
             // What was told last may be about another peer of the same class.
-            self.book.lower(&key, why, |told| match (whom(&told.peer), whom(&peer)) {
-                (Some((Some(told), _)), Some((Some(own), _))) => told == own,
-                (told, own) => told == own,
+            let is_noted = is_noted(day);
+            self.book.lower(&key, why, |told| match (is_noted, whom(&told.peer), whom(&peer)) {
+                (Some(is_noted), ..) => is_noted,
+                (None, Some((Some(told), _)), Some((Some(own), _))) => told == own,
+                (None, told, own) => told == own,
             });
         }
     }
@@ -329,6 +334,11 @@ fn advice(rule: &Rule, device: Option<&Profile>, is_life: bool) -> String {
     } else {
         format!("{} {}", rule.advice, rule.contain)
     }
+}
+
+/// The class that another end is counted under.
+pub(crate) fn class_of(view: &View<'_>, peer: &Peer) -> String {
+    party(view, peer).1
 }
 
 /// The other end, and the class it is counted under.

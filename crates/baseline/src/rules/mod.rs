@@ -97,6 +97,7 @@ macro_rules! registry {
     };
 }
 
+mod asked;
 mod claims;
 mod edges;
 #[cfg(test)]
