@@ -105,6 +105,7 @@ mod merged;
 #[cfg(test)]
 mod quarantined;
 mod said;
+mod span;
 #[cfg(test)]
 pub(crate) mod story;
 mod titles;

@@ -1,5 +1,6 @@
 //! A device knocks on many doors.
 
+use super::span::{FAIL, Found, Knock, MANY, Span, Width};
 use super::window::{Recent, Rows, pack_as, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, real};
@@ -35,11 +36,8 @@ const SECOND: i64 = 1_000_000_000;
 /// The window of a fast scan, and of a slow one.
 const FAST: i64 = 60 * SECOND;
 const SLOW: i64 = 86_400 * SECOND;
-/// Hosts or ports of a fast scan, and hosts of a slow one.
-const MANY: usize = 20;
+/// Hosts of a slow scan.
 const MANY_SLOW: usize = 50;
-/// Share that has to fail, in per cent.
-const FAIL: usize = 80;
 /// Askers that are watched, and knocks that are remembered of each.
 const MOST_ASKERS: usize = 2_048;
 const MOST_KNOCKS: usize = 512;
@@ -55,16 +53,6 @@ const LAYOUT_BEFORE: u8 = 2;
 
 /// When a host failed to answer first, and on which port.
 type Failed = (i64, u16);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Knock {
-    at: i64,
-    ip: IpAddr,
-    proto: u8,
-    port: u16,
-    fails: bool,
-    server: Option<u32>,
-}
 
 #[derive(Debug)]
 struct Scan(Recent<u32, Asker>);
@@ -185,126 +173,6 @@ impl Watch for Scan {
         };
         self.0.fill(unpack_as::<Rows<u32, Asker>>(LAYOUT, saved).or_else(before).unwrap_or_default());
     }
-}
-
-/// Numbers for keys, from 0, and how many there are.
-fn numbered<K: Ord + Copy>(keys: impl Iterator<Item = K> + Clone) -> (Vec<usize>, usize) {
-    let mut known: Vec<K> = keys.clone().collect();
-    known.sort_unstable();
-    known.dedup();
-    (keys.map(|key| known.partition_point(|known| *known < key)).collect(), known.len())
-}
-
-/// A span of knocks that moves on through all of them: how many hosts on each port, how many ports on each host.
-struct Span {
-    /// Of each knock: which door, on which port, at which host.
-    doors: Vec<[usize; 3]>,
-    knocks: Vec<u16>,
-    hosts: Vec<Width>,
-    ports: Vec<Width>,
-}
-
-/// How many doors were knocked on at a place, how often, and how often in vain.
-#[derive(Clone, Copy, Debug, Default)]
-struct Width {
-    doors: u16,
-    knocks: u16,
-    fails: u16,
-}
-
-impl Width {
-    /// Whether many doors were knocked on, and mostly in vain.
-    const fn is_scan(&self) -> bool {
-        self.doors as usize >= MANY && self.mostly_fails()
-    }
-
-    const fn mostly_fails(&self) -> bool {
-        self.fails as usize * 100 >= self.knocks as usize * FAIL
-    }
-}
-
-impl Span {
-    fn new(all: &[Knock]) -> Self {
-        let (doors, n) = numbered(all.iter().map(|k| (k.proto, k.port, k.ip)));
-        let (ports, of_port) = numbered(all.iter().map(|k| (k.proto, k.port)));
-        let (hosts, of_host) = numbered(all.iter().map(|k| (k.proto, k.ip)));
-        let doors = doors.into_iter().zip(ports).zip(hosts).map(|((door, port), host)| [door, port, host]);
-        Self {
-            doors: doors.collect(),
-            knocks: vec![0; n],
-            hosts: vec![Width::default(); of_port],
-            ports: vec![Width::default(); of_host],
-        }
-    }
-
-    fn add(&mut self, at: usize, fails: bool) {
-        let [door, port, host] = self.doors[at];
-        self.knocks[door] += 1;
-        let is_first = self.knocks[door] == 1;
-        for width in [&mut self.hosts[port], &mut self.ports[host]] {
-            width.doors += u16::from(is_first);
-            width.knocks += 1;
-            width.fails += u16::from(fails);
-        }
-    }
-
-    fn take(&mut self, at: usize, fails: bool) {
-        let [door, port, host] = self.doors[at];
-        self.knocks[door] -= 1;
-        let was_last = self.knocks[door] == 0;
-        for width in [&mut self.hosts[port], &mut self.ports[host]] {
-            width.doors -= u16::from(was_last);
-            width.knocks -= 1;
-            width.fails -= u16::from(fails);
-        }
-    }
-
-    /// The most hosts on one port, and the most ports on one host; where most of it fails, unless `any`.
-    fn width(&self, any: bool) -> [Width; 2] {
-        let most = |all: &[Width]| {
-            let those = all.iter().copied().filter(|width| any || width.mostly_fails());
-            those.max_by_key(|width| width.doors).unwrap_or_default()
-        };
-        [most(&self.hosts), most(&self.ports)]
-    }
-
-    /// Whether a knock is part of a scan: of its port, or of its host.
-    fn is_part(&self, at: usize) -> bool {
-        let [_, port, host] = self.doors[at];
-        self.hosts[port].is_scan() || self.ports[host].is_scan()
-    }
-
-    /// The scans of the span that ends with `to`, as one: what else was asked meanwhile is no part of it. `None` where nothing
-    /// of them is newer than what was told.
-    fn found(&self, all: &[Knock], (from, to): (usize, usize), told: i64) -> Option<Found> {
-        let its: Vec<&Knock> = (from..=to).filter(|at| self.is_part(*at)).map(|at| &all[at]).collect();
-        let new = its.iter().filter(|knock| knock.at > told).count() as u64;
-        let hosts: BTreeSet<IpAddr> = its.iter().map(|knock| knock.ip).collect();
-        let ports: BTreeSet<(u8, u16)> = its.iter().map(|knock| (knock.proto, knock.port)).collect();
-        let fails = its.iter().filter(|knock| knock.fails).count();
-        (new > 0).then_some(Found {
-            first: its.first()?.at,
-            last: its.last()?.at,
-            hosts: hosts.len(),
-            ports: ports.len(),
-            knocks: its.len(),
-            new,
-            share: fails as f64 / its.len() as f64,
-            is_slow: false,
-        })
-    }
-}
-
-/// A scan in numbers.
-struct Found {
-    first: i64,
-    last: i64,
-    hosts: usize,
-    ports: usize,
-    knocks: usize,
-    new: u64,
-    share: f64,
-    is_slow: bool,
 }
 
 impl Asker {
