@@ -9,6 +9,19 @@ const DAY: i64 = 86_400;
 /// Hours that are alike: of weekdays and of weekends, by hour of the day.
 pub(crate) const SLOTS: u8 = 48;
 
+/// The clock was changed not long before an hour: what goes by another clock than the site's does all an hour earlier or later
+/// than it did before by the clock on the wall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    /// When it was.
+    pub(crate) at: Timestamp,
+    /// Which hours the hour would be like, had the clock not been changed.
+    pub(crate) slot: u8,
+    /// How many hours later by UTC than what goes by the site's clock that which goes by UTC comes from then on: 1 when the
+    /// clock was put forward, -1 when it was put back.
+    pub(crate) later: i32,
+}
+
 /// The site's clock and calendar. Without one, the site lives by UTC and keeps no holidays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Calendar {
@@ -50,7 +63,25 @@ impl Calendar {
     /// Which hours an hour is like: its local hour of the day, 24 more on weekends and holidays. Hours are counted in UTC,
     /// so that the night the clock is turned back has two of the same kind, and none is missed.
     pub fn slot(&self, hour: i32) -> u8 {
-        let local = self.local(i64::from(hour) * HOUR);
+        self.slot_of(self.local(i64::from(hour) * HOUR))
+    }
+
+    /// The change of the clock that was within so many seconds before an hour.
+    pub(crate) fn turned(&self, hour: i32, within: i64) -> Option<Turn> {
+        let seconds = i64::from(hour) * HOUR;
+        let last = self.offsets.partition_point(|(from, _)| *from <= seconds).checked_sub(1)?;
+        let (from, now) = self.offsets.get(last)?;
+        let (_, before) = self.offsets.get(last.checked_sub(1)?)?;
+        let is_near = *from > seconds.saturating_sub(within) && now != before;
+        is_near.then(|| Turn {
+            at: Timestamp::new(*from, 0),
+            slot: self.slot_of(seconds.saturating_add((*before).into())),
+            later: (now - before).signum(),
+        })
+    }
+
+    /// The slot of a local time.
+    fn slot_of(&self, local: i64) -> u8 {
         let day = local.div_euclid(DAY);
         let hour = (local.rem_euclid(DAY) / HOUR) as u8;
         let is_weekend = (day + 3).rem_euclid(7) >= 5 || self.holidays.contains(&(day as i32));
@@ -90,6 +121,10 @@ mod tests {
             (26, 26),
             "the hour there is twice"
         );
+        let turned = |text: &str| berlin.turned(hour(ts(text)), 14 * DAY).map(|turn| (turn.slot, turn.later));
+        assert_eq!(turned("2026-03-30T06:30:00Z"), Some((7, 1)));
+        assert_eq!(turned("2026-10-26T06:30:00Z"), Some((8, -1)));
+        assert_eq!([turned("2026-03-28T06:30:00Z"), turned("2026-04-30T06:30:00Z")], [None, None]);
         assert_eq!(berlin.day(ts("2026-03-27T23:30:00Z")), berlin.day(ts("2026-03-28T12:00:00Z")));
         let utc = Calendar::default();
         assert_eq!(

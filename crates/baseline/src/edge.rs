@@ -19,6 +19,11 @@ const MAX_LATENCY: u64 = 3_600_000_000;
 const DYNAMIC_PORTS: u16 = 32_768;
 const DYNAMIC_UDP_PORTS: u16 = 16_384;
 
+/// Whether a port is negotiated per conversation, unless the content says what it is for.
+pub(crate) const fn is_negotiated(transport: IpProto, port: u16) -> bool {
+    port >= if transport.0 == IpProto::UDP.0 { DYNAMIC_UDP_PORTS } else { DYNAMIC_PORTS }
+}
+
 /// The application whose conversations are one habit, whoever answers; and its server's port.
 const LEASES: &str = "dhcp";
 const LEASE_PORT: u16 = 67;
@@ -180,8 +185,7 @@ fn key_of_flow(
     }
     // Of two ports of which neither is known, the lower one is the service's; what was heard first may be the answer.
     let reversed = record.originator_by == OriginatorBy::FirstPacket && port > client_port.max(1023);
-    let dynamic = if record.key.proto == IpProto::UDP { DYNAMIC_UDP_PORTS } else { DYNAMIC_PORTS };
-    let negotiated = app.is_none() && (port >= dynamic || reversed);
+    let negotiated = app.is_none() && (is_negotiated(record.key.proto, port) || reversed);
     let port = if negotiated || !record.key.proto.has_ports() { 0 } else { port };
     let application = table.application(app.map(Into::into));
     let (device, others) = match flow.devices {

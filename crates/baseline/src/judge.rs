@@ -7,7 +7,7 @@ use crate::profile::{Profile, name_of};
 use crate::rates::{Metric, Score};
 use crate::site::{Site, Zone};
 use crate::table::Table;
-use crate::tick::{Observed, Profiles};
+use crate::tick::{Observed, Profiles, ended_for};
 use crate::verdict::Peer;
 use inventory::Sign;
 use model::{
@@ -185,6 +185,8 @@ pub(crate) struct View<'a> {
     pub(crate) habits: &'a Habits,
     /// When departures are reported for the site as a whole: operators ended learning, or a week has passed.
     pub(crate) armed_from: Option<Timestamp>,
+    /// When operators ended learning for all, the first and the last time.
+    pub(crate) ended: [Option<Timestamp>; 2],
     /// Until when the sensor does not see enough to tell that something is silent.
     pub(crate) blind_until: Cell<Timestamp>,
     /// Until when it is known that the sensor sees: what is silent is not known to be silent later.
@@ -229,6 +231,17 @@ impl View<'_> {
     /// Whether a device is learned, so that what it does anew is a departure.
     pub(crate) fn is_armed(&self, id: DeviceId) -> bool {
         self.habits.state(id, self.learning, self.now).is_armed()
+    }
+
+    /// Whether a device that is learned was so at a time: what is heard of late may have been done before learning was ended
+    /// by hand.
+    pub(crate) fn was_armed(&self, id: DeviceId, ts: Timestamp) -> bool {
+        let is_early = |habit: &Habit| {
+            let is_by_hand =
+                habit.is_locked() && !habit.converged && !self.learning.is_overdue(&habit.times(self.now));
+            is_by_hand && ended_for(habit.first(), self.ended).is_some_and(|at| ts < at)
+        };
+        self.is_armed(id) && !self.habits.get(id).is_some_and(is_early)
     }
 
     /// Whether the site is learned at a time.

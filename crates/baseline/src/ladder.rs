@@ -38,10 +38,11 @@ const fn same_purpose(known: &Key, key: &Key) -> bool {
         && (known.application() == key.application() || key.application() == 0)
 }
 
-/// What a device does, normally or in spite of having been reported for it.
+/// What a device does, normally or in spite of having been reported for it. What was only attempted is not done.
 fn done(edges: &Table, id: DeviceId) -> impl Iterator<Item = (Key, bool)> {
     let own = edges.of_device(id).into_iter().filter(move |key| key.client == id).take(MOST_EDGES);
-    own.filter_map(|key| match edges.get(&key)?.standing {
+    let is_done = |key: &Key| edges.get(key).filter(|state| state.hours > 0);
+    own.filter_map(move |key| match is_done(&key)?.standing {
         EdgeState::Reported => Some((key, false)),
         standing => standing.is_normal().then_some((key, true)),
     })

@@ -61,7 +61,7 @@ use findings::Book;
 use habits::Habits;
 use inventory::{Newcomers, Resolved};
 use judge::{ExchangeSeen, FlowSeen, HourSeen, SignSeen, View};
-use model::{Change, DeviceId, Edge, EdgeKey, EdgeState, Flow, Index, Text, Timestamp};
+use model::{Change, DeviceId, Edge, EdgeKey, EdgeState, Flow, FlowState, Index, IpProto, Text, Timestamp};
 use rates::Metric;
 use rules::Watch;
 use std::collections::BTreeSet;
@@ -290,7 +290,7 @@ impl Baseline {
                 if let Some(at) = key.filter(is_known) {
                     let (slot, is_armed) = (self.slot(*ts), self.is_armed(at.0.client, *ts));
                     let is_message = *application == "hl7";
-                    self.update(at, *ts, |state, max_kinds| {
+                    self.update(at, *ts, true, |state, max_kinds| {
                         if is_message {
                             state.message(*ts, slot, is_armed, max_kinds > 0);
                         }
@@ -319,7 +319,7 @@ impl Baseline {
                 if let Some(at) = key {
                     // So that its first edge is counted, whatever is heard of it first.
                     self.habits.active(at.0.client, *ts, self.clock.hour());
-                    self.update(at, *ts, |state, _| {
+                    self.update(at, *ts, true, |state, _| {
                         state.seen(*ts, *ts);
                         0
                     });
@@ -354,8 +354,11 @@ impl Baseline {
             self.clock.note_loud(id, habit);
         }
         let at = key.map(|at| if at.0.application() == 0 { self.unread(at, record) } else { (at, false) });
+        // Nothing is known of what nobody answered. Of other transports it is not known that an answer is due.
+        let is_vain = matches!(record.state, FlowState::Attempt | FlowState::Rejected);
+        let counts = !(is_vain && record.key.proto == IpProto::TCP);
         match at {
-            Some((at, turned)) => self.update(at, record.first, |state, _| {
+            Some((at, turned)) => self.update(at, record.first, counts, |state, _| {
                 state.flow(flow, turned);
                 0
             }),
@@ -387,7 +390,8 @@ impl Baseline {
     /// Whether a device was learned at a time.
     fn is_armed(&self, id: DeviceId, ts: Timestamp) -> bool {
         self.habits.get(id).is_some_and(|habit| {
-            let is_locked = habit.is_locked() && self.clock.locked().is_none_or(|at| at <= ts);
+            let ended = tick::ended_for(habit.first(), self.clock.ended());
+            let is_locked = habit.is_locked() && ended.is_none_or(|at| at <= ts);
             is_locked || habit.converged || self.config.learning.is_overdue(&habit.times(ts))
         })
     }
@@ -429,14 +433,21 @@ impl Baseline {
         self.each_other_change(each)
     }
 
-    /// Counts something on an edge, new if need be, that most likely is at a place. `count` says how many kinds of
-    /// request did not fit.
-    fn update(&mut self, at: (Key, u32), ts: Timestamp, count: impl FnOnce(&mut State, usize) -> u64) {
+    /// Counts something on an edge, new if need be, that most likely is at a place. `counts`: it was more than an attempt, so
+    /// that the edge is something that is done. `count` says how many kinds of request did not fit.
+    fn update(
+        &mut self,
+        at: (Key, u32),
+        ts: Timestamp,
+        counts: bool,
+        count: impl FnOnce(&mut State, usize) -> u64,
+    ) {
         let max_kinds = if self.bytes > self.config.max_bytes { 0 } else { self.config.max_kinds_per_edge };
         let (key, slot) = at;
         let hour = hour(ts);
         let is_posture = self.edges.is_posture(&key);
         if let Some(state) = self.edges.find(&key, slot) {
+            let is_first = counts && state.hours == 0;
             let (was_dirty, was_habit, last, weight) =
                 (state.dirty, state.is_habit(), state.last, state.weight());
             self.counters.kinds_refused += count(state, max_kinds);
@@ -450,7 +461,8 @@ impl Baseline {
                 }
             }
             // What is quarantined is no part of what is learned.
-            let news = state.hour(hour).filter(|_| state.standing != EdgeState::Quarantined);
+            let news = if counts || state.hours > 0 { state.hour(hour) } else { None };
+            let news = news.filter(|_| state.standing != EdgeState::Quarantined);
             let asks =
                 !state.waits && state.is_answered() && (state.judged == 0 || !state.standing.is_normal());
             let is_used = state.is_answered() && state.flows > state.judged;
@@ -468,10 +480,13 @@ impl Baseline {
             if let Some(before) = news {
                 self.edge_hour(&key, before);
             }
+            if is_first {
+                self.begins(&key, ts);
+            }
             return;
         }
         if self.name(&key) {
-            return self.update(at, ts, count);
+            return self.update(at, ts, counts, count);
         }
         let is_full = self.edges.len() >= self.config.max_edges || self.bytes + LEAST > self.config.max_bytes;
         if is_full && !self.evict(ts) {
@@ -483,13 +498,31 @@ impl Baseline {
         if self.is_armed(key.client, ts) {
             state.standing = EdgeState::Fresh;
         }
-        state.hour(hour);
+        if counts {
+            state.hour(hour);
+        }
         if state.is_answered() && self.waiting.len() < MOST_WAITING {
             state.waits = true;
             self.waiting.push(key);
         }
         self.insert(key, state);
-        self.edge_hour(&key, 0);
+        if counts {
+            self.edge_hour(&key, 0);
+        }
+    }
+
+    /// What was only attempted before is done for the first time: it is as old as that.
+    fn begins(&mut self, key: &Key, ts: Timestamp) {
+        let is_fresh = self.is_armed(key.client, ts);
+        let Some(state) = self.edges.get_mut(key) else { return };
+        state.first = ts;
+        if is_fresh && state.standing == EdgeState::Learned {
+            state.standing = EdgeState::Fresh;
+        }
+        if !state.waits && state.is_answered() && self.waiting.len() < MOST_WAITING {
+            state.waits = true;
+            self.waiting.push(*key);
+        }
     }
 
     /// An edge was used in an hour for the first time: both ends learn from it.
@@ -551,6 +584,9 @@ impl Baseline {
 
     /// An edge that was used in so many hours counts no more for how much of its ends was seen.
     pub(crate) fn edge_gone(&mut self, key: &Key, hours: u32) {
+        if hours == 0 {
+            return;
+        }
         for id in [Some(key.client), key.server.filter(|server| *server != key.client)].into_iter().flatten()
         {
             if let Some(habit) = self.habits.get_mut(id) {

@@ -129,7 +129,8 @@ pub fn role<K: Ord>(
     let first = active().map(|member| member.first).min().unwrap_or_default();
     let last = active().map(|member| member.last).max().unwrap_or_default();
     let is_late = |edge: &&Sampled| edge.accepted && now.since(edge.first) <= 7 * DAY;
-    let all = |is: fn(&Known) -> bool| active().next().is_some() && active().all(is);
+    // One that was never heard of is not learned, whatever was decided about the others.
+    let all = |is: fn(&Known) -> bool| active().next().is_some() && members.iter().all(is);
     let times = Times {
         first,
         last,
@@ -249,6 +250,10 @@ mod tests {
         let state = |all: &[Known], now: i64| role(all, [at("a", 0, 20, 30)], &rules, Timestamp(now)).state;
         assert_eq!(state(&all, 31 * DAY), LearningState::Locked);
         assert_eq!(state(&all, 90 * DAY), LearningState::Stale);
+        // One that is there, and was not heard of yet.
+        let silent = member(8, 0, LearningState::Observing);
+        let with_silent: Vec<Known> = all[..2].iter().chain([&silent]).cloned().collect();
+        assert_eq!(state(&with_silent, 31 * DAY), LearningState::Learning, "two of three");
         all.push(member(9, 20, LearningState::Converged));
         assert_eq!(state(&all, 31 * DAY), LearningState::Converged);
         let new = (0..4).map(|n| RoleUse {

@@ -456,6 +456,31 @@ fn a_second_end_of_learning_takes_in_who_came_in_between() {
 }
 
 #[test]
+fn what_was_done_before_learning_ended_is_learned_whenever_it_is_judged() {
+    use crate::rules::story::{DAY, HOUR, SECOND, Story};
+    use model::{DeviceClass, IpProto};
+
+    let serves = |port| inventory::Sign::Serves { transport: IpProto::TCP, port, application: None };
+    let end = DAY + 30 * SECOND;
+    let mut story = Story::new(end);
+    let (ct, pacs) = (story.device(1, DeviceClass::Ct, 20), story.device(2, DeviceClass::Pacs, 30));
+    story.talk(ct, pacs, 104, Some("dicom"));
+    let began = story.at(end - 9 * SECOND).now;
+    story.sign(pacs, serves(8_080));
+    story.talk(ct, pacs, 8_080, None);
+    let after = Timestamp(story.now.0 + 10 * SECOND);
+    assert!(story.baseline.is_due(after) && !story.baseline.is_due(Timestamp(after.0 - 2 * SECOND)));
+    // Nothing for an hour, and what is heard of then may have been before.
+    story.at(end + HOUR);
+    assert!(!story.baseline.is_due(Timestamp(story.now.0 + SECOND)), "once");
+    story.tell(Resolved::Sign { ts: began, device: pacs, sign: serves(8_081) });
+    let told = |story: &mut Story| story.found("new-service").len() + story.found("new-edge").len();
+    assert_eq!(told(&mut story), 0);
+    story.sign(pacs, serves(8_082));
+    assert_eq!(told(&mut story), 1, "the control");
+}
+
+#[test]
 fn what_is_asked_before_the_conversation_ends_counts() {
     let baseline = learn(&Config::default(), &[exchange(1, 1, 2, "AA", 10)]);
     let seen = |id| baseline.habits.get(DeviceId(id)).map(|habit| (habit.seen().hours, habit.seen().edges));

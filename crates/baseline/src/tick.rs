@@ -112,9 +112,9 @@ impl Clock {
         self.locked_last.map(Timestamp)
     }
 
-    /// When learning was ended by hand for all, the first time.
-    pub(crate) fn locked(&self) -> Option<Timestamp> {
-        self.locked.map(Timestamp)
+    /// When learning was ended by hand for all, the first and the last time.
+    pub(crate) fn ended(&self) -> [Option<Timestamp>; 2] {
+        [self.locked, self.locked_last].map(|at| at.map(Timestamp))
     }
 
     /// Whether a time is so far back that not the frames are out of order, but the time before it was wrong: one frame from
@@ -142,6 +142,12 @@ impl Clock {
             *self = clock;
         }
     }
+}
+
+/// When learning was ended by hand for a device that was there from a time on, if it was ended for all, the first and the
+/// last time, at others.
+pub(crate) fn ended_for(first: Timestamp, ended: [Option<Timestamp>; 2]) -> Option<Timestamp> {
+    ended.into_iter().flatten().find(|at| first < *at)
 }
 
 /// The minute that a moment is in.
@@ -191,7 +197,16 @@ impl Baseline {
 
     /// Whether [`Baseline::judge`] has to be called before an event of this time is taken in.
     pub fn is_due(&self, ts: Timestamp) -> bool {
-        !self.clock.runs || minute(ts) > minute(Timestamp(self.clock.now)) || self.clock.is_turned_back(ts)
+        !self.clock.runs
+            || minute(ts) > minute(Timestamp(self.clock.now))
+            || self.ends_learning(ts).is_some()
+            || self.clock.is_turned_back(ts)
+    }
+
+    /// When learning ends by hand, if it does so with an event of this time.
+    fn ends_learning(&self, ts: Timestamp) -> Option<Timestamp> {
+        let is_new = |until: &Timestamp| self.clock.locked_last.is_none_or(|last| last < until.0);
+        self.config.learning.until.filter(|until| *until <= ts).filter(is_new)
     }
 
     /// The frames' time goes on to `now`: rules judge what was seen until then.
@@ -205,7 +220,11 @@ impl Baseline {
         }
         let now = now.max(Timestamp(self.clock.now));
         let told = minute_over(Timestamp(self.clock.now));
-        let ended = self.config.learning.until.filter(|until| *until <= now);
+        let ended = self.ends_learning(now);
+        if ended.is_some() {
+            // What was done until then is learned, whenever the next frame comes.
+            self.judge_minute(Timestamp(self.clock.now), told, who);
+        }
         let before = self.clock.hour();
         self.clock.observe(&self.config.site.calendar);
         if hour(now) > before {
@@ -455,6 +474,7 @@ impl<'a> View<'a> {
             edges,
             habits,
             armed_from,
+            ended: clock.ended(),
             blind_until: Cell::new(Timestamp(clock.blind_until)),
             sees_until: Cell::new(now),
             who,
@@ -478,7 +498,7 @@ type Roles = BTreeMap<DeviceClass, Vec<DeviceId>>;
 
 fn news_of(view: &View<'_>, key: &Key, roles: &mut Option<Roles>) -> Option<EdgeNews> {
     let state = view.edges.get(key)?;
-    let armed = state.standing == EdgeState::Fresh || view.is_armed(key.client);
+    let armed = state.standing == EdgeState::Fresh || view.was_armed(key.client, state.last);
     let [asked, answered] = state.bytes();
     let is_little = state.flows < LEAST_FLOWS && (asked.min(answered) == 0 || asked + answered < LEAST_BYTES);
     let novelty = if state.standing == EdgeState::Fresh {

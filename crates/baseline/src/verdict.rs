@@ -47,6 +47,8 @@ pub(crate) struct Verdict {
     usual: bool,
     /// Over which edges it was done, besides the one that is being judged.
     trail: Trail,
+    /// They are held against who is being learned however severe it is.
+    holds: bool,
 }
 
 impl Verdict {
@@ -69,6 +71,7 @@ impl Verdict {
             begun: None,
             usual: false,
             trail: Trail::None,
+            holds: false,
         }
     }
 
@@ -126,6 +129,12 @@ impl Verdict {
         self
     }
 
+    /// What it was done over is not learned, however severe it is; what is planned is.
+    pub(crate) const fn holding(mut self) -> Self {
+        self.holds = true;
+        self
+    }
+
     /// A number or a word that crossed a threshold, or is one.
     pub(crate) fn found(mut self, figures: impl IntoIterator<Item = (Cow<'static, str>, Figure)>) -> Self {
         self.evidence.extend(figures);
@@ -147,7 +156,8 @@ impl Verdict {
         if news.flows > news.new_flows {
             self.first = news.last;
         }
-        self.count = news.new_flows.max(1);
+        // What is judged before its end is counted then.
+        self.count = news.new_flows;
         self
     }
 }
@@ -214,7 +224,7 @@ impl<'a> Out<'a> {
         // What is about the site as a whole is nothing that a device did.
         if device.is_some() {
             self.gravest = self.gravest.max(Some(severity));
-            if severity >= Severity::High {
+            if severity >= Severity::High || (verdict.holds && severity > Severity::Info) {
                 self.held.extend(verdict.trail.edges(view));
             }
         }
@@ -246,13 +256,15 @@ impl<'a> Out<'a> {
         self.book.lower(&key(view, rule, Some(device), "", None, at), why, |_| true);
     }
 
-    /// The same of what was told of an edge of a device, which is like `news`, from a time until now.
+    /// The same of what was told of an edge of a device, which is like `news`, from a time until now. `is_noted` says of a
+    /// day whether all that was told with it is a note, if that is known.
     pub(crate) fn lower_edge(
         &mut self,
         view: &View<'_>,
         rule: &Rule,
         (device, since): (DeviceId, Timestamp),
         news: &EdgeNews,
+        mut is_noted: impl FnMut(i32) -> Option<bool>,
         why: &str,
     ) {
         let (peer, class) = party(view, &news.peer());
@@ -262,11 +274,25 @@ impl<'a> Out<'a> {
         for day in days.rev().take(MOST_DAYS) {
             let key = FindingKey { day, ..key(view, rule, Some(device), &class, service, since) };
             // What was told last may be about another peer of the same class.
-            self.book.lower(&key, why, |told| match (whom(&told.peer), whom(&peer)) {
-                (Some((Some(told), _)), Some((Some(own), _))) => told == own,
-                (told, own) => told == own,
+            let is_noted = is_noted(day);
+            self.book.lower(&key, why, |told| match (is_noted, whom(&told.peer), whom(&peer)) {
+                (Some(is_noted), ..) => is_noted,
+                (None, Some((Some(told), _)), Some((Some(own), _))) => told == own,
+                (None, told, own) => told == own,
             });
         }
+    }
+
+    /// The same of what was told of a service of a device.
+    pub(crate) fn lower_service(
+        &mut self,
+        view: &View<'_>,
+        rule: &Rule,
+        (device, at): (DeviceId, Timestamp),
+        service: (IpProto, u16),
+        why: &str,
+    ) {
+        self.book.lower(&key(view, rule, Some(device), "", Some(service), at), why, |_| true);
     }
 
     /// As [`Out::lower`], of all that the rule told of the device.
@@ -308,6 +334,11 @@ fn advice(rule: &Rule, device: Option<&Profile>, is_life: bool) -> String {
     } else {
         format!("{} {}", rule.advice, rule.contain)
     }
+}
+
+/// The class that another end is counted under.
+pub(crate) fn class_of(view: &View<'_>, peer: &Peer) -> String {
+    party(view, peer).1
 }
 
 /// The other end, and the class it is counted under.

@@ -24,7 +24,8 @@ pub(super) static RULE: Rule = Rule {
         least 200 pauses have to be known. The first of such hours counts once it has spoken in it, the last of them does not \
         count, for nobody knows when in it a feed begins or ends. Or a whole hour goes by without a message in which it spoke \
         on at least 5 of the last 7 days of the kind (weekdays; weekends and holidays): so feeds that speak once a day are \
-        judged, too. Critical where a life hangs on the sender or the receiver.",
+        judged, too. After a change of the clock, a feed may go by either time for some weeks: the hour counts if that before \
+        or after it, in which it would speak by the other, went by without a message, too. Critical where a life hangs on the sender or the receiver.",
     matters: "Results, orders or alarms do not arrive, and nobody sees that something is missing.",
     innocent: "Planned downtime, a ward that is closed, a loss of sight of the sensor (which suppresses this).",
     references: "Verify that alarms and EHR integrations still function; ATT&CK T0804, T0815, T0829, T0878.",
@@ -44,13 +45,17 @@ const LEAST_HOURS: u16 = 3;
 /// Days of a kind that are remembered of an hour, and on how many of them a feed that speaks in it has spoken.
 const DAYS: u32 = 7;
 const LEAST_DAYS: u32 = 5;
+/// For how many seconds after a change of the clock a feed may go by either time: until those days are others, also on
+/// weekends; and until the hours in which it speaks, of what is known of half a year and more, are.
+const DAYS_SETTLE: i64 = 5 * 7 * 86_400;
+const HOURS_SETTLE: i64 = 13 * 7 * 86_400;
 const HOUR: i64 = 3_600 * 1_000_000_000;
 
 /// Sender, receiver and port.
 type Place = (u32, u32, u16);
 
-/// Whether a feed spoke in an hour of the last days of a kind, the latest last: by slot, as bits. Hours in which it never
-/// spoke of late take no room.
+/// Whether a feed spoke in an hour of the last days of a kind, the latest last: by slot, as bits, one more than are counted.
+/// Hours in which it never spoke of late take no room.
 type Spoke = BTreeMap<u8, u8>;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -172,26 +177,85 @@ impl Watch for FeedSilence {
 impl FeedSilence {
     /// An hour is over: whether the feed spoke in it, as it does on such days.
     fn hour(&mut self, sends: &Sends<'_>, ended: i32, view: &View<'_>, out: &mut Out<'_>) {
-        let (from, until) = (begin(ended), begin(ended + 1));
-        // One that was looked at late may have spoken after it only; then it is not silent now.
-        let spoke = sends.feed.last >= from;
         // What could not be seen is not silence.
-        let could_be_seen = view.hours_since(from) > view.hours_since(until)
-            && view.blind_until.get() <= from
-            && view.sees_until.get() >= until;
+        let could_be_seen = |from: i32| {
+            let seen = view.hours_since(begin(from)).saturating_sub(view.hours_since(begin(ended + 1)));
+            seen > usize::try_from(ended - from).unwrap_or_default()
+                && view.blind_until.get() <= begin(from)
+                && view.sees_until.get() >= begin(ended + 1)
+        };
         let slot = view.site.calendar.slot(ended);
-        let place = sends.place();
-        let spoken = self.hours.feeds.get(&place).and_then(|hours| hours.get(&slot)).copied().unwrap_or_default();
-        if !spoke && (!could_be_seen || spoken == 0) {
+        // One that was looked at late may have spoken after it only; then it is not silent now.
+        let spoke = sends.feed.last >= begin(ended);
+        let spoken = self.on_days(sends, slot);
+        let is_known = spoke || (could_be_seen(ended) && spoken != 0);
+        if is_known && !self.remember(sends, slot, spoken << 1 | u8::from(spoke)) {
             return;
         }
+        if is_known && self.later(sends, ended, view) == 0 {
+            self.missed(sends, (ended, ended), counted(spoken), view, out);
+        }
+        // Of what may go by either clock, the two hours in which it would speak are looked at together.
+        let before = ended - 1;
+        let (by_wall, by_other) = match (self.later(sends, before, view), self.later(sends, ended, view)) {
+            (1.., _) => (before, ended),
+            (_, ..0) => (ended, before),
+            _ => return,
+        };
+        if could_be_seen(before) {
+            // Both have been remembered since.
+            let by_wall = counted(self.on_days(sends, view.site.calendar.slot(by_wall)) >> 1);
+            let by_other = counted(self.by_other(sends, by_other, view) >> 1);
+            self.missed(sends, (before, ended), by_wall.max(by_other), view, out);
+        }
+    }
+
+    /// On which days a feed spoke in an hour by the clock before it was changed.
+    fn by_other(&self, sends: &Sends<'_>, hour: i32, view: &View<'_>) -> u8 {
+        let slot = view.site.calendar.slot(hour);
+        let Some(turn) = view.site.calendar.turned(hour, DAYS_SETTLE) else { return 0 };
+        // Since the change the hour is another one on the wall.
+        let since = view.hours_like(slot, turn.at);
+        let is_since = 1_u8.checked_shl(since.into()).map_or(u8::MAX, |bit| bit - 1);
+        (self.on_days(sends, slot) & is_since) | (self.on_days(sends, turn.slot) & !is_since)
+    }
+
+    fn on_days(&self, sends: &Sends<'_>, slot: u8) -> u8 {
+        self.hours.feeds.get(&sends.place()).and_then(|hours| hours.get(&slot)).copied().unwrap_or_default()
+    }
+
+    /// Remembers on which days a feed spoke in a slot; false if there is no room.
+    fn remember(&mut self, sends: &Sends<'_>, slot: u8, days: u8) -> bool {
+        let place = sends.place();
         if self.hours.feeds.len() >= MOST && !self.hours.feeds.contains_key(&place) {
-            return;
+            return false;
         }
         let hours = self.hours.feeds.entry(place).or_default();
-        let days = (spoken << 1 | u8::from(spoke)) & ((1 << DAYS) - 1);
         if days == 0 { hours.remove(&slot) } else { hours.insert(slot, days) };
-        let is_missed = !spoke && spoken.count_ones() >= LEAST_DAYS && !self.silent.contains_key(&place);
+        true
+    }
+
+    /// How many hours later than by the site's clock a feed would come if it went by another, where that may be; 0 where it
+    /// speaks by either.
+    fn later(&self, sends: &Sends<'_>, hour: i32, view: &View<'_>) -> i32 {
+        let first = view.habits.get(sends.device).map_or(begin(hour), |habit| habit.first());
+        let turn = view.site.calendar.turned(hour, DAYS_SETTLE).filter(|turn| first < turn.at);
+        let turn = turn.filter(|turn| counted(self.on_days(sends, turn.slot)) < LEAST_DAYS);
+        turn.map_or(0, |turn| turn.later)
+    }
+
+    /// Hours went by, from one to another, in which a feed may not have spoken that did so on some of the last days.
+    fn missed(
+        &mut self,
+        sends: &Sends<'_>,
+        (missed, ended): (i32, i32),
+        spoken: u32,
+        view: &View<'_>,
+        out: &mut Out<'_>,
+    ) {
+        let (from, until, place) = (begin(missed), begin(ended + 1), sends.place());
+        let is_missed =
+            sends.feed.last < from && spoken >= LEAST_DAYS && !self.silent.contains_key(&place);
         if !is_missed || !view.is_armed(sends.device) {
             return;
         }
@@ -199,11 +263,11 @@ impl FeedSilence {
         let Some(verdict) = verdict else { return };
         let verdict = verdict
             .between(from, until)
-            .found([number("hours_without", 1)])
+            .found([number("hours_without", (ended + 1 - missed).unsigned_abs().into())])
             .found(word("hour_began", &from.to_string()))
             .normal([
                 number("days", DAYS.into()),
-                number("spoke_on_days", spoken.count_ones().into()),
+                number("spoke_on_days", spoken.into()),
                 number("least_days", LEAST_DAYS.into()),
             ]);
         out.raise(view, verdict);
@@ -251,6 +315,11 @@ impl FeedSilence {
     }
 }
 
+/// On how many of the last days of a kind a feed spoke.
+const fn counted(days: u8) -> u32 {
+    (days & ((1 << DAYS) - 1)).count_ones()
+}
+
 /// When an hour begins.
 fn begin(hour: i32) -> Timestamp {
     Timestamp(i64::from(hour).saturating_mul(HOUR))
@@ -261,10 +330,14 @@ fn begin(hour: i32) -> Timestamp {
 /// it, and the other not at all.
 fn speaks_from(feed: &Feed, first: Timestamp, view: &View<'_>) -> Option<Timestamp> {
     let now = hour(view.now);
-    let speaks = |hour: &i32| {
-        let slot = view.site.calendar.slot(*hour);
+    let speaks_in = |slot: u8| {
         let (spoke, could) = (feed.spoke_in(slot), view.hours_like(slot, first));
         spoke >= LEAST_HOURS && spoke * 5 >= could * 4
+    };
+    let speaks = |hour: &i32| {
+        // Whichever clock it goes by.
+        let turn = view.site.calendar.turned(*hour, HOURS_SETTLE).filter(|turn| first < turn.at);
+        speaks_in(view.site.calendar.slot(*hour)) && turn.is_none_or(|turn| speaks_in(turn.slot))
     };
     let run = (now - MOST_RUN..=now).rev().take_while(speaks).last()?;
     let has_begun = feed.last >= begin(run) || run == now - MOST_RUN;
@@ -475,5 +548,51 @@ mod tests {
         others(&mut story, engine, 35);
         let found = story.found("feed-silence");
         assert_eq!(found.iter().map(|f| (f.key.device, f.count)).collect::<Vec<_>>(), [(Some(third), 1)]);
+    }
+
+    /// Three weeks of a site whose clock is put forward (or back) after two of them, in which a feed speaks in some hours by UTC:
+    /// whether anything was told, and whether it is on another day on which it says nothing.
+    fn turned(later: i32, speaks: impl Fn(i64, i64) -> bool) -> [bool; 2] {
+        let turn = (crate::rules::story::MONDAY + 14 * DAY - 23 * HOUR) / SECOND;
+        let mut story = Story::with(12 * DAY, |config| {
+            config.site.calendar = crate::Calendar::new([(0, 3_600), (turn, 3_600 + 3_600 * later)], []);
+        });
+        let (lis, engine) = (story.device(1, DeviceClass::Lis, 30), story.device(2, DeviceClass::InterfaceEngine, 30));
+        let mut days = Vec::new();
+        for day in 0..36 {
+            for slice in 0..72 {
+                story.at(day * DAY + slice * 1_200 * SECOND);
+                story.talk(engine, engine, 80, None);
+                if day < 35 && speaks(day, slice) {
+                    burst(&mut story, lis, engine);
+                }
+            }
+            days.push(story.found("feed-silence").len());
+        }
+        [days[34] > 0, days[35] > days[34]]
+    }
+
+    #[test]
+    fn a_feed_may_go_by_another_clock_than_the_site() {
+        for later in [1, -1] {
+            // Every three hours, by day from twenty minutes to the hour on, and the same by the clock on the wall.
+            assert_eq!(turned(later, |_, slice| slice % 9 == 1), [false, true], "{later}");
+            assert_eq!(turned(later, |_, slice| (7 * 3 + 2..16 * 3).contains(&slice)), [false, true], "{later}");
+            let wall = |day: i64| if day < 13 { 0 } else { -i64::from(later) * 3 };
+            assert_eq!(turned(later, |day, slice| (slice - wall(day)) % 9 == 1), [false, true], "{later}");
+            let by_day = |day, slice| (7 * 3 + 2 + wall(day)..16 * 3 + wall(day)).contains(&slice);
+            assert_eq!(turned(later, by_day), [false, true], "{later}");
+        }
+    }
+
+    #[test]
+    fn who_falls_silent_after_a_change_of_the_clock_is_told() {
+        for later in [1, -1] {
+            // Three days later, on Thursday.
+            let found = turned(later, |day, slice| day != 17 && slice % 9 == 1);
+            assert_eq!(found, [true, true], "{later}");
+            let found = turned(later, |day, slice| day != 17 && (7 * 3..16 * 3).contains(&slice));
+            assert_eq!(found, [true, true], "{later}");
+        }
     }
 }

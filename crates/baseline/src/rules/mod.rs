@@ -97,6 +97,7 @@ macro_rules! registry {
     };
 }
 
+mod asked;
 mod claims;
 mod edges;
 #[cfg(test)]
@@ -104,6 +105,7 @@ mod merged;
 #[cfg(test)]
 mod quarantined;
 mod said;
+mod span;
 #[cfg(test)]
 pub(crate) mod story;
 mod titles;

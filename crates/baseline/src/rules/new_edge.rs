@@ -1,7 +1,9 @@
 //! A device talks to somebody, or for a purpose, that is new to it.
 
+use super::asked::{self, Asked, MOST_EDGES};
 use super::edges::{Ends, Kind, kind, name, service};
-use super::waves::{Change, Joined, LEAST, SPAN, Told, Waves};
+use super::waves::{self, Change, Joined, Told, Waves};
+use super::window::{pack_as, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, real, word};
 use crate::judge::{EdgeNews, View};
@@ -15,7 +17,8 @@ pub(super) static RULE: Rule = Rule {
     posture: false,
     attack: &["T0885", "T0869"],
     finds: "A learned device talks to a peer, or on a port, that is new to it and to its role: 2 conversations, or 1 kB \
-        both ways. Info when it does the same with other peers of the same role already. Silent when at least 3 devices and \
+        both ways. All that it does so with peers of one class on one port is one finding a day, which says with how many. \
+        Info when it does the same with other peers of the same role already. Silent when at least 3 devices and \
         a fifth of its role do it. When 3 devices of a role take up the same with the same peer inside the site within 14 \
         days, that is one note of severity info for the role, which grows with each that joins within 14 days of the last; \
         what was told of the first of them becomes a note, too. What was quarantined while learning is told for as long as it \
@@ -30,11 +33,17 @@ pub(super) static RULE: Rule = Rule {
     watch: || Box::<NewEdge>::default(),
 };
 
-/// Devices that a note names, at most.
+/// The layout of what is saved: before 2, it was not kept what was told on a day.
+const LAYOUT: u8 = 2;
+
+/// Peers that a finding names, at most.
 const MOST_NAMED: usize = 8;
 
 #[derive(Debug, Default)]
-struct NewEdge(Waves);
+struct NewEdge {
+    waves: Waves,
+    asked: Asked,
+}
 
 impl Watch for NewEdge {
     fn edge(&mut self, news: &EdgeNews, view: &View<'_>, out: &mut Out<'_>) {
@@ -45,9 +54,9 @@ impl Watch for NewEdge {
             Kind::Pooled if !news.is_little => Severity::Info,
             _ => return,
         };
-        let told = Change::of(news, &ends, view).map(|change| self.0.take_in(change, news, kind == Kind::Pooled));
+        let told = Change::of(news, &ends, view).map(|change| self.waves.take_in(change, news, kind == Kind::Pooled));
         match told {
-            Some(Told::Wave(joined)) => return raise_wave(&joined, news, &ends, view, out),
+            Some(Told::Wave(joined)) => return self.raise_wave(&joined, news, &ends, view, out),
             Some(Told::Nothing) => return,
             Some(Told::Alone) | None if kind == Kind::Pooled => return,
             Some(Told::Alone) | None => {}
@@ -57,90 +66,96 @@ impl Watch for NewEdge {
             EdgeState::Quarantined => "which was quarantined while it was learned",
             _ => "which is new",
         };
-        let title = format!("{} asks {} on {}, {what}", name(asker, news), name(answerer, news), service(news));
-        out.raise(view, about(news, view, title).severity(severity));
+        let told = self.asked.note(news, view);
+        let several = || {
+            let least = if told.peers >= MOST_EDGES { "at least " } else { "" };
+            let of = if told.devices.is_empty() { "of" } else { "devices of class" };
+            format!("{least}{} {of} {}", told.peers, told.class)
+        };
+        let (asks, asker, answerer) = match (told.peers, news.key.inbound) {
+            (..=1, _) => ("asks", name(asker, news), name(answerer, news)),
+            (_, false) => ("asks", name(asker, news), several()),
+            (_, true) => ("ask", several(), name(answerer, news)),
+        };
+        let title = format!("{asker} {asks} {answerer} on {}, {what}", service(news));
+        out.raise(view, about(news, &told, view, title).severity(severity));
     }
 
     fn minute(&mut self, view: &View<'_>, _: &mut Out<'_>) {
-        self.0.forget(view.now);
+        self.waves.forget(view.now);
+        self.asked.forget(view.now);
     }
 
     fn renamed(&mut self, from: DeviceId, into: DeviceId) {
-        self.0.renamed(from, into);
+        self.waves.renamed(from, into);
+        self.asked.renamed(from, into);
     }
 
     fn save(&self) -> Vec<u8> {
-        self.0.save()
+        if self.waves.is_empty() && self.asked.is_empty() {
+            Vec::new()
+        } else {
+            pack_as(LAYOUT, &(self.waves.rows(), self.asked.rows()))
+        }
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        self.0.restore(saved);
+        let before = || Some((unpack(saved)?, Vec::new()));
+        let known = unpack_as::<(waves::Saved, asked::Saved)>(LAYOUT, saved).or_else(before);
+        let (waves, asked) = known.unwrap_or_default();
+        self.waves.fill(waves);
+        self.asked.fill(asked);
     }
 }
 
-/// Several devices of a role took up the same: one note for all of them.
-fn raise_wave(joined: &Joined, news: &EdgeNews, ends: &Ends, view: &View<'_>, out: &mut Out<'_>) {
-    let (own, other) = (usize::from(news.key.inbound), usize::from(!news.key.inbound));
-    let Some(class) = ends.get(own).and_then(Option::as_ref).map(|own| own.class()) else { return };
-    for id in &joined.new {
-        let since = joined.devices.get(id).map_or(news.first, |at| Timestamp(*at));
-        out.lower_edge(view, &RULE, (*id, since), news, "part of a change of the whole role");
+impl NewEdge {
+    /// Several devices of a role took up the same: one note for all of them.
+    fn raise_wave(
+        &mut self,
+        joined: &Joined,
+        news: &EdgeNews,
+        ends: &Ends,
+        view: &View<'_>,
+        out: &mut Out<'_>,
+    ) {
+        let (own, other) = (usize::from(news.key.inbound), usize::from(!news.key.inbound));
+        let Some(class) = ends.get(own).and_then(Option::as_ref).map(|own| own.class()) else { return };
+        for id in &joined.new {
+            let since = joined.devices.get(id).map_or(news.first, |at| Timestamp(*at));
+            let is_noted = |day: i32| self.asked.is_noted(*id, day, news, view);
+            out.lower_edge(view, &RULE, (*id, since), news, is_noted, "part of a change of the whole role");
+        }
+        let peer = ends.get(other).map_or_else(String::new, |end| name(end, news));
+        let verb = if news.key.inbound { "are asked by" } else { "now talk to" };
+        let what = format!("{verb} {peer} on {}", service(news));
+        if let Some(verdict) = joined.note(&RULE, class, &what, view, |verdict| verdict.edge(news)) {
+            out.raise(view, verdict);
+        }
     }
-    let mut order: Vec<(i64, DeviceId)> = joined.devices.iter().map(|(id, at)| (*at, *id)).collect();
-    order.sort_unstable();
-    let (Some((first, first_id)), Some((last, last_id))) = (order.first().copied(), order.last().copied()) else {
-        return;
-    };
-    let called = |id: DeviceId| view.profile(id).map_or_else(|| id.to_string(), |profile| profile.name.to_string());
-    let named: Vec<String> = order.iter().take(MOST_NAMED).map(|(_, id)| called(*id)).collect();
-    let n = joined.devices.len();
-    let all = view.habits.each().filter(|(_, habit)| habit.class() == class).count().max(n);
-    let peer = ends.get(other).map_or_else(String::new, |end| name(end, news));
-    let (verb, day) = (if news.key.inbound { "are asked by" } else { "now talk to" }, |at: i64| {
-        Timestamp(at).to_string().chars().take(10).collect::<String>()
-    });
-    let title = format!(
-        "{n} of {all} devices of class {class} {verb} {peer} on {}: first {} on {}, last {} on {}",
-        service(news),
-        called(first_id),
-        day(first),
-        called(last_id),
-        day(last)
-    );
-    let verdict = Verdict::new(&RULE, None, Timestamp(last), title)
-        .severity(Severity::Info)
-        .edge(news)
-        .apart(&joined.apart)
-        .begun(Timestamp(joined.began))
-        .between(Timestamp(first), Timestamp(last))
-        .times(joined.new.len() as u64)
-        .found([
-            number("role_devices", all as u64),
-            number("role_devices_that_do_it", n as u64),
-            number("threshold", LEAST as u64),
-            number("within_seconds", (SPAN / 1_000_000_000).unsigned_abs()),
-        ])
-        .found(word("role", class.as_str()))
-        .found(word("devices", &named.join(", ")))
-        .found(word("first_device", &called(first_id)))
-        .found(word("since", &Timestamp(first).to_string()))
-        .found(word("last_device", &called(last_id)))
-        .found(word("last_began", &Timestamp(last).to_string()))
-        .normal([number("role_devices_that_did_it", 0)]);
-    out.raise(view, verdict);
 }
 
-/// A verdict on an edge with what is known of its novelty.
-fn about(news: &EdgeNews, view: &View<'_>, title: String) -> Verdict {
+/// A verdict on an edge with what is known of its novelty, and of all that is told with it.
+fn about(news: &EdgeNews, told: &asked::Sum, view: &View<'_>, title: String) -> Verdict {
     let seen = view.habits.get(news.key.client).map(|habit| habit.seen()).unwrap_or_default();
     let novelty = news.novelty;
+    let called =
+        |id: &DeviceId| view.profile(*id).map_or_else(|| id.to_string(), |profile| profile.name.to_string());
+    let named: Vec<String> = told.devices.iter().take(MOST_NAMED).map(called).collect();
+    let several = (told.peers > 1).then(|| word("peers_named", &named.join(", "))).flatten();
     Verdict::new(&RULE, Some(news.key.client), news.first, title)
         .edge(news)
+        .times(told.new)
         .usual(novelty.is_usual())
+        .found([number("peers", told.peers as u64)])
+        .found(several)
         .found([
-            number("flows", news.flows),
-            number("bytes_out", news.bytes[0]),
-            number("bytes_in", news.bytes[1]),
+            number("conversations", told.of_day),
+            number("conversations_since_first", told.flows),
+            number("bytes_out_since_first", told.bytes[0]),
+            number("bytes_in_since_first", told.bytes[1]),
+        ])
+        .found(word("first", &told.first.to_string()))
+        .found([
             number("role_devices", novelty.peers as u64),
             number("role_devices_that_do_it", novelty.peers_with as u64),
         ])
@@ -377,6 +392,88 @@ mod tests {
         story.talk(ct, DeviceId(8), 104, Some("dicom"));
         let found = story.found("new-edge");
         assert_eq!(found.iter().map(|f| f.severity).collect::<Vec<_>>(), [Severity::Info]);
+    }
+
+    fn figure(found: &model::Finding, name: &str) -> Option<u64> {
+        found.evidence.iter().find(|(known, _)| known == name).and_then(|(_, figure)| match figure {
+            model::Figure::Number(n) => Some(*n),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn one_that_begins_to_ask_many_of_a_class_says_how_many() {
+        let mut story = Story::new(DAY);
+        let engine = story.device(90, DeviceClass::Server, 30);
+        let cts: Vec<DeviceId> = (1..9).map(|n| story.device(n, DeviceClass::Ct, 20)).collect();
+        cts.iter().for_each(|ct| story.talk(*ct, engine, 104, None));
+        for (day, asked) in [(1, 8), (2, 2)] {
+            story.at(day * DAY + HOUR);
+            for (n, ct) in cts[..asked].iter().enumerate() {
+                (0..3).for_each(|_| story.talk(engine, *ct, 8_080, None));
+                story.wait(60_000_000_000);
+                if n == 4 {
+                    story.restart();
+                }
+            }
+        }
+        let found = story.found("new-edge");
+        let titles: Vec<_> = found.iter().map(|f| f.title.as_str()).collect();
+        assert_eq!(
+            titles,
+            [8, 2].map(|n| format!(
+                "host-90 (server) asks {n} devices of class CT in imaging on tcp/8080, which is new"
+            ))
+        );
+        let numbers = |f: &model::Finding| {
+            let of = ["peers", "conversations", "conversations_since_first", "bytes_out_since_first"];
+            (f.count, of.map(|name| figure(f, name).unwrap()))
+        };
+        assert_eq!(numbers(&found[0]), (24, [8, 24, 24, 48_000]));
+        assert_eq!(numbers(&found[1]), (6, [2, 6, 12, 24_000]), "of the day, and since the first");
+        let named = "host-1, host-2, host-3, host-4, host-5, host-6, host-7, host-8";
+        assert!(found[0].evidence.contains(&crate::findings::word("peers_named", named).unwrap()));
+    }
+
+    #[test]
+    fn a_conversation_that_is_told_before_its_end_is_counted_once() {
+        let (mut story, ct, _) = story();
+        let other = story.device(30, DeviceClass::Lis, 30);
+        for day in [1, 2] {
+            for round in 0..4 {
+                story.at(day * DAY + (2 + round) * HOUR);
+                story.ask(ct, other, 105, "dicom", "C-ECHO", Some("success"));
+                if round == 2 {
+                    story.restart();
+                }
+                story.wait(300_000_000_000).talk(ct, other, 105, Some("dicom"));
+            }
+        }
+        let mut story = story;
+        let found: Vec<_> = ["new-edge", "east-west-clinical"].iter().flat_map(|rule| story.found(rule)).collect();
+        let told: Vec<_> = found.iter().map(|f| (f.count, figure(f, "conversations"))).collect();
+        assert_eq!(told, [(4, Some(4)), (4, Some(4))], "{found:#?}");
+    }
+
+    #[test]
+    fn what_is_only_in_part_a_change_of_the_role_stays_told() {
+        for both in [false, true] {
+            let (mut story, ids, update) = pumps();
+            let other = story.device(92, DeviceClass::Server, 30);
+            // In this order: the one that all of them ask is told last.
+            story.talk(ids[0], other, 443, Some("tls"));
+            story.talk(ids[0], update, 443, Some("tls"));
+            story.wait(60_000_000_000);
+            for id in &ids[1..] {
+                story.talk(*id, update, 443, Some("tls"));
+                if both {
+                    story.talk(*id, other, 443, Some("tls"));
+                }
+            }
+            let found = story.found("new-edge");
+            let first = found.iter().find(|f| f.key.device == Some(ids[0])).unwrap();
+            assert_eq!(first.severity == Severity::Info, both, "{found:#?}");
+        }
     }
 
     #[test]

@@ -1,14 +1,19 @@
 //! A device serves a port that it did not serve before.
 
-use super::window::rename;
+use super::waves::{Change, Joined, Saved, Told, Waves};
+use super::window::{DAY, Recent, Rows, pack, rename, unpack};
 use super::{Rule, Wants, Watch};
+use crate::edge::is_negotiated;
 use crate::findings::{number, word};
-use crate::judge::{SignSeen, View};
-use crate::verdict::{Out, Verdict};
+use crate::judge::{FlowSeen, SignSeen, View};
+use crate::profile::Profile;
 use crate::trail::Trail;
+use crate::verdict::{Out, Verdict};
 use inventory::Sign;
 use model::{DeviceId, IpProto, Severity, Timestamp};
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 pub(super) static RULE: Rule = Rule {
     name: "new-service",
@@ -17,14 +22,17 @@ pub(super) static RULE: Rule = Rule {
     posture: false,
     attack: &["T0886", "T1021"],
     finds: "A learned device answers on a port that it never answered on before: a handshake was completed, or the content \
-        says what is served. High for FTP, SSH, Telnet, SMB, RDP and VNC (by port). Negotiated ports do not count unless the \
-        content tells.",
+        says what is served. High for FTP, SSH, Telnet, SMB, RDP and VNC (by port). Negotiated ports (TCP from 32768, UDP from \
+        16384) do not count unless the content tells, or it is the only one of the device and a second client asks on it. When \
+        3 devices of a class begin to serve the same within 14 days, that is one note of severity info for the role, which \
+        grows with each that joins within 14 days of the last; what was told of the first of them becomes a note, too. What \
+        lets others in (those of the first list, and of remote-access) is told of each device.",
     matters: "A clinical device that opens a new door was changed: by an update, by a technician, or by somebody else.",
     innocent: "Updates, service modes, a function that nobody used while the device was learned.",
     references: "Medical Device Network Isolation: record ports and services observed; ATT&CK T0886, T1021.",
     advice: "Ask biomedical engineering what was changed on the device at that time.",
     contain: "Until then block the port at the firewall.",
-    wants: Wants::SIGNS,
+    wants: Wants { flows: true, ..Wants::SIGNS },
     watch: || Box::<NewService>::default(),
 };
 
@@ -34,18 +42,95 @@ const MOST: usize = 1_024;
 /// Ports that let others in.
 const DOORS: [u16; 6] = [21, 22, 23, 445, 3389, 5900];
 
+/// Devices with negotiated ports that are remembered, for how long after the last of them came up, and ports of each: with a
+/// second one, none is told unless content tells.
+const MOST_DEVICES: usize = 4_096;
+const KEPT: i64 = 90 * DAY;
+const MOST_PORTS: usize = 4;
+
 type Place = (DeviceId, u8, u16);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct NewService {
     seen: BTreeMap<Place, (Timestamp, Option<&'static str>)>,
+    /// Ports of devices that may be negotiated.
+    high: Recent<u32, BTreeMap<(u8, u16), Port>>,
+    /// Devices of which something about those ports is new.
+    changed: BTreeSet<u32>,
+    waves: Waves,
+}
+
+/// A port that may be negotiated.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Port {
+    at: i64,
+    standing: Standing,
+    client: Option<Client>,
+    /// Another client came, or content told what it is for.
+    is_service: bool,
+    application: Option<String>,
+}
+
+/// What such a port is to the rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Standing {
+    /// Nobody has judged it yet.
+    #[default]
+    Fresh,
+    /// It came up when the device was learned, and was not told.
+    New,
+    /// It was there before, or was told.
+    Known,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Client {
+    Device(u32),
+    Address(IpAddr),
+}
+
+impl Default for NewService {
+    fn default() -> Self {
+        Self {
+            seen: BTreeMap::new(),
+            high: Recent::new(MOST_DEVICES),
+            changed: BTreeSet::new(),
+            waves: Waves::default(),
+        }
+    }
 }
 
 impl Watch for NewService {
+    fn flow(&mut self, seen: &FlowSeen<'_>) {
+        let record = &seen.flow.record;
+        let [(asker, _), (_, port)] = record.ends();
+        if !is_negotiated(record.key.proto, port) || record.packets[1] == 0 {
+            return;
+        }
+        let Some(server) = seen.flow.devices[1] else { return };
+        let ports = self.high.get_mut(&server.0);
+        let Some(port) = ports.and_then(|ports| ports.get_mut(&(record.key.proto.0, port))) else { return };
+        let client = seen.flow.devices[0].map_or(Client::Address(asker), |id| Client::Device(id.0));
+        let app = record.app.filter(|_| record.app_by_content && port.application.is_none());
+        let is_other = *port.client.get_or_insert_with(|| client.clone()) != client;
+        if app.is_some() || (is_other && !port.is_service) {
+            port.application = app.map(str::to_owned).or_else(|| port.application.take());
+            port.is_service = true;
+            self.changed.insert(server.0);
+        }
+    }
+
     fn sign(&mut self, seen: &SignSeen<'_>) {
-        if let Sign::Serves { transport, port, application } = *seen.sign
-            && self.seen.len() < MOST
-        {
+        let Sign::Serves { transport, port, application } = *seen.sign else { return };
+        if application.is_none() && is_negotiated(transport, port) {
+            let ports = self.high.entry(seen.ts, seen.device.0);
+            if ports.len() < MOST_PORTS {
+                let new = || Port { at: seen.ts.0, ..Port::default() };
+                ports.entry((transport.0, port)).or_insert_with(new);
+                self.changed.insert(seen.device.0);
+            }
+        } else if self.seen.len() < MOST {
             self.seen.insert((seen.device, transport.0, port), (seen.ts, application));
         }
     }
@@ -55,31 +140,139 @@ impl Watch for NewService {
         for place in its.collect::<Vec<_>>() {
             rename(&mut self.seen, &place, (into, place.1, place.2), |own, other| own.0 = other.0.min(own.0));
         }
+        if self.changed.remove(&from.0) {
+            self.changed.insert(into.0);
+        }
+        self.high.rename(&from.0, into.0, |own, other| {
+            for (place, port) in other {
+                own.entry(place).or_insert(port);
+            }
+            while own.len() > MOST_PORTS {
+                own.pop_last();
+            }
+        });
+        for (_, ports) in self.high.iter_mut() {
+            let clients = ports.values_mut().filter_map(|port| port.client.as_mut());
+            clients.filter(|client| **client == Client::Device(from.0)).for_each(|client| {
+                *client = Client::Device(into.0);
+            });
+        }
+        self.waves.renamed(from, into);
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
         for ((id, transport, port), (ts, application)) in std::mem::take(&mut self.seen) {
             // Who answers for leases is looked at by a rule of its own.
             let is_lease = transport == IpProto::UDP.0 && matches!(port, 67 | 547);
-            if is_lease || !view.is_armed(id) {
-                continue;
+            if !is_lease && view.was_armed(id, ts) {
+                self.tell((id, IpProto(transport), port), (ts, application), view, out);
             }
-            let Some(device) = view.profile(id) else { continue };
-            let is_door = transport == IpProto::TCP.0 && DOORS.contains(&port);
-            let app = application.map(|app| format!(" ({app})")).unwrap_or_default();
-            let title =
-                format!("{} ({}) serves {}/{port}{app}, which is new", device.name, device.class(), IpProto(transport));
-            let seen = view.habits.get(id).map(|habit| habit.seen()).unwrap_or_default();
-            let verdict = Verdict::new(&RULE, Some(id), ts, title)
-                .service(IpProto(transport), port, application.map(Into::into))
-                .severity(if is_door { Severity::High } else { RULE.severity })
-                .over(Trail::Served(device.id(), IpProto(transport), port))
-                .found([number("port", port.into())])
-                .found(word("application", application.unwrap_or("not recognised")))
-                .normal([number("active_hours", u64::from(seen.hours))])
-                .normal(word("seen_since", &device.device.first.to_string()));
-            out.raise(view, verdict);
         }
+        for id in std::mem::take(&mut self.changed) {
+            for ((transport, port), at, application) in self.services(id, view) {
+                let place = (DeviceId(id), IpProto(transport), port);
+                self.tell(place, (at, application.as_deref()), view, out);
+            }
+        }
+        self.high.forget(view.now.0.saturating_sub(KEPT));
+        self.waves.forget(view.now);
+    }
+
+    fn save(&self) -> Vec<u8> {
+        if self.high.is_empty() && self.waves.is_empty() {
+            Vec::new()
+        } else {
+            pack(&(self.high.rows(), self.waves.rows()))
+        }
+    }
+
+    fn restore(&mut self, saved: &[u8]) {
+        let (high, waves) =
+            unpack::<(Rows<u32, BTreeMap<(u8, u16), Port>>, Saved)>(saved).unwrap_or_default();
+        self.high.fill(high);
+        self.waves.fill(waves);
+    }
+}
+
+/// A service that turned out to be one: where, since when, and what for.
+type Found = ((u8, u16), Timestamp, Option<String>);
+
+impl NewService {
+    /// What is to be told of ports of a device that may be negotiated: that of which content tells, and the only one of the
+    /// device if a second client asks on it.
+    fn services(&mut self, id: u32, view: &View<'_>) -> Vec<Found> {
+        let mut found = Vec::new();
+        let Some(ports) = self.high.get_mut(&id) else { return found };
+        let unread = ports.values().filter(|port| port.application.is_none()).count();
+        for (place, port) in ports.iter_mut() {
+            if port.standing == Standing::Fresh {
+                let is_new = view.was_armed(DeviceId(id), Timestamp(port.at));
+                port.standing = if is_new { Standing::New } else { Standing::Known };
+            }
+            let is_told = port.is_service && (port.application.is_some() || unread == 1);
+            if port.standing == Standing::New && is_told {
+                port.standing = Standing::Known;
+                found.push((*place, Timestamp(port.at), port.application.clone()));
+            }
+        }
+        found
+    }
+
+    /// A learned device serves something new.
+    fn tell(
+        &mut self,
+        (id, transport, port): (DeviceId, IpProto, u16),
+        (ts, application): (Timestamp, Option<&str>),
+        view: &View<'_>,
+        out: &mut Out<'_>,
+    ) {
+        let Some(device) = view.profile(id) else { return };
+        let is_door = transport == IpProto::TCP && DOORS.contains(&port);
+        let service = (transport, port, application);
+        if let Some(change) = Change::served(device.class(), (transport, port), application).filter(|_| !is_door) {
+            match self.waves.serves(change, device.id(), ts) {
+                Told::Wave(joined) => return raise_wave(&joined, &device, service, view, out),
+                Told::Nothing => return,
+                Told::Alone => {}
+            }
+        }
+        let title = format!("{} ({}) serves {}, which is new", device.name, device.class(), called(service));
+        let seen = view.habits.get(id).map(|habit| habit.seen()).unwrap_or_default();
+        let verdict = Verdict::new(&RULE, Some(id), ts, title)
+            .service(transport, port, application.map(|app| app.to_owned().into()))
+            .severity(if is_door { Severity::High } else { RULE.severity })
+            .over(Trail::Served(device.id(), transport, port))
+            .found([number("port", port.into())])
+            .found(word("application", application.unwrap_or("not recognised")))
+            .normal([number("active_hours", u64::from(seen.hours))])
+            .normal(word("seen_since", &device.device.first.to_string()));
+        out.raise(view, verdict);
+    }
+}
+
+/// `tcp/104 (dicom)`.
+fn called((transport, port, application): (IpProto, u16, Option<&str>)) -> String {
+    let app = application.map(|app| format!(" ({app})")).unwrap_or_default();
+    format!("{transport}/{port}{app}")
+}
+
+/// Several devices of a role began to serve the same: one note for all of them.
+fn raise_wave(
+    joined: &Joined,
+    device: &Profile,
+    service: (IpProto, u16, Option<&str>),
+    view: &View<'_>,
+    out: &mut Out<'_>,
+) {
+    let (transport, port, application) = service;
+    for id in &joined.new {
+        let Some(at) = joined.devices.get(id).map(|at| Timestamp(*at)) else { continue };
+        out.lower_service(view, &RULE, (*id, at), (transport, port), "part of a change of the whole role");
+    }
+    let what = format!("now serve {}", called(service));
+    let about = |verdict: Verdict| verdict.service(transport, port, application.map(|app| app.to_owned().into()));
+    if let Some(verdict) = joined.note(&RULE, device.class(), &what, view, about) {
+        out.raise(view, verdict);
     }
 }
 
@@ -87,14 +280,17 @@ impl Watch for NewService {
 mod tests {
     use crate::rules::story::{DAY, HOUR, Story};
     use inventory::Sign;
-    use model::{DeviceClass, IpProto, Severity};
+    use model::{DeviceClass, DeviceId, IpProto, Severity};
+
+    const fn serves(port: u16) -> Sign {
+        Sign::Serves { transport: IpProto::TCP, port, application: None }
+    }
 
     #[test]
     fn a_door_that_opens_after_learning_is_told() {
         let mut story = Story::new(DAY);
         let (pump, ct) = (story.device(1, DeviceClass::InfusionPump, 26), story.device(2, DeviceClass::Ct, 20));
         story.talk(pump, ct, 104, None);
-        let serves = |port| Sign::Serves { transport: IpProto::TCP, port, application: None };
         story.sign(pump, serves(80));
         assert_eq!(story.found("new-service").len(), 0, "while learning");
         story.at(DAY + HOUR).sign(pump, serves(8080));
@@ -105,5 +301,99 @@ mod tests {
         let found = story.found("new-service");
         let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity)).collect();
         assert_eq!(brief, [(Some(pump), Severity::High), (Some(ct), Severity::High)], "a step up for the pump");
+    }
+
+    /// A server and three desks; learned.
+    fn desks() -> (Story, DeviceId, [DeviceId; 3]) {
+        let mut story = Story::new(DAY);
+        let server = story.device(9, DeviceClass::Server, 30);
+        let desks = [1, 2, 3].map(|n| story.device(n, DeviceClass::Workstation, 40));
+        desks.iter().for_each(|desk| story.talk(*desk, server, 135, None));
+        story.at(DAY + HOUR);
+        (story, server, desks)
+    }
+
+    /// Somebody asks on a port that the server did not serve before, or did.
+    fn ask(story: &mut Story, from: DeviceId, server: DeviceId, port: u16, is_new: bool) {
+        if is_new {
+            story.sign(server, serves(port));
+        }
+        story.talk(from, server, port, None);
+    }
+
+    #[test]
+    fn ports_that_are_negotiated_each_time_are_no_services() {
+        let (mut story, server, desks) = desks();
+        for n in 0..20 {
+            ask(&mut story, desks[0], server, 49_670 + n, true);
+            story.wait(HOUR);
+        }
+        // Of one of them another client comes.
+        ask(&mut story, desks[1], server, 49_670, false);
+        let speech = |port| Sign::Serves { transport: IpProto::UDP, port, application: None };
+        (0..5).for_each(|n| story.sign(desks[2], speech(16_384 + 22 * n)));
+        assert_eq!(story.found("new-service").len(), 0);
+        story.sign(desks[2], speech(16_383));
+        story.sign(server, Sign::Serves { transport: IpProto::TCP, port: 50_001, application: Some("tls") });
+        let ports = |story: &mut Story| -> Vec<u16> {
+            story.found("new-service").iter().map(|f| f.key.service.unwrap().1).collect()
+        };
+        assert_eq!(ports(&mut story), [16_383, 50_001], "the control: below, and told by content");
+    }
+
+    #[test]
+    fn the_only_high_port_of_a_device_is_a_service_when_several_ask_on_it() {
+        let (mut story, server, desks) = desks();
+        for restart in [false, true] {
+            let server = if restart { desks[2] } else { server };
+            ask(&mut story, desks[0], server, 50_000, true);
+            story.wait(HOUR).talk(desks[0], server, 50_000, None);
+            let before = story.found("new-service").len();
+            if restart {
+                story.restart();
+            }
+            story.talk(desks[1], server, 50_000, None);
+            let found = story.found("new-service");
+            assert_eq!((before, found.len()), (usize::from(restart), usize::from(restart) + 1), "{found:#?}");
+            story.talk(server, server, 50_000, None);
+            assert_eq!(story.found("new-service").len(), found.len(), "once");
+        }
+        // What was there before is nothing new, and a second one is no only one.
+        let mut story = Story::new(DAY);
+        let (a, b) = (story.device(1, DeviceClass::Server, 30), story.device(2, DeviceClass::Server, 30));
+        ask(&mut story, a, b, 50_000, true);
+        story.at(DAY + HOUR);
+        story.talk(b, b, 50_000, None);
+        ask(&mut story, a, b, 50_001, true);
+        story.talk(b, b, 50_001, None);
+        assert_eq!(story.found("new-service").len(), 0);
+    }
+
+    #[test]
+    fn what_a_role_begins_to_serve_is_one_note_and_doors_are_not() {
+        let mut story = Story::new(DAY);
+        let cts: Vec<DeviceId> = (1..9).map(|n| story.device(n, DeviceClass::Ct, 20)).collect();
+        cts.iter().for_each(|ct| story.talk(*ct, cts[0], 104, None));
+        for (day, pair) in (1..).zip(cts.chunks(2)) {
+            story.at(day * DAY + HOUR);
+            for ct in pair {
+                story.sign(*ct, serves(8_080));
+                story.sign(*ct, serves(3_389));
+            }
+            story.wait(HOUR);
+            story.restart();
+        }
+        let found = story.found("new-service");
+        let doors: Vec<_> = found.iter().filter(|f| f.key.service.unwrap().1 == 3_389).collect();
+        assert_eq!(doors.iter().filter(|f| f.severity == Severity::High && f.key.device.is_some()).count(), 8);
+        let others: Vec<_> = found.iter().filter(|f| f.key.service.unwrap().1 == 8_080).collect();
+        let brief: Vec<_> = others.iter().map(|f| (f.key.device, f.severity, f.count)).collect();
+        let one = |ct: usize| (Some(cts[ct]), Severity::Info, 1);
+        assert_eq!(brief, [one(0), one(1), (None, Severity::Info, 8)], "{others:#?}");
+        assert_eq!(
+            others[2].title.as_str(),
+            "8 of 8 devices of class CT now serve tcp/8080: first host-1 on 2026-01-06, last host-8 on 2026-01-09"
+        );
+        assert_eq!(others[2].key.day, others[0].key.day);
     }
 }

@@ -27,12 +27,66 @@ fn sweep(story: &mut Story, from: DeviceId, hosts: std::ops::Range<u8>, port: u1
 }
 
 #[test]
-fn a_scan_that_is_no_severe_finding_is_learned() {
+fn the_doors_of_a_scan_are_not_learned_whoever_scans_but_by_order() {
+    for by_order in [false, true] {
+        let mut story = Story::with(10 * DAY, |config| {
+            if by_order {
+                config.site.scanners = vec![("10.20.40.1".parse().unwrap(), 32)];
+            }
+        });
+        let (desk, ct) =
+            (story.device(1, DeviceClass::Workstation, 40), story.device(61, DeviceClass::Ct, 20));
+        story.talk(desk, ct, 8_080, None);
+        story.at(HOUR);
+        sweep(&mut story, desk, 2..60, 104);
+        story.talk(desk, ct, 104, None);
+        story.talk(desk, ct, 8_080, None);
+        let found = story.found("scan");
+        let severities: Vec<_> = found.iter().map(|f| f.severity).collect();
+        assert_eq!(severities, if by_order { vec![] } else { vec![Severity::Medium] });
+        let quarantined = in_state(&story, EdgeState::Quarantined);
+        assert_eq!(quarantined.len(), if by_order { 0 } else { 59 });
+        assert_eq!(quarantined.contains(&(1, 61, 104)), !by_order, "a door that opened");
+        assert!(in_state(&story, EdgeState::Learned).contains(&(1, 61, 8_080)), "known before");
+        story.at(11 * DAY).talk(desk, ct, 104, None);
+        assert_eq!(story.found("new-edge").len(), usize::from(!by_order));
+    }
+}
+
+#[test]
+fn what_was_asked_for_and_never_answered_is_not_learned() {
     let mut story = Story::new(10 * DAY);
-    let desk = story.device(1, DeviceClass::Workstation, 20);
-    sweep(&mut story, desk, 2..60, 104);
-    assert_eq!(story.found("scan").iter().map(|f| f.severity).collect::<Vec<_>>(), [Severity::Medium]);
-    assert_eq!(in_state(&story, EdgeState::Quarantined), []);
+    let (desk, pacs) =
+        (story.device(1, DeviceClass::Workstation, 40), story.device(50, DeviceClass::Pacs, 20));
+    for hour in 0..3 {
+        story.at(hour * HOUR).talk(desk, pacs, 104, Some("dicom"));
+    }
+    // Too few for a scan.
+    sweep(&mut story, desk, 40..52, 445);
+    story.found("scan");
+    assert_eq!((seen(&story, desk), seen(&story, pacs)), ((1, 0, 3), (1, 0, 3)));
+    let edges: Vec<_> = story.baseline.edges().map(|edge| (edge.key.port, edge.hours)).collect();
+    assert_eq!(edges.iter().filter(|edge| **edge == (445, 0)).count(), 12, "{edges:?}");
+    story.restart().at(11 * DAY);
+    sweep(&mut story, desk, 40..52, 445);
+    assert_eq!(story.found("new-edge").len(), 0, "nor is it new");
+    let began = story.now;
+    story.talk(desk, pacs, 445, None);
+    let found = story.found("new-edge");
+    let brief: Vec<_> = found.iter().map(|f| (f.key.service.unwrap().1, f.first)).collect();
+    assert_eq!(brief, [(445, began)], "until somebody answers");
+    assert_eq!(seen(&story, desk), (2, 1, 4));
+    // While learning, it is learned from the first answer on.
+    let mut story = Story::new(10 * DAY);
+    let (desk, pacs) =
+        (story.device(1, DeviceClass::Workstation, 40), story.device(50, DeviceClass::Pacs, 20));
+    sweep(&mut story, desk, 50..51, 445);
+    story.at(HOUR).talk(desk, pacs, 445, None);
+    story.at(2 * HOUR);
+    sweep(&mut story, desk, 50..51, 445);
+    assert_eq!(seen(&story, desk), (1, 0, 2), "then it counts whether it is answered or not");
+    story.at(11 * DAY).talk(desk, pacs, 445, None);
+    assert_eq!(story.found("new-edge").len(), 0);
 }
 
 #[test]

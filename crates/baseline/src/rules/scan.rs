@@ -1,5 +1,6 @@
 //! A device knocks on many doors.
 
+use super::span::{FAIL, Found, Knock, MANY, Span, Width};
 use super::window::{Recent, Rows, pack_as, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, real};
@@ -8,7 +9,7 @@ use crate::verdict::{Out, Peer, Verdict};
 use crate::trail::{Doors, Trail};
 use model::{DeviceId, FlowState, IpProto, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 pub(super) static RULE: Rule = Rule {
@@ -19,8 +20,9 @@ pub(super) static RULE: Rule = Rule {
     attack: &["T0846", "T1046", "T1018", "T0888"],
     finds: "One device asks at least 20 hosts on one port, or one host on at least 20 ports, within 60 seconds, and at least \
         80 % of that is refused or not answered; or at least 50 hosts within a day that do not answer, did not fail to before, \
-        and are 80 % of those that it asks. \
-        High from a clinical device, medium else. Hosts that scan by order are to be configured.",
+        and are 80 % of those that it asks; what was told as a fast scan does not count again. \
+        High from a clinical device, medium else. Hosts that scan by order are to be configured. What is scanned while the \
+        device is learned is not learned.",
     matters: "Whoever looks around does not know the network: an intruder, or software that spreads.",
     innocent: "Inventory and monitoring servers, printers that look for each other, a server that is down.",
     references: "Intrusion detection tuned for healthcare; ATT&CK T0846, T1046, T1018, T0888.",
@@ -34,11 +36,8 @@ const SECOND: i64 = 1_000_000_000;
 /// The window of a fast scan, and of a slow one.
 const FAST: i64 = 60 * SECOND;
 const SLOW: i64 = 86_400 * SECOND;
-/// Hosts or ports of a fast scan, and hosts of a slow one.
-const MANY: usize = 20;
+/// Hosts of a slow scan.
 const MANY_SLOW: usize = 50;
-/// Share that has to fail, in per cent.
-const FAIL: usize = 80;
 /// Askers that are watched, and knocks that are remembered of each.
 const MOST_ASKERS: usize = 2_048;
 const MOST_KNOCKS: usize = 512;
@@ -47,24 +46,13 @@ const MOST_HOSTS: usize = 4 * MANY_SLOW;
 /// With so many that answer, those that do not are no 80 % of them.
 const MOST_ANSWERED: usize = MOST_HOSTS * (100 - FAIL) / FAIL + 1;
 
-/// The layout of what is saved: before 2, conversations that were answered were counted, not hosts.
-const LAYOUT: u8 = 2;
+/// The layout of what is saved: before 2, conversations that were answered were counted, not hosts; before 3, it was not
+/// known when a host failed to answer first.
+const LAYOUT: u8 = 3;
+const LAYOUT_BEFORE: u8 = 2;
 
-fn shorten(hosts: &mut BTreeSet<IpAddr>) {
-    while hosts.len() > MOST_HOSTS {
-        hosts.pop_last();
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Knock {
-    at: i64,
-    ip: IpAddr,
-    proto: u8,
-    port: u16,
-    fails: bool,
-    server: Option<u32>,
-}
+/// When a host failed to answer first, and on which port.
+type Failed = (i64, u16);
 
 #[derive(Debug)]
 struct Scan(Recent<u32, Asker>);
@@ -82,7 +70,7 @@ struct Asker {
     knocks: VecDeque<Knock>,
     /// The day, and the hosts that failed to answer in it and never before, and those that answered.
     day: i64,
-    hosts: BTreeSet<IpAddr>,
+    hosts: BTreeMap<IpAddr, Failed>,
     answered: BTreeSet<IpAddr>,
     /// Those that failed to answer on other days: what is switched off and asked every day is no scan.
     before: BTreeSet<IpAddr>,
@@ -90,6 +78,25 @@ struct Asker {
     changed: bool,
     /// The last knock that was told of.
     told: i64,
+}
+
+/// The same as it was saved before, in the same order.
+#[derive(Debug, Serialize, Deserialize)]
+struct AskerBefore {
+    last: i64,
+    day: i64,
+    hosts: BTreeSet<IpAddr>,
+    answered: BTreeSet<IpAddr>,
+    before: BTreeSet<IpAddr>,
+    told: i64,
+}
+
+impl AskerBefore {
+    fn now(self) -> Asker {
+        let Self { last, day, hosts, answered, before, told } = self;
+        let hosts = hosts.into_iter().map(|ip| (ip, (day, 0))).collect();
+        Asker { last, day, hosts, answered, before, told, ..Asker::default() }
+    }
 }
 
 impl Watch for Scan {
@@ -121,7 +128,9 @@ impl Watch for Scan {
                 continue;
             }
             let severity = if device.is_clinical() { Severity::High } else { RULE.severity };
-            let what = if found.ports > found.hosts { "ports" } else { "hosts" };
+            let is_of_ports = found.ports > found.hosts;
+            let what = if is_of_ports { "ports" } else { "hosts" };
+            let (limit, within) = if found.is_slow { (MANY_SLOW, SLOW) } else { (MANY, FAST) };
             let title = format!(
                 "{} ({}) knocks on {} {what} within {} s",
                 device.name,
@@ -133,6 +142,7 @@ impl Watch for Scan {
                 .severity(severity)
                 .peer(Peer::Many(found.hosts as u64))
                 .over(asker.trail(device.id(), &found))
+                .holding()
                 .between(Timestamp(found.first), Timestamp(found.last))
                 .times(found.new)
                 .found([
@@ -140,10 +150,11 @@ impl Watch for Scan {
                     number("ports", found.ports as u64),
                     number("knocks", found.knocks as u64),
                     real("fail_share", found.share),
-                    number("hosts_limit", if found.is_slow { MANY_SLOW } else { MANY } as u64),
+                    number(if is_of_ports { "ports_limit" } else { "hosts_limit" }, limit as u64),
+                    number("limit_within_seconds", (within / SECOND).unsigned_abs()),
                 ]);
             out.raise(view, verdict);
-            asker.told = asker.last;
+            asker.tell(&found);
         }
     }
 
@@ -156,112 +167,28 @@ impl Watch for Scan {
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        self.0.fill(unpack_as::<Rows<u32, Asker>>(LAYOUT, saved).unwrap_or_default());
-    }
-}
-
-/// Numbers for keys, from 0, and how many there are.
-fn numbered<K: Ord + Copy>(keys: impl Iterator<Item = K> + Clone) -> (Vec<usize>, usize) {
-    let mut known: Vec<K> = keys.clone().collect();
-    known.sort_unstable();
-    known.dedup();
-    (keys.map(|key| known.partition_point(|known| *known < key)).collect(), known.len())
-}
-
-/// A span of knocks that moves on through all of them: how many hosts on each port, how many ports on each host.
-struct Span {
-    /// Of each knock: which door, on which port, at which host.
-    doors: Vec<[usize; 3]>,
-    knocks: Vec<u16>,
-    hosts: Vec<Width>,
-    ports: Vec<Width>,
-}
-
-/// How many doors were knocked on at a place, how often, and how often in vain.
-#[derive(Clone, Copy, Debug, Default)]
-struct Width {
-    doors: u16,
-    knocks: u16,
-    fails: u16,
-}
-
-impl Width {
-    const fn mostly_fails(&self) -> bool {
-        self.fails as usize * 100 >= self.knocks as usize * FAIL
-    }
-}
-
-impl Span {
-    fn new(all: &[Knock]) -> Self {
-        let (doors, n) = numbered(all.iter().map(|k| (k.proto, k.port, k.ip)));
-        let (ports, of_port) = numbered(all.iter().map(|k| (k.proto, k.port)));
-        let (hosts, of_host) = numbered(all.iter().map(|k| (k.proto, k.ip)));
-        let doors = doors.into_iter().zip(ports).zip(hosts).map(|((door, port), host)| [door, port, host]);
-        Self {
-            doors: doors.collect(),
-            knocks: vec![0; n],
-            hosts: vec![Width::default(); of_port],
-            ports: vec![Width::default(); of_host],
-        }
-    }
-
-    fn add(&mut self, at: usize, fails: bool) {
-        let [door, port, host] = self.doors[at];
-        self.knocks[door] += 1;
-        let is_first = self.knocks[door] == 1;
-        for width in [&mut self.hosts[port], &mut self.ports[host]] {
-            width.doors += u16::from(is_first);
-            width.knocks += 1;
-            width.fails += u16::from(fails);
-        }
-    }
-
-    fn take(&mut self, at: usize, fails: bool) {
-        let [door, port, host] = self.doors[at];
-        self.knocks[door] -= 1;
-        let was_last = self.knocks[door] == 0;
-        for width in [&mut self.hosts[port], &mut self.ports[host]] {
-            width.doors -= u16::from(was_last);
-            width.knocks -= 1;
-            width.fails -= u16::from(fails);
-        }
-    }
-
-    /// The most hosts on one port, and the most ports on one host; where most of it fails, unless `any`.
-    fn width(&self, any: bool) -> [Width; 2] {
-        let most = |all: &[Width]| {
-            let those = all.iter().copied().filter(|width| any || width.mostly_fails());
-            those.max_by_key(|width| width.doors).unwrap_or_default()
+        let before = || {
+            let rows: Rows<u32, AskerBefore> = unpack_as(LAYOUT_BEFORE, saved)?;
+            Some(rows.into_iter().map(|(id, last, asker)| (id, last, asker.now())).collect())
         };
-        [most(&self.hosts), most(&self.ports)]
+        self.0.fill(unpack_as::<Rows<u32, Asker>>(LAYOUT, saved).or_else(before).unwrap_or_default());
     }
-}
-
-/// A scan in numbers.
-struct Found {
-    first: i64,
-    last: i64,
-    hosts: usize,
-    ports: usize,
-    knocks: usize,
-    new: u64,
-    share: f64,
-    is_slow: bool,
 }
 
 impl Asker {
     fn note(&mut self, knock: Knock) {
-        let Knock { at, ip, fails, .. } = knock;
+        let Knock { at, ip, fails, port, .. } = knock;
         if at.saturating_sub(self.day) >= SLOW {
             self.day = at;
-            self.before.append(&mut self.hosts);
-            shorten(&mut self.before);
+            self.know(self.hosts.keys().copied().collect());
+            self.hosts.clear();
             self.answered.clear();
         }
         self.last = self.last.max(at);
         self.changed = true;
         if fails && self.hosts.len() < MOST_HOSTS && !self.before.contains(&ip) {
-            self.hosts.insert(ip);
+            let first = self.hosts.entry(ip).or_insert((at, port));
+            *first = (*first).min((at, port));
         } else if !fails && self.answered.len() < MOST_ANSWERED {
             self.answered.insert(ip);
         }
@@ -271,13 +198,33 @@ impl Asker {
         self.knocks.push_back(knock);
     }
 
+    /// These failed to answer before.
+    fn know(&mut self, hosts: Vec<IpAddr>) {
+        self.before.extend(hosts);
+        while self.before.len() > MOST_HOSTS {
+            self.before.pop_last();
+        }
+    }
+
+    /// A scan was told. Whom a fast one asked is no news to a slow one.
+    fn tell(&mut self, found: &Found) {
+        self.told = self.told.max(found.last);
+        if !found.is_slow {
+            let its = |(at, _): &Failed| (found.first..=found.last).contains(at);
+            let told: Vec<IpAddr> =
+                self.hosts.iter().filter(|(_, failed)| its(failed)).map(|(ip, _)| *ip).collect();
+            self.hosts.retain(|ip, _| told.binary_search(ip).is_err());
+            self.know(told);
+        }
+    }
+
     /// The edges that a scan made: to the doors that it knocked on, begun with it. What was done before is no part of it.
     fn trail(&self, own: DeviceId, found: &Found) -> Trail {
         let mut doors = Doors::default();
         // The widest minute need not be the first.
         let since = if found.is_slow { found.first } else { found.first.saturating_sub(FAST) };
         if found.is_slow {
-            self.hosts.iter().for_each(|ip| doors.add(None, *ip, None));
+            self.hosts.keys().for_each(|ip| doors.add(None, *ip, None));
         }
         for knock in self.knocks.iter().filter(|knock| knock.at >= since) {
             doors.add(knock.server.map(DeviceId), knock.ip, Some((IpProto(knock.proto), knock.port)));
@@ -289,13 +236,18 @@ impl Asker {
     fn absorb(&mut self, other: Self) {
         let knocks = std::mem::take(&mut self.knocks);
         self.day = self.day.max(other.day);
-        self.before.extend(other.before);
+        self.know(other.before.into_iter().collect());
         self.answered.extend(other.answered);
-        self.hosts.extend(other.hosts);
+        for (ip, failed) in other.hosts {
+            let first = self.hosts.entry(ip).or_insert(failed);
+            *first = (*first).min(failed);
+        }
+        while self.hosts.len() > MOST_HOSTS {
+            self.hosts.pop_last();
+        }
         while self.answered.len() > MOST_ANSWERED {
             self.answered.pop_last();
         }
-        [&mut self.before, &mut self.hosts].into_iter().for_each(shorten);
         self.told = self.told.max(other.told);
         self.last = self.last.max(other.last);
         self.changed |= other.changed;
@@ -327,52 +279,44 @@ impl Asker {
             return None;
         }
         all.iter().enumerate().for_each(|(at, knock)| span.take(at, knock.fails));
-        let told = self.told;
-        let (mut from, mut new, mut best) = (0, 0, None::<Found>);
+        let (mut from, mut best, mut widest) = (0, None, 0);
         for to in 0..all.len() {
             span.add(to, all[to].fails);
-            new += u64::from(all[to].at > told);
             while all[to].at.saturating_sub(all[from].at) > FAST {
                 span.take(from, all[from].fails);
-                new -= u64::from(all[from].at > told);
                 from += 1;
             }
-            // A window that is judged has to have something new in it.
             if to + 1 < all.len() && all[to + 1].at.saturating_sub(all[from].at) <= FAST {
                 continue;
             }
             let width = span.width(false);
-            let [hosts, ports] = width.map(|width| usize::from(width.doors));
-            let is_wider = |best: &Found| hosts.max(ports) > best.hosts.max(best.ports);
-            if new > 0 && is_wide(width) && best.as_ref().is_none_or(is_wider) {
-                let [on_port, at_host] = width;
-                let widest = if at_host.doors > on_port.doors { at_host } else { on_port };
-                best = Some(Found {
-                    first: all[from].at,
-                    last: all[to].at,
-                    hosts,
-                    ports,
-                    knocks: widest.knocks.into(),
-                    new,
-                    share: f64::from(widest.fails) / f64::from(widest.knocks),
-                    is_slow: false,
-                });
+            let doors = width.iter().map(|width| width.doors).max().unwrap_or_default();
+            // A window that is judged has to have something new in it.
+            if is_wide(width)
+                && doors > widest
+                && let Some(found) = span.found(&all, (from, to), self.told)
+            {
+                (best, widest) = (Some(found), doors);
             }
         }
         best
     }
 
-    /// Many hosts that did not answer within a day.
+    /// Many hosts that did not answer within a day. When each failed to first is what the scan is; what else was asked, and
+    /// what is asked again, is no part of it.
     fn slow(&self) -> Option<Found> {
         let (hosts, answered) = (self.hosts.len(), self.answered.len());
-        let is_scan = hosts >= MANY_SLOW && hosts * 100 >= (hosts + answered) * FAIL && self.last > self.told;
+        let times = || self.hosts.values().map(|(at, _)| *at);
+        let new = times().filter(|at| *at > self.told).count() as u64;
+        let is_scan = hosts >= MANY_SLOW && hosts * 100 >= (hosts + answered) * FAIL && new > 0;
+        let ports: BTreeSet<u16> = self.hosts.values().map(|(_, port)| *port).collect();
         is_scan.then_some(Found {
-            first: self.day,
-            last: self.last,
+            first: times().min()?,
+            last: times().max()?,
             hosts,
-            ports: 1,
-            knocks: hosts + answered,
-            new: 1,
+            ports: ports.len(),
+            knocks: hosts,
+            new,
             share: hosts as f64 / (hosts + answered) as f64,
             is_slow: true,
         })
@@ -468,5 +412,90 @@ mod tests {
         assert_eq!(story.found("scan").len(), 0);
         knock(&mut story, desk, 20, 445, FlowState::Rejected);
         assert_eq!(story.found("scan").len(), 1, "what is answered on another port is something else");
+    }
+
+    fn figure(found: &model::Finding, name: &str) -> Option<u64> {
+        found.evidence.iter().find(|(known, _)| known == name).and_then(|(_, figure)| match figure {
+            model::Figure::Number(n) => Some(*n),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn what_is_told_of_a_scan_is_its_own() {
+        let mut story = Story::new(DAY);
+        let desk = story.device(1, DeviceClass::Workstation, 40);
+        let work = |story: &mut Story, times: usize| {
+            for _ in 0..times {
+                story.wait(60 * SECOND);
+                knock(story, desk, 200, 443, FlowState::Closed);
+            }
+        };
+        // Something is switched off; it is asked in the morning.
+        knock(&mut story, desk, 250, 9_100, FlowState::Attempt);
+        work(&mut story, 60);
+        let began = story.wait(SECOND).now;
+        for (port, round) in [(104, 0), (11_112, 64)] {
+            for host in 1..65_u8 {
+                story.now = began.plus((round + i64::from(host)) * SECOND / 10);
+                knock(&mut story, desk, host, port, FlowState::Attempt);
+            }
+        }
+        let ended = story.now;
+        knock(&mut story, desk, 200, 443, FlowState::Closed);
+        let told = |story: &mut Story| {
+            let found = story.found("scan");
+            assert_eq!(found.len(), 1);
+            let [hosts, ports, knocks, limit, within] =
+                ["hosts", "ports", "knocks", "hosts_limit", "limit_within_seconds"].map(|name| figure(&found[0], name));
+            assert_eq!((hosts, ports, knocks), (Some(64), Some(2), Some(128)), "{found:#?}");
+            assert_eq!((limit, within, found[0].count), (Some(20), Some(60), 128));
+            assert_eq!(found[0].title.as_str(), "host-1 (workstation) knocks on 64 hosts within 13 s");
+            assert_eq!((found[0].first, found[0].last), (began.plus(SECOND / 10), ended));
+        };
+        told(&mut story);
+        // It goes on with its work, and something else is switched off.
+        work(story.restart(), 60);
+        knock(&mut story, desk, 251, 9_100, FlowState::Attempt);
+        work(&mut story, 3);
+        told(&mut story);
+    }
+
+    #[test]
+    fn a_slow_scan_is_told_with_its_own_limit_and_times() {
+        let mut story = Story::new(DAY);
+        let desk = story.device(1, DeviceClass::Workstation, 40);
+        knock(&mut story, desk, 250, 443, FlowState::Attempt);
+        (0..20).for_each(|_| {
+            story.wait(600 * SECOND);
+            knock(&mut story, desk, 200, 443, FlowState::Closed);
+        });
+        let began = story.now;
+        let mut ended = began;
+        for host in 1..=60 {
+            ended = story.wait(300 * SECOND).now;
+            knock(&mut story, desk, host, 104, FlowState::Attempt);
+            knock(&mut story, desk, 200, 443, FlowState::Closed);
+        }
+        (0..20).for_each(|_| {
+            story.wait(600 * SECOND);
+            knock(&mut story, desk, 200, 443, FlowState::Closed);
+        });
+        let found = story.found("scan");
+        assert_eq!(found.len(), 1);
+        let numbers = ["hosts", "knocks", "hosts_limit", "limit_within_seconds"].map(|name| figure(&found[0], name));
+        assert_eq!(numbers, [Some(61), Some(61), Some(50), Some(86_400)]);
+        assert_eq!((found[0].last, found[0].count), (ended, 61));
+    }
+
+    #[test]
+    fn what_was_saved_before_times_were_kept_is_read() {
+        let ip: std::net::IpAddr = "10.20.50.9".parse().unwrap();
+        let before =
+            super::AskerBefore { last: 9, day: 5, hosts: [ip].into(), answered: [].into(), before: [ip].into(), told: 7 };
+        let mut scan = super::Scan::default();
+        super::Watch::restore(&mut scan, &super::pack_as(2, &vec![(3_u32, 9_i64, before)]));
+        let known = scan.0.get(&3).unwrap();
+        assert_eq!((known.hosts.get(&ip), known.before.len(), known.told), (Some(&(5, 0)), 1, 7));
     }
 }

@@ -1,9 +1,13 @@
-//! Changes over a whole role: the same new edge of several devices of a class, which is one thing and told as one.
+//! Changes over a whole role: the same new edge, or the same new service, of several devices of a class, which is one thing
+//! and told as one.
 
+use super::Rule;
 use super::edges::{Ends, remote};
-use super::window::{DAY, Recent, Rows, pack, rename, unpack};
+use super::window::{DAY, Recent, Rows, rename};
+use crate::findings::{number, word};
 use crate::judge::{EdgeNews, View};
-use model::{DeviceClass, DeviceId, EdgeState, Stranger, Timestamp};
+use crate::verdict::Verdict;
+use model::{DeviceClass, DeviceId, EdgeState, IpProto, Severity, Stranger, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,12 +21,16 @@ const LONGEST: i64 = 30 * DAY;
 const MOST: usize = 2_048;
 const KEPT: i64 = 90 * DAY;
 const MOST_DEVICES: usize = 256;
+/// Devices that a note names, at most.
+const MOST_NAMED: usize = 8;
 
-/// Whom all of them ask.
+/// Whom all of them ask, or are asked by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Whom {
     Device(u32),
     Address(IpAddr),
+    /// Whoever comes: they serve it.
+    Anybody,
 }
 
 /// What devices of a class take up: with whom, and for what.
@@ -65,11 +73,29 @@ impl Change {
         })
     }
 
+    /// What a service that a device of a class begins to offer is part of. Nothing is that lets others in.
+    pub(super) fn served(
+        class: DeviceClass,
+        (transport, port): (IpProto, u16),
+        application: Option<&str>,
+    ) -> Option<Self> {
+        let is_told_alone = class == DeviceClass::Unknown || remote(transport, port).is_some();
+        (!is_told_alone).then(|| Self {
+            class: class.as_str().to_owned(),
+            whom: Whom::Anybody,
+            inbound: true,
+            transport: transport.0,
+            port,
+            application: application.map(str::to_owned),
+        })
+    }
+
     /// What its note is told apart by. It stays what it was when the wave began, whatever its peer is called later.
     fn apart(&self) -> String {
         let whom = match self.whom {
             Whom::Device(id) => DeviceId(id).to_string(),
             Whom::Address(ip) => ip.to_string(),
+            Whom::Anybody => "anybody".to_owned(),
         };
         let direction = if self.inbound { "from" } else { "to" };
         format!("{} {direction} {whom} {}", self.class, self.application.as_deref().unwrap_or("-"))
@@ -90,7 +116,7 @@ struct Note {
 
 /// Who took up the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Wave {
+pub(super) struct Wave {
     devices: BTreeMap<u32, Member>,
     /// The note that goes on, and how many there were.
     note: Option<Note>,
@@ -118,6 +144,56 @@ pub(super) struct Joined {
     pub(super) devices: BTreeMap<DeviceId, i64>,
     /// Those that were not told as part of it before.
     pub(super) new: Vec<DeviceId>,
+}
+
+impl Joined {
+    /// The one note for all of them: `what` they do from now on, and what else the verdict is about.
+    pub(super) fn note(
+        &self,
+        rule: &'static Rule,
+        class: DeviceClass,
+        what: &str,
+        view: &View<'_>,
+        about: impl FnOnce(Verdict) -> Verdict,
+    ) -> Option<Verdict> {
+        let mut order: Vec<(i64, DeviceId)> = self.devices.iter().map(|(id, at)| (*at, *id)).collect();
+        order.sort_unstable();
+        let ((first, first_id), (last, last_id)) = (order.first().copied()?, order.last().copied()?);
+        let called = |id: DeviceId| {
+            view.profile(id).map_or_else(|| id.to_string(), |profile| profile.name.to_string())
+        };
+        let named: Vec<String> = order.iter().take(MOST_NAMED).map(|(_, id)| called(*id)).collect();
+        let n = self.devices.len();
+        let all = view.habits.each().filter(|(_, habit)| habit.class() == class).count().max(n);
+        let day = |at: i64| Timestamp(at).to_string().chars().take(10).collect::<String>();
+        let title = format!(
+            "{n} of {all} devices of class {class} {what}: first {} on {}, last {} on {}",
+            called(first_id),
+            day(first),
+            called(last_id),
+            day(last)
+        );
+        let verdict = about(Verdict::new(rule, None, Timestamp(last), title))
+            .severity(Severity::Info)
+            .apart(&self.apart)
+            .begun(Timestamp(self.began))
+            .between(Timestamp(first), Timestamp(last))
+            .times(self.new.len() as u64)
+            .found([
+                number("role_devices", all as u64),
+                number("role_devices_that_do_it", n as u64),
+                number("threshold", LEAST as u64),
+                number("within_seconds", (SPAN / 1_000_000_000).unsigned_abs()),
+            ])
+            .found(word("role", class.as_str()))
+            .found(word("devices", &named.join(", ")))
+            .found(word("first_device", &called(first_id)))
+            .found(word("since", &Timestamp(first).to_string()))
+            .found(word("last_device", &called(last_id)))
+            .found(word("last_began", &Timestamp(last).to_string()))
+            .normal([number("role_devices_that_did_it", 0)]);
+        Some(verdict)
+    }
 }
 
 impl Wave {
@@ -190,7 +266,7 @@ fn join(own: &mut Member, other: Member) {
 pub(super) struct Waves(Recent<Change, Wave>);
 
 /// As they are saved.
-type Saved = Rows<Change, Wave>;
+pub(super) type Saved = Rows<Change, Wave>;
 
 impl Default for Waves {
     fn default() -> Self {
@@ -207,6 +283,11 @@ impl Waves {
         }
         let wave = self.0.entry(news.last, change.clone());
         wave.take_in(&change, news.key.client.0, news.first.0, is_usual)
+    }
+
+    /// The same of a service that is new to a device.
+    pub(super) fn serves(&mut self, change: Change, id: DeviceId, at: Timestamp) -> Told {
+        self.0.entry(at, change.clone()).take_in(&change, id.0, at.0, false)
     }
 
     /// What was not done for long is not remembered.
@@ -227,11 +308,15 @@ impl Waves {
         }
     }
 
-    pub(super) fn save(&self) -> Vec<u8> {
-        if self.0.is_empty() { Vec::new() } else { pack(&self.0.rows()) }
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    pub(super) fn restore(&mut self, saved: &[u8]) {
-        self.0.fill(unpack::<Saved>(saved).unwrap_or_default());
+    pub(super) fn rows(&self) -> Rows<&Change, &Wave> {
+        self.0.rows()
+    }
+
+    pub(super) fn fill(&mut self, rows: Saved) {
+        self.0.fill(rows);
     }
 }

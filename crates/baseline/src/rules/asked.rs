@@ -1,0 +1,204 @@
+//! What was told of the new edges of a device on a day: all with peers of one class on one port are one finding, which says
+//! how many peers that are, and counts each conversation once.
+
+use super::window::{DAY, Recent, Rows, rename};
+use crate::judge::{EdgeNews, View};
+use crate::verdict::{self, class_of};
+use model::{DeviceId, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// Findings that are remembered, for how long after they were seen last, and edges of each.
+const MOST: usize = 1_024;
+const KEPT: i64 = 2 * DAY;
+pub(super) const MOST_EDGES: usize = 256;
+
+/// Device, local day, class of the peers, transport and port: what makes a finding about edges one.
+pub(super) type Place = (u32, i32, String, u8, u16);
+
+/// A peer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Peer {
+    Nobody,
+    Device(u32),
+    Address(IpAddr),
+    Domain(String),
+}
+
+impl Peer {
+    fn of(news: &EdgeNews) -> Self {
+        match news.peer() {
+            verdict::Peer::Device(id) => Self::Device(id.0),
+            verdict::Peer::Address(ip) => Self::Address(ip),
+            verdict::Peer::Domain(domain) => Self::Domain(domain.as_str().to_owned()),
+            verdict::Peer::Many(_) | verdict::Peer::Nobody => Self::Nobody,
+        }
+    }
+}
+
+/// An edge: with whom, whether that one asks, and the application.
+type Edge = (Peer, bool, Option<String>);
+
+/// What was counted of an edge since it was seen first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Counted {
+    first: i64,
+    flows: u64,
+    bytes: [u64; 2],
+    /// It was told as part of a change of the whole role.
+    is_noted: bool,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Day {
+    edges: BTreeMap<Edge, Counted>,
+    conversations: u64,
+    /// One was counted that had not ended.
+    ahead: bool,
+}
+
+/// What is told of the edges of a finding.
+#[derive(Debug)]
+pub(super) struct Sum {
+    /// Conversations that were not told before, and all of the day.
+    pub(super) new: u64,
+    pub(super) of_day: u64,
+    /// Peers, and the class they are counted under.
+    pub(super) peers: usize,
+    pub(super) class: String,
+    /// Conversations and bytes since the first of the edges was seen, and when that was.
+    pub(super) flows: u64,
+    pub(super) bytes: [u64; 2],
+    pub(super) first: Timestamp,
+    /// The devices among the peers, by number.
+    pub(super) devices: Vec<DeviceId>,
+}
+
+#[derive(Debug)]
+pub(super) struct Asked(Recent<Place, Day>);
+
+pub(super) type Saved = Rows<Place, Day>;
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self(Recent::new(MOST))
+    }
+}
+
+impl Asked {
+    fn place(id: DeviceId, day: i32, news: &EdgeNews, view: &View<'_>) -> Place {
+        (id.0, day, class_of(view, &news.peer()), news.key.transport.0, news.key.port)
+    }
+
+    /// An edge is told.
+    pub(super) fn note(&mut self, news: &EdgeNews, view: &View<'_>) -> Sum {
+        let today = view.site.calendar.day(news.last);
+        let place = Self::place(news.key.client, today, news, view);
+        let class = place.2.clone();
+        let day = self.0.entry(news.last, place);
+        // What is told before it has ended is one conversation, which is not counted again at its end.
+        let new = match (news.new_flows, day.conversations) {
+            (0, 0) => {
+                day.ahead = true;
+                1
+            }
+            (0, _) => 0,
+            (n, _) => n - u64::from(std::mem::take(&mut day.ahead)),
+        };
+        day.conversations = day.conversations.saturating_add(new);
+        let application = news.key.application.as_deref().map(str::to_owned);
+        let edge = (Peer::of(news), news.key.inbound, application);
+        if day.edges.len() < MOST_EDGES || day.edges.contains_key(&edge) {
+            let counted =
+                Counted { first: news.first.0, flows: news.flows, bytes: news.bytes, is_noted: false };
+            day.edges.insert(edge, counted);
+        }
+        let peers: BTreeSet<&Peer> = day.edges.keys().map(|(peer, ..)| peer).collect();
+        let device = |peer: &&Peer| match peer {
+            Peer::Device(id) => Some(DeviceId(*id)),
+            Peer::Nobody | Peer::Address(_) | Peer::Domain(_) => None,
+        };
+        let all = || day.edges.values();
+        let sum = |of: fn(&Counted) -> u64| all().map(of).fold(0, u64::saturating_add);
+        Sum {
+            new,
+            of_day: day.conversations,
+            peers: peers.len(),
+            class,
+            flows: sum(|edge| edge.flows),
+            bytes: [sum(|edge| edge.bytes[0]), sum(|edge| edge.bytes[1])],
+            first: Timestamp(all().map(|edge| edge.first).min().unwrap_or(news.first.0)),
+            devices: peers.iter().filter_map(device).collect(),
+        }
+    }
+
+    /// An edge of a device is part of a change of its role: whether all that was told with it on a day is, by now; `None`
+    /// where that is not known.
+    pub(super) fn is_noted(
+        &mut self,
+        id: DeviceId,
+        day: i32,
+        news: &EdgeNews,
+        view: &View<'_>,
+    ) -> Option<bool> {
+        let day = self.0.get_mut(&Self::place(id, day, news, view))?;
+        let peer = Peer::of(news);
+        for ((own, ..), edge) in &mut day.edges {
+            edge.is_noted |= *own == peer;
+        }
+        Some(day.edges.values().all(|edge| edge.is_noted))
+    }
+
+    pub(super) fn forget(&mut self, now: Timestamp) {
+        self.0.forget(now.0.saturating_sub(KEPT));
+    }
+
+    /// Two devices are one, on either end.
+    pub(super) fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        for (_, day) in self.0.iter_mut() {
+            let its = |edge: &&Edge| edge.0 == Peer::Device(from.0);
+            let edges: Vec<Edge> = day.edges.keys().filter(its).cloned().collect();
+            for edge in edges {
+                let renamed = (Peer::Device(into.0), edge.1, edge.2.clone());
+                rename(&mut day.edges, &edge, renamed, Counted::absorb);
+            }
+        }
+        let first = (from.0, i32::MIN, String::new(), 0, 0);
+        let is_its = |place: &Place| place.0 == from.0;
+        let renamed = |place: Place| (into.0, place.1, place.2, place.3, place.4);
+        self.0.rename_all(first, is_its, renamed, |own, other| {
+            own.conversations = own.conversations.saturating_add(other.conversations);
+            own.ahead |= other.ahead;
+            for (edge, counted) in other.edges {
+                own.edges.entry(edge).and_modify(|own| own.absorb(counted)).or_insert(counted);
+            }
+            while own.edges.len() > MOST_EDGES {
+                own.edges.pop_last();
+            }
+        });
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn rows(&self) -> Rows<&Place, &Day> {
+        self.0.rows()
+    }
+
+    pub(super) fn fill(&mut self, rows: Saved) {
+        self.0.fill(rows);
+    }
+}
+
+impl Counted {
+    fn absorb(&mut self, other: Self) {
+        self.first = self.first.min(other.first);
+        self.flows = self.flows.saturating_add(other.flows);
+        for (own, other) in self.bytes.iter_mut().zip(other.bytes) {
+            *own = own.saturating_add(other);
+        }
+        self.is_noted &= other.is_noted;
+    }
+}
