@@ -456,6 +456,19 @@ mod tests {
     }
 
     #[test]
+    fn so_it_is_by_other_rules_about_edges() {
+        let (mut story, ct, _) = story();
+        let monitor = story.device(31, DeviceClass::PatientMonitor, 26);
+        for round in 0..3 {
+            story.at(DAY + (2 + round) * HOUR);
+            story.ask(ct, monitor, 105, "dicom", "C-ECHO", Some("success"));
+            story.wait(300_000_000_000).talk(ct, monitor, 105, Some("dicom"));
+        }
+        let found = story.found("east-west-clinical");
+        assert_eq!(found.iter().map(|f| f.count).collect::<Vec<_>>(), [3]);
+    }
+
+    #[test]
     fn what_is_only_in_part_a_change_of_the_role_stays_told() {
         for both in [false, true] {
             let (mut story, ids, update) = pumps();

@@ -126,6 +126,16 @@ fn the_doors_of_a_scan_are_not_learned_and_told_when_they_are_used_afterwards() 
 }
 
 #[test]
+fn what_is_scanned_right_before_learning_ends_is_not_learned() {
+    let mut story = Story::new(10 * DAY);
+    let ct = story.device(1, DeviceClass::Ct, 20);
+    story.at(10 * DAY - 30 * SECOND);
+    sweep(&mut story, ct, 2..60, 104);
+    story.at(10 * DAY + HOUR);
+    assert_eq!(in_state(&story, EdgeState::Quarantined).len(), 58);
+}
+
+#[test]
 fn a_slow_scan_is_not_learned_either() {
     let mut story = Story::new(10 * DAY);
     let ct = story.device(1, DeviceClass::Ct, 20);
