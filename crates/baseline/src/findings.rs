@@ -92,12 +92,18 @@ impl Book {
         self.dirty.insert(key.clone());
     }
 
-    /// As [`Book::lower`], of all that a rule told of a device.
-    pub(crate) fn lower_all(&mut self, rule: &'static str, device: DeviceId, why: &str) {
+    /// As [`Book::lower`], of all that a rule told of a device and that `is_meant` says is meant.
+    pub(crate) fn lower_all(
+        &mut self,
+        rule: &'static str,
+        device: DeviceId,
+        why: &str,
+        is_meant: impl Fn(&Finding) -> bool,
+    ) {
         self.settle();
         let is_it = |key: &&FindingKey| key.rule == rule && key.device == Some(device);
         let told: Vec<FindingKey> = self.open.keys().filter(is_it).cloned().collect();
-        told.iter().for_each(|key| self.lower(key, why, |_| true));
+        told.iter().for_each(|key| self.lower(key, why, &is_meant));
     }
 
     fn insert(&mut self, finding: Finding) {

@@ -284,7 +284,12 @@ impl<'a> Out<'a> {
 
     /// As [`Out::lower`], of all that the rule told of the device.
     pub(crate) fn lower_all(&mut self, rule: &Rule, device: DeviceId, why: &str) {
-        self.book.lower_all(rule.name, device, why);
+        self.book.lower_all(rule.name, device, why, |_| true);
+    }
+
+    /// The same of what began at a time or later.
+    pub(crate) fn lower_since(&mut self, rule: &Rule, device: DeviceId, since: Timestamp, why: &str) {
+        self.book.lower_all(rule.name, device, why, |told| told.first >= since);
     }
 }
 
