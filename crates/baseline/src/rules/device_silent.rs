@@ -309,7 +309,7 @@ mod tests {
     fn a_zone_that_falls_silent_bit_by_bit_is_one_finding_in_the_end() {
         let mut story = story(8, 9);
         // The first was carried away yesterday; the others fall silent within minutes, and are missed one after the other.
-        let speaks = |story: &mut Story, who: std::ops::RangeInclusive<u8>, slices: i64| {
+        let speaks = |story: &mut Story, who: std::ops::Range<u8>, slices: i64| {
             for _ in 0..slices {
                 story.wait(SLICE);
                 story.talk(DeviceId(97), DeviceId(97), 80, None);
@@ -319,11 +319,11 @@ mod tests {
                 }
             }
         };
-        speaks(&mut story, 2..=8, 24);
+        speaks(&mut story, 2..9, 24);
         let alone = story.found("device-silent");
         assert_eq!(alone.iter().map(|f| f.key.device).collect::<Vec<_>>(), [Some(DeviceId(1))]);
-        speaks(&mut story, 8..=8, 1);
-        speaks(&mut story, 9..=8, 12);
+        speaks(&mut story, 8..9, 1);
+        speaks(&mut story, 9..9, 12);
         let found = story.restart().found("device-silent");
         let loud = |found: &[model::Finding]| -> Vec<_> {
             found.iter().filter(|f| f.severity > Severity::Low).map(|f| (f.key.device, f.severity, f.count)).collect()
@@ -334,9 +334,9 @@ mod tests {
         let notes: Vec<_> = found.iter().filter(|f| f.severity == Severity::Info).collect();
         assert!(!notes.is_empty() && notes.iter().all(|f| f.evidence.contains(&why)), "{notes:#?}");
         // It comes back but for one, which has an hour.
-        speaks(&mut story, 1..=7, 2);
+        speaks(&mut story, 1..8, 2);
         assert_eq!(loud(&story.found("device-silent")), expected);
-        speaks(&mut story, 1..=7, 4);
+        speaks(&mut story, 1..8, 4);
         let found = story.found("device-silent");
         assert_eq!(loud(&found).last(), Some(&(Some(DeviceId(8)), Severity::High, 1)), "{found:#?}");
     }

@@ -9,7 +9,6 @@ use crate::profile::Profile;
 use inventory::Sign;
 use model::{DeviceId, Severity, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::rc::Rc;
 
 pub(super) static RULE: Rule = Rule {
@@ -107,13 +106,8 @@ impl Watch for Infrastructure {
                 told.push((profile, ways));
             }
         }
-        let has = |profile: &Profile, ip: IpAddr| profile.device.addresses.iter().any(|(_, own)| *own == ip);
         for (profile, ways) in &told {
-            // An interface that a server was asked from is the same router as the one that answers the clients.
-            let mut others = told.iter().filter(|(other, _)| other.id() != profile.id() && !other.device.macs.is_empty());
-            let is_part = profile.device.macs.is_empty()
-                && others.any(|(other, _)| profile.device.addresses.iter().any(|(_, ip)| has(other, *ip)));
-            if !is_part {
+            if !profile.device.macs.is_empty() || !self.is_part_of_another(profile, &told, view) {
                 raise(profile, ways, view, out);
             }
         }
@@ -140,6 +134,17 @@ impl Watch for Infrastructure {
 }
 
 impl Infrastructure {
+    /// Whether a device that has no MAC is how another one was heard elsewhere: a server is asked from an address of the
+    /// router that carries its answers on, in another network than that of the address.
+    fn is_part_of_another(&self, profile: &Profile, told: &[(Rc<Profile>, Ways)], view: &View<'_>) -> bool {
+        let has_it = |other: &Profile| {
+            let is_other = other.id() != profile.id() && !other.device.macs.is_empty();
+            is_other && profile.device.addresses.iter().any(|(_, ip)| other.device.addresses.iter().any(|(_, own)| own == ip))
+        };
+        let mut known = self.known.iter().filter_map(|(id, ())| view.profile(DeviceId(*id)));
+        told.iter().any(|(other, _)| has_it(other)) || known.any(|known| has_it(&known))
+    }
+
     /// Whether a device was known by its number or a MAC. From then on it is, with all it has.
     fn is_known(&mut self, profile: &Profile, at: Timestamp) -> bool {
         let macs: Vec<[u8; 6]> = profile.device.macs.iter().map(|mac| mac.0).take(MOST_MACS).collect();
@@ -223,6 +228,13 @@ mod tests {
         forwards(&mut story, pc);
         let found = story.found(RULE);
         assert_eq!(found.iter().map(|f| f.key.device).collect::<Vec<_>>(), [Some(pc), Some(interface)]);
+        // An old one is heard there under another number.
+        let of_it = story.devices[&quiet].addresses.clone();
+        let heard = story.device(10, DeviceClass::Router, 40);
+        let heard_of = story.devices.get_mut(&heard).unwrap();
+        (heard_of.macs, heard_of.addresses) = (vec![], of_it);
+        forwards(&mut story, heard);
+        assert_eq!(story.found(RULE).len(), 2, "{:#?}", story.found(RULE));
     }
 
     #[test]
