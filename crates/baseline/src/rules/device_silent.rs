@@ -56,7 +56,7 @@ struct DeviceSilent {
     /// Those that were silent in the last round, and zones of which they are most devices.
     quiet: Vec<u32>,
     zones: BTreeSet<String>,
-    /// Devices that are silent with their zone: which that is, and until when that is why they are, if it is heard again.
+    /// Devices that are silent with their zone: which that is, and until when that is why they are, once one of it is heard.
     /// It is written behind the rest, so that what was written without it is read.
     #[serde(skip)]
     part: BTreeMap<u32, (String, i64)>,
@@ -109,7 +109,15 @@ impl DeviceSilent {
             let habit = view.habits.get(DeviceId(*id));
             habit.is_some_and(|habit| view.now.since(habit.last()) > habit.patience())
         });
-        self.part.retain(|id, (_, until)| self.silent.contains_key(id) && *until > view.now.0);
+        let is_heard = |id: &u32| !self.silent.contains_key(id);
+        let heard: BTreeSet<String> =
+            self.part.iter().filter(|(id, _)| is_heard(id)).map(|(_, (zone, _))| zone.clone()).collect();
+        self.part.retain(|id, (zone, until)| {
+            if *until == i64::MAX && heard.contains(zone) {
+                *until = view.now.0.saturating_add(AFTERWARDS);
+            }
+            !is_heard(id) && *until > view.now.0
+        });
         let quiet: Vec<u32> = silent.iter().map(|silent| silent.id.0).collect();
         if quiet != self.quiet {
             self.zones = zones(silent.iter().map(|silent| zone(&silent.profile)), view);
@@ -130,11 +138,10 @@ impl DeviceSilent {
 
     /// Most devices of a zone are silent: that is told of the zone.
     fn tell_zone(&mut self, name: &str, all: &[&Silent], view: &View<'_>, out: &mut Out<'_>) {
-        let until = view.now.0.saturating_add(AFTERWARDS);
         let mut was_told = false;
         for silent in all {
             self.silent.entry(silent.id.0).or_insert(view.now.0);
-            let was_part = self.part.insert(silent.id.0, (name.to_owned(), until)).is_some();
+            let was_part = self.part.insert(silent.id.0, (name.to_owned(), i64::MAX)).is_some();
             if !was_part {
                 out.lower_since(&RULE, silent.id, silent.last, &format!("part of the silence of {name}"));
             }
@@ -242,7 +249,7 @@ fn tell(silent: &Silent, is_new: bool, view: &View<'_>, out: &mut Out<'_>) {
 #[cfg(test)]
 mod tests {
     use crate::rules::story::{DAY, HOUR, SECOND, Story};
-    use model::{DeviceClass, DeviceId, Severity};
+    use model::{DeviceClass, DeviceId, Severity, Timestamp};
 
     const SLICE: i64 = 1_200 * SECOND;
 
@@ -333,9 +340,15 @@ mod tests {
         let why = crate::findings::word("held", "part of the silence of bedside").unwrap();
         let notes: Vec<_> = found.iter().filter(|f| f.severity == Severity::Info).collect();
         assert!(!notes.is_empty() && notes.iter().all(|f| f.evidence.contains(&why)), "{notes:#?}");
+        // The sensor sees nothing for a while: the same silence goes on afterwards.
+        story.baseline.blind(Timestamp(story.now.0 + 3 * HOUR));
+        speaks(&mut story, 9..9, 18);
+        assert_eq!(loud(&story.found("device-silent"))[..2], expected);
+        assert_eq!(loud(&story.found("device-silent")).len(), 2, "{:#?}", story.found("device-silent"));
         // It comes back but for one, which has an hour.
         speaks(&mut story, 1..8, 2);
-        assert_eq!(loud(&story.found("device-silent")), expected);
+        let found = story.found("device-silent");
+        assert!(loud(&found).iter().all(|(id, ..)| *id != Some(DeviceId(8))), "{found:#?}");
         speaks(&mut story, 1..8, 4);
         let found = story.found("device-silent");
         assert_eq!(loud(&found).last(), Some(&(Some(DeviceId(8)), Severity::High, 1)), "{found:#?}");
