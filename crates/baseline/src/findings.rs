@@ -231,6 +231,7 @@ fn add(known: &mut Finding, finding: Finding) {
         known.title = finding.title;
         known.evidence = finding.evidence;
         known.baseline = finding.baseline;
+        known.advice = finding.advice;
     }
 }
 

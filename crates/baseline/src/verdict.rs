@@ -48,6 +48,32 @@ pub(crate) struct Verdict {
     usual: bool,
     /// Over which edges it was done, besides the one that is being judged.
     trail: Trail,
+    /// The zone, where it is about several devices of one, and the worst that could be done to them.
+    zone: Option<Text>,
+    stake: Stake,
+}
+
+/// What hangs on the devices that something is about, where those are several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stake {
+    /// It is about one device, or none of them is clinical.
+    #[default]
+    Little,
+    /// Care.
+    Care,
+    /// A life.
+    Life,
+}
+
+impl Stake {
+    /// What hangs on one.
+    pub(crate) fn of(profile: &Profile) -> Self {
+        match profile {
+            _ if profile.is_life_sustaining() => Self::Life,
+            _ if profile.is_clinical() => Self::Care,
+            _ => Self::Little,
+        }
+    }
 }
 
 impl Verdict {
@@ -70,6 +96,8 @@ impl Verdict {
             begun: None,
             usual: false,
             trail: Trail::None,
+            zone: None,
+            stake: Stake::Little,
         }
     }
 
@@ -113,6 +141,12 @@ impl Verdict {
 
     pub(crate) const fn times(mut self, count: u64) -> Self {
         self.count = count;
+        self
+    }
+
+    /// It is about several devices of a zone, on which so much hangs.
+    pub(crate) fn many(mut self, zone: Option<Text>, stake: Stake) -> Self {
+        (self.zone, self.stake) = (zone, stake);
         self
     }
 
@@ -206,8 +240,9 @@ impl<'a> Out<'a> {
         let mut evidence = verdict.evidence;
         let zones = involved().map(|profile| profile.zone.as_ref());
         // What is about nobody in particular is about all: a window for a zone says nothing of it.
-        let nowhere = involved().next().is_none().then_some(None);
-        if zones.chain(nowhere).any(|zone| view.site.is_maintained(verdict.last, zone)) {
+        let of_many = verdict.zone.as_ref().map(Some);
+        let nowhere = (involved().next().is_none() && of_many.is_none()).then_some(None);
+        if zones.chain(of_many).chain(nowhere).any(|zone| view.site.is_maintained(verdict.last, zone)) {
             evidence.extend(word(HELD, "within a maintenance window"));
             severity = Severity::Info;
         }
@@ -231,7 +266,14 @@ impl<'a> Out<'a> {
                 .filter(|profile| profile.is_life_sustaining())
                 .map(|profile| short(&profile.name)),
         };
-        let advice = advice(rule, device.as_deref(), patient.as_deref());
+        let advice = match verdict.stake {
+            Stake::Life => format!(
+                "Isolate none of them: a life may hang on it. Call biomedical engineering. {}",
+                rule.advice
+            ),
+            Stake::Care => rule.advice.to_owned(),
+            Stake::Little => advice(rule, device.as_deref(), patient.as_deref()),
+        };
         let peer_class = verdict.peer_class.unwrap_or(peer_class);
         let about = device.as_ref().map(|profile| profile.id());
         self.book.raise(Finding {
