@@ -4,7 +4,7 @@ use super::window::{pack, rename, unpack};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{SignSeen, View};
-use crate::verdict::{Out, Stake, Verdict};
+use crate::verdict::{Out, Peer, Stake, Verdict};
 use crate::profile::Profile;
 use inventory::Sign;
 use model::{DeviceId, LeaseMessage, Severity, Timestamp};
@@ -238,7 +238,10 @@ fn raise_batch(place: &str, batch: &BTreeMap<u32, Told>, new: usize, view: &View
     let stake = profiles.iter().map(|profile| Stake::of(profile)).max().unwrap_or_default();
     let zone = profiles.first().and_then(|profile| profile.zone.clone());
     let title = format!("{} devices are new{place} within a short time: {}{more}", batch.len(), names.join(", "));
-    let verdict = Verdict::new(&RULE, None, Timestamp(last), title)
+    // It is told of the one that came first.
+    let came_first = batch.iter().min_by_key(|(id, (at, ..))| (*at, **id)).map(|(id, _)| DeviceId(*id));
+    let verdict = Verdict::new(&RULE, came_first, Timestamp(last), title)
+        .peer(Peer::Many(batch.len() as u64))
         .severity(highest)
         .many(zone, stake)
         .apart(&format!("batch{place} since {}", Timestamp(first)))
@@ -345,8 +348,8 @@ mod tests {
             told.push(brief(&mut story));
         }
         assert_eq!(told[1], [(Some(1), low, 1), (Some(2), low, 1)]);
-        assert_eq!(told[2], [(Some(1), note, 1), (Some(2), note, 1), (None, low, 3)]);
-        assert_eq!(told[9], [(Some(1), note, 1), (Some(2), note, 1), (None, high, 10)]);
+        assert_eq!(told[2], [(Some(1), note, 1), (Some(2), note, 1), (Some(1), low, 3)]);
+        assert_eq!(told[9], [(Some(1), note, 1), (Some(2), note, 1), (Some(1), high, 10)]);
         let found = story.found("new-device");
         assert!(found[2].title.as_str().starts_with("10 devices are new in office") && found[2].title.as_str().ends_with("and 2 more"));
         assert!(found[2].advice.as_str().starts_with("Isolate none of them"), "{}", found[2].advice);
