@@ -34,6 +34,43 @@ pub(crate) struct Book {
 /// The figure that says why a finding is no more than a note.
 pub(crate) const HELD: &str = "held";
 
+/// A list of words in a figure, its length, and what a word ends with that has no room for all.
+const LISTS: [(&str, &str); 3] =
+    [("devices", "devices_at_least"), ("ports", "ports_at_least"), ("peers", "peers_at_least")];
+const MORE: &str = "...";
+
+/// The numbers of a digest: what is more than the limit, and what it was about, as far as a figure has room for it. Its own
+/// lists say what was counted before.
+fn tally(known: Option<&Finding>, finding: &Finding, is_of_one: bool) -> Vec<(Cow<'static, str>, Figure)> {
+    let name = |party: &Option<Party>| {
+        let name = |party: &Party| party.name.as_ref().map(|name| name.as_str().replace(',', " "));
+        let party = party.as_ref()?;
+        name(party).or_else(|| party.ips.first().map(ToString::to_string))
+    };
+    let port = finding.key.service.map(|(transport, port)| format!("{transport}/{port}"));
+    let limit = if is_of_one { u64::from(MOST_OF_ONE) } else { MOST_A_DAY as u64 };
+    let mut out = vec![number("limit", limit)];
+    let new = [name(&finding.device).filter(|_| !is_of_one), port, name(&finding.peer)];
+    for ((list, count), new) in LISTS.into_iter().zip(new) {
+        let before = known.and_then(|known| known.evidence.iter().find(|(name, _)| name == list));
+        let mut words: Vec<String> = match before {
+            Some((_, Figure::Words(words))) => words.as_str().split(", ").map(str::to_owned).collect(),
+            _ => Vec::new(),
+        };
+        let is_full = words.last().is_some_and(|last| last == MORE);
+        if let Some(new) = new.filter(|new| !is_full && !words.contains(new)) {
+            let length: usize = words.iter().map(|word| word.len() + 2).sum();
+            words.push(if length + new.len() + 2 + MORE.len() > Text::MAX { MORE.to_owned() } else { new });
+        }
+        let listed = words.iter().filter(|word| *word != MORE).count() as u64;
+        if listed > 0 {
+            out.push(number(count, listed));
+            out.extend(word(list, &words.join(", ")));
+        }
+    }
+    out
+}
+
 /// What is left of a finding when too many are told of a rule on a day: of all devices, or of its own.
 fn digest(finding: Finding, is_of_one: bool) -> Finding {
     let what = if is_of_one { "more of this device than is" } else { "more devices than are" };
@@ -60,8 +97,8 @@ impl Book {
             let told = self.told.get(&(finding.key.day, finding.key.rule.clone()));
             let of_one = told.and_then(|told| told.get(&finding.key.device)).copied();
             match (of_one, told.map_or(0, BTreeMap::len)) {
-                (Some(n), _) if n >= MOST_OF_ONE => finding = digest(finding, true),
-                (None, devices) if devices >= MOST_A_DAY => finding = digest(finding, false),
+                (Some(n), _) if n >= MOST_OF_ONE => finding = self.digest(finding, true),
+                (None, devices) if devices >= MOST_A_DAY => finding = self.digest(finding, false),
                 _ => {}
             }
         }
@@ -81,6 +118,19 @@ impl Book {
         }
     }
 
+    /// What is left of a finding of which there are too many, with the numbers of all that it stands for.
+    fn digest(&mut self, finding: Finding, is_of_one: bool) -> Finding {
+        let whole = finding.clone();
+        let mut digest = digest(finding, is_of_one);
+        let known = self.open.get_mut(&digest.key);
+        digest.evidence = tally(known.as_deref(), &whole, is_of_one);
+        // What is told of it may be more severe than this one; the numbers are of all.
+        if let Some(known) = known {
+            known.evidence.clone_from(&digest.evidence);
+        }
+        digest
+    }
+
     /// What was told turned out to be harmless: a note, and why. It stays where it is told, and may rise again. `is_it` says
     /// whether what was told last under the key is what is meant.
     pub(crate) fn lower(&mut self, key: &FindingKey, why: &str, is_it: impl Fn(&Finding) -> bool) {
@@ -92,12 +142,18 @@ impl Book {
         self.dirty.insert(key.clone());
     }
 
-    /// As [`Book::lower`], of all that a rule told of a device.
-    pub(crate) fn lower_all(&mut self, rule: &'static str, device: DeviceId, why: &str) {
+    /// As [`Book::lower`], of all that a rule told of a device and that `is_meant` says is meant.
+    pub(crate) fn lower_all(
+        &mut self,
+        rule: &'static str,
+        device: DeviceId,
+        why: &str,
+        is_meant: impl Fn(&Finding) -> bool,
+    ) {
         self.settle();
         let is_it = |key: &&FindingKey| key.rule == rule && key.device == Some(device);
         let told: Vec<FindingKey> = self.open.keys().filter(is_it).cloned().collect();
-        told.iter().for_each(|key| self.lower(key, why, |_| true));
+        told.iter().for_each(|key| self.lower(key, why, &is_meant));
     }
 
     fn insert(&mut self, finding: Finding) {
@@ -225,6 +281,7 @@ fn add(known: &mut Finding, finding: Finding) {
         known.title = finding.title;
         known.evidence = finding.evidence;
         known.baseline = finding.baseline;
+        known.advice = finding.advice;
     }
 }
 
@@ -348,6 +405,7 @@ mod tests {
         let all = book.all();
         assert_eq!(all.len(), 101);
         assert_eq!((all[100].count, all[100].key.device), (200, None));
+        assert_eq!(all[100].evidence, [number("limit", 100)], "these have no names");
     }
 
     #[test]
@@ -370,6 +428,51 @@ mod tests {
             (all[26].key.device, all[26].key.service),
             (Some(DeviceId(2)), Some((model::IpProto::TCP, 23)))
         );
+    }
+
+    #[test]
+    fn what_stands_for_many_says_for_how_many() {
+        let name = |text: &str| Some(Party { name: Text::from_str_lossy(text), ..Party::default() });
+        let on = |port, severity| {
+            let mut finding = finding(1, 10, severity);
+            finding.key.service = Some((model::IpProto::TCP, port));
+            finding.peer = name(if port % 2 == 0 { "even, or so" } else { "odd" });
+            finding
+        };
+        let mut book = Book::default();
+        (1..=25).for_each(|port| book.raise(on(port, Severity::Medium)));
+        (26..=28).for_each(|port| book.raise(on(port, Severity::Medium)));
+        let mut back = Book::default();
+        book.all().into_iter().cloned().for_each(|finding| back.restore(finding));
+        for book in [&mut book, &mut back] {
+            book.raise(on(27, Severity::Low));
+            book.raise(on(29, Severity::Low));
+            let words = |name, text: &str| word(name, text).unwrap();
+            let expected = [
+                number("limit", 25),
+                number("ports_at_least", 4),
+                words("ports", "tcp/26, tcp/27, tcp/28, tcp/29"),
+                number("peers_at_least", 2),
+                words("peers", "even  or so, odd"),
+            ];
+            assert_eq!(book.all()[25].evidence, expected);
+            (1_000..2_000).for_each(|port| book.raise(on(port, Severity::Low)));
+            let evidence = &book.all()[25].evidence;
+            assert_eq!(evidence[1], number("ports_at_least", 26));
+            let Figure::Words(ports) = &evidence[2].1 else { panic!("{evidence:?}") };
+            assert!(ports.as_str().ends_with("tcp/1021, ..."), "{ports}");
+        }
+        // Of many devices it names those.
+        let mut book = Book::default();
+        (1..=102).for_each(|n| {
+            book.raise(Finding { device: name(&format!("host-{n}")), ..finding(n, 10, Severity::Medium) })
+        });
+        let expected = [
+            number("limit", 100),
+            number("devices_at_least", 2),
+            word("devices", "host-101, host-102").unwrap(),
+        ];
+        assert_eq!(book.all()[100].evidence, expected);
     }
 
     #[test]

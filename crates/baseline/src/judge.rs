@@ -13,7 +13,8 @@ use inventory::Sign;
 use model::{
     Device, DeviceClass, DeviceId, EdgeKey, EdgeState, Flow, Stranger, SubOperations, Text, Timestamp,
 };
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -191,6 +192,8 @@ pub(crate) struct View<'a> {
     pub(crate) blind_until: Cell<Timestamp>,
     /// Until when it is known that the sensor sees: what is silent is not known to be silent later.
     pub(crate) sees_until: Cell<Timestamp>,
+    /// Devices that are silent with most of their zone: that is told once, and not of each.
+    pub(crate) hushed: RefCell<BTreeSet<DeviceId>>,
     pub(crate) who: Who<'a>,
     pub(crate) profiles: Profiles,
 }

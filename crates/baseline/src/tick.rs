@@ -478,6 +478,7 @@ impl<'a> View<'a> {
             blind_until: Cell::new(Timestamp(clock.blind_until)),
             sees_until: Cell::new(now),
             who,
+            hushed: RefCell::default(),
             profiles,
         }
     }

@@ -1,14 +1,14 @@
 //! Application entity titles that somebody else uses.
 
 use super::titles::{self, Titles};
-use super::window::{DAY, Recent, Rows, pack, peer, unpack};
+use super::window::{DAY, Recent, Rows, pack_as, peer, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{ExchangeSeen, SignSeen, View};
 use crate::verdict::{Out, Peer, Verdict};
 use crate::profile::Profile;
 use crate::trail::Trail;
-use model::{DeviceId, IpProto, Severity, Timestamp};
+use model::{Attribute, DeviceId, IpProto, Severity, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -19,7 +19,8 @@ pub(super) static RULE: Rule = Rule {
     posture: false,
     attack: &["T0859", "T0849", "T1036"],
     finds: "A device that calls under an AE title which, when the site was learned, was one other device's own: one that has \
-        other MACs and addresses and was heard within the last 24 hours. Titles that several devices shared while learning \
+        other MACs and addresses and was heard within the last 24 hours. Whoever has the address and the host name that the owner had, and came when that fell \
+        silent, is the owner with another network card. Titles that several devices shared while learning \
         do not count, nor do titles that servers are called by.",
     matters: "An archive knows its callers by title: with the title of a modality one may store false images and read others.",
     innocent: "A modality replaced by its successor while the old one still runs; a station with a second network card; \
@@ -35,6 +36,10 @@ pub(super) static RULE: Rule = Rule {
 const MOST_TITLES: usize = 16_384;
 const MOST_OWNERS: usize = 8;
 const MOST_WAITING: usize = 1_024;
+/// Addresses that are remembered of each owner, at most.
+const MOST_HOMES: usize = 8;
+/// The layout of what is saved: before 2, addresses of owners were not kept.
+const LAYOUT: u8 = 2;
 /// A device that was not heard for so long has been replaced.
 const REPLACED: i64 = DAY;
 
@@ -52,12 +57,19 @@ struct Use {
 struct Reused {
     titles: Titles,
     owners: Recent<String, Vec<u32>>,
+    /// Where owners lived when they called last: who takes an address over has it, and not the one before.
+    homes: Recent<u32, Vec<IpAddr>>,
     waiting: BTreeMap<(DeviceId, String), Use>,
 }
 
 impl Default for Reused {
     fn default() -> Self {
-        Self { titles: Titles::default(), owners: Recent::new(MOST_TITLES), waiting: BTreeMap::new() }
+        Self {
+            titles: Titles::default(),
+            owners: Recent::new(MOST_TITLES),
+            homes: Recent::new(MOST_TITLES),
+            waiting: BTreeMap::new(),
+        }
     }
 }
 
@@ -88,22 +100,34 @@ impl Watch for Reused {
             let roots = owners.iter().map(|id| view.profile(DeviceId(*id)).map_or(*id, |owner| owner.id().0));
             *owners = roots.collect::<BTreeSet<_>>().into_iter().collect();
             if owners.contains(&profile.id().0) {
+                *self.homes.entry(used.ts, profile.id().0) = addresses(&profile);
                 continue;
             }
             let owner = match owners.as_slice() {
                 [owner] if view.is_site_armed(used.ts) => view.profile(DeviceId(*owner)),
                 _ => None,
             };
+            let homes = owner.as_ref().and_then(|owner| self.homes.get(&owner.id().0)).cloned().unwrap_or_default();
             let lives = |owner: &Profile| used.ts.since(owner.device.last) <= REPLACED;
             match owner {
+                Some(owner) if lives(&owner) && has_moved_into(&profile, &owner, &homes) => {
+                    *owners = vec![profile.id().0];
+                    *self.homes.entry(used.ts, profile.id().0) = addresses(&profile);
+                }
                 Some(owner) if lives(&owner) && are_apart(&profile, &owner) => {
                     raise(&profile, &owner, &title, used, view, out);
                 }
                 // One machine that is known as two.
                 Some(owner) if lives(&owner) => {}
                 // Its only owner is gone.
-                _ if view.is_site_armed(used.ts) && owners.len() == 1 => *owners = vec![profile.id().0],
-                _ if owners.len() < MOST_OWNERS => owners.push(profile.id().0),
+                _ if view.is_site_armed(used.ts) && owners.len() == 1 => {
+                    *owners = vec![profile.id().0];
+                    *self.homes.entry(used.ts, profile.id().0) = addresses(&profile);
+                }
+                _ if owners.len() < MOST_OWNERS => {
+                    owners.push(profile.id().0);
+                    *self.homes.entry(used.ts, profile.id().0) = addresses(&profile);
+                }
                 _ => {}
             }
         }
@@ -111,20 +135,44 @@ impl Watch for Reused {
 
     fn renamed(&mut self, from: DeviceId, into: DeviceId) {
         self.titles.renamed(from, into);
+        self.homes.rename(&from.0, into.0, |own, other| {
+            own.extend(other);
+            own.truncate(MOST_HOMES);
+        });
     }
 
     fn save(&self) -> Vec<u8> {
         if self.owners.is_empty() && self.titles.is_empty() {
             return Vec::new();
         }
-        pack(&(self.titles.rows(), self.owners.rows()))
+        pack_as(LAYOUT, &(self.titles.rows(), self.owners.rows(), self.homes.rows()))
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        let Some((titles, owners)) = unpack::<(titles::Saved, Rows<String, Vec<u32>>)>(saved) else { return };
+        let before = || {
+            let (titles, owners) = unpack::<(titles::Saved, Rows<String, Vec<u32>>)>(saved)?;
+            Some((titles, owners, Vec::new()))
+        };
+        let now = unpack_as::<(titles::Saved, Rows<String, Vec<u32>>, Rows<u32, Vec<IpAddr>>)>(LAYOUT, saved);
+        let Some((titles, owners, homes)) = now.or_else(before) else { return };
         self.titles.fill(titles);
         self.owners.fill(owners);
+        self.homes.fill(homes);
     }
+}
+
+/// Where a device lives, as far as it is remembered.
+fn addresses(profile: &Profile) -> Vec<IpAddr> {
+    profile.device.addresses.iter().map(|(_, ip)| *ip).take(MOST_HOMES).collect()
+}
+
+/// Whether a device is another one with another network card: it has the address and the host name that that one had, and
+/// came when that one fell silent.
+fn has_moved_into(profile: &Profile, owner: &Profile, homes: &[IpAddr]) -> bool {
+    let name = |profile: &Profile| profile.device.attribute(&Attribute::HOSTNAME).cloned();
+    let has_its_home = profile.device.addresses.iter().any(|(_, ip)| homes.contains(ip));
+    let is_called_alike = name(profile).is_some() && name(profile) == name(owner);
+    has_its_home && is_called_alike && owner.device.last <= profile.device.first
 }
 
 /// Whether two devices have nothing in common that tells machines apart.
@@ -164,7 +212,7 @@ fn raise(profile: &Profile, owner: &Profile, title: &str, used: Use, view: &View
 
 #[cfg(test)]
 mod tests {
-    use crate::rules::story::{DAY, HOUR, Story};
+    use crate::rules::story::{DAY, HOUR, SECOND, Story};
     use model::{Attribute, DeviceClass, DeviceId, Severity, Timestamp};
 
     const RULE: &str = "dicom-ae-reused";
@@ -221,6 +269,32 @@ mod tests {
         let other = story.device(4, DeviceClass::Workstation, 40);
         call(&mut story, other, pacs, "CT1");
         assert_eq!(story.found(RULE).len(), 1, "and the title is the successor's");
+    }
+
+    #[test]
+    fn another_network_card_is_no_other_device() {
+        for (is_silent, is_its_name, is_its_address, told) in
+            [(true, true, true, 0), (false, true, true, 1), (true, false, true, 1), (true, true, false, 1)]
+        {
+            let (mut story, pacs, ct) = learned();
+            call(&mut story, ct, pacs, "CT1");
+            story.wait(60 * SECOND);
+            let card = story.restart().device(3, DeviceClass::Ct, 20);
+            let of_it = story.devices[&ct].clone();
+            let last = story.now.plus(if is_silent { -SECOND } else { SECOND });
+            // Its address is the other's from now on.
+            let old = story.devices.get_mut(&ct).unwrap();
+            (old.last, old.addresses) = (last, vec![]);
+            let new = story.devices.get_mut(&card).unwrap();
+            if is_its_name {
+                new.attributes = of_it.attributes;
+            }
+            if is_its_address {
+                new.addresses = of_it.addresses;
+            }
+            call(&mut story, card, pacs, "CT1");
+            assert_eq!(story.found(RULE).len(), told, "{is_silent} {is_its_name} {is_its_address}");
+        }
     }
 
     #[test]

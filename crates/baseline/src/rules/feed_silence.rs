@@ -25,7 +25,9 @@ pub(super) static RULE: Rule = Rule {
         count, for nobody knows when in it a feed begins or ends. Or a whole hour goes by without a message in which it spoke \
         on at least 5 of the last 7 days of the kind (weekdays; weekends and holidays): so feeds that speak once a day are \
         judged, too. After a change of the clock, a feed may go by either time for some weeks: the hour counts if that before \
-        or after it, in which it would speak by the other, went by without a message, too. Critical where a life hangs on the sender or the receiver.",
+        or after it, in which it would speak by the other, went by without a message, too. Where either end is silent with \
+        most of its zone, device-silent tells of the zone, and this is a note. Critical where a life hangs on the sender or \
+        the receiver.",
     matters: "Results, orders or alarms do not arrive, and nobody sees that something is missing.",
     innocent: "Planned downtime, a ward that is closed, a loss of sight of the sensor (which suppresses this).",
     references: "Verify that alarms and EHR integrations still function; ATT&CK T0804, T0815, T0829, T0878.",
@@ -50,6 +52,9 @@ const LEAST_DAYS: u32 = 5;
 const DAYS_SETTLE: i64 = 5 * 7 * 86_400;
 const HOURS_SETTLE: i64 = 13 * 7 * 86_400;
 const HOUR: i64 = 3_600 * 1_000_000_000;
+
+/// Why what was told is a note.
+const ZONE: &str = "part of the silence of a zone";
 
 /// Sender, receiver and port.
 type Place = (u32, u32, u16);
@@ -86,6 +91,12 @@ struct Sends<'a> {
 impl Sends<'_> {
     fn place(&self) -> Place {
         (self.device.0, self.key.server.map_or(0, |id| id.0), self.key.port)
+    }
+
+    /// Whether an end of it is silent with its zone.
+    fn is_hushed(&self, view: &View<'_>) -> bool {
+        let hushed = view.hushed.borrow();
+        hushed.contains(&self.device) || self.key.server.is_some_and(|id| hushed.contains(&id))
     }
 
     /// What both ways of falling silent tell of it.
@@ -259,6 +270,10 @@ impl FeedSilence {
         if !is_missed || !view.is_armed(sends.device) {
             return;
         }
+        if sends.is_hushed(view) {
+            out.lower_since(&RULE, sends.device, sends.feed.last, ZONE);
+            return;
+        }
         let verdict = sends.verdict(view, "for a whole hour in which it speaks on such days");
         let Some(verdict) = verdict else { return };
         let verdict = verdict
@@ -280,6 +295,13 @@ impl FeedSilence {
         let place = sends.place();
         if view.now.since(feed.last) <= limit {
             self.silent.remove(&place);
+            return;
+        }
+        // Its zone is told of.
+        if sends.is_hushed(view) {
+            if self.silent.remove(&place).is_some() {
+                out.lower_since(&RULE, sends.device, feed.last, ZONE);
+            }
             return;
         }
         // What could not be seen is not silence, nor is the night of a feed that speaks by day.
@@ -406,6 +428,32 @@ mod tests {
         burst(&mut story, lis, engine);
         story.wait(5 * 60 * SECOND);
         assert!(story.found("feed-silence")[0].last < story.now.plus(-60 * SECOND), "it speaks again");
+    }
+
+    #[test]
+    fn a_feed_that_is_silent_with_its_zone_is_a_note() {
+        let mut story = Story::new(3 * DAY);
+        let engine = story.device(30, DeviceClass::InterfaceEngine, 30);
+        let monitors: Vec<_> = (1..=6).map(|n| story.device(n, DeviceClass::PatientMonitor, 26)).collect();
+        for slice in 0..4 * 144 {
+            story.at(slice * 600 * SECOND);
+            for id in &monitors {
+                burst(&mut story, *id, engine);
+            }
+            story.talk(engine, engine, 80, None);
+        }
+        assert_eq!(story.found("feed-silence").len(), 0);
+        let loud = |story: &mut Story| {
+            let found = story.found("feed-silence");
+            (found.len(), found.iter().filter(|f| f.severity > Severity::Info).count())
+        };
+        // The limits of feeds are over before it is known that all are silent.
+        others(&mut story, engine, 26);
+        assert_eq!(loud(&mut story), (6, 6));
+        others(&mut story, engine, 30);
+        assert_eq!(loud(story.restart()), (6, 0), "{:#?}", story.found("device-silent"));
+        others(&mut story, engine, 8 * 60);
+        assert_eq!(loud(&mut story), (6, 0));
     }
 
     #[test]

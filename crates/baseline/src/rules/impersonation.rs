@@ -17,12 +17,12 @@ use std::rc::Rc;
 pub(super) static RULE: Rule = Rule {
     name: "impersonation",
     severity: Severity::High,
-    rises: false,
+    rises: true,
     posture: false,
     attack: &["T1036", "T0849", "T1200"],
     finds: "A learned device whose DHCP fingerprint changes and, within ten minutes, its host name, vendor class, manufacturer, \
         model or serial number as well; one of which two of the last three change within ten minutes; or a newcomer with the \
-        MAC of one learned device. Where only versions change (of the DHCP vendor class, of the firmware, of a program) that \
+        MAC of one learned device. Critical where a life hangs on one of them. Where only versions change (of the DHCP vendor class, of the firmware, of a program) that \
         is an update: one note of severity info for each class of device and day, and for those that are updated alike within \
         14 days of each other, under the day of the first. So are three or more devices of a class that change alike within \
         14 days; what was told of the first of them becomes a note, too. Network boot does not count.",
@@ -336,7 +336,7 @@ mod tests {
             says(&mut story, ids[0], Attribute::DHCP_HOSTNAME, "kali");
             let found = story.found(RULE);
             assert_eq!(found.len(), told, "{pause}");
-            assert!(found.iter().all(|f| (f.key.device, f.severity) == (Some(ids[0]), Severity::High)));
+            assert!(found.iter().all(|f| (f.key.device, f.severity) == (Some(ids[0]), Severity::Critical)));
         }
     }
 
@@ -369,7 +369,7 @@ mod tests {
             story.wait(3 * DAY);
         }
         assert_eq!(findings, [1, 2, 3, 3], "two by themselves, then one for all of them, under the day of the first");
-        assert_eq!(highest, [Severity::High, Severity::High, Severity::Info, Severity::Info]);
+        assert_eq!(highest, [Severity::Critical, Severity::Critical, Severity::Info, Severity::Info]);
         let found = story.found(RULE);
         let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity)).collect();
         assert_eq!(brief[1..3], [(Some(ids[1]), Severity::Info), (None, Severity::Info)]);
@@ -391,7 +391,7 @@ mod tests {
         let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity)).collect();
         let note = |id: DeviceId| (Some(id), Severity::Info);
         let wave = (None, Severity::Info);
-        assert_eq!(brief, [note(ids[0]), note(ids[1]), wave, (Some(ids[3]), Severity::High)]);
+        assert_eq!(brief, [note(ids[0]), note(ids[1]), wave, (Some(ids[3]), Severity::Critical)]);
     }
 
     /// So many learned pumps that say what they are, by DHCP and otherwise.
@@ -495,7 +495,7 @@ mod tests {
             let found = story.found(RULE);
             let highs = found.iter().filter(|f| f.severity >= Severity::Medium);
             let brief: Vec<_> = highs.map(|f| (f.key.device, f.severity)).collect();
-            let expected = told.then_some((Some(ids[0]), Severity::High));
+            let expected = told.then_some((Some(ids[0]), Severity::Critical));
             assert_eq!(brief, Vec::from_iter(expected), "{says:?}");
         }
     }

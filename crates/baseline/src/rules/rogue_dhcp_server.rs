@@ -1,13 +1,13 @@
 //! A DHCP server that was not there when the site was learned.
 
-use super::window::{DAY, Recent, Rows, pack_as, unpack, unpack_as};
+use super::window::{DAY, MINUTE, Recent, Rows, pack_as, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{SignSeen, View};
 use crate::verdict::{Out, Peer, Verdict};
 use crate::profile::Profile;
 use inventory::Sign;
-use model::{DeviceId, IpProto, LeaseMessage, Severity, Timestamp, Vlan};
+use model::{DeviceClass, DeviceId, IpProto, LeaseMessage, Severity, Timestamp, Vlan};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -20,8 +20,9 @@ pub(super) static RULE: Rule = Rule {
     attack: &["T1557.003"],
     finds: "Once the site is learned: a device that begins to answer as a DHCP server, an OFFER or ACK in the name of a \
         server that was not known until then, or one in the name of a known server that came from the MAC of another device \
-        than it did until then. Routers, which only carry answers on, and known servers at a new address do not count; a \
-        proxy for network boot, which offers no address, is info.",
+        than it did until then. Routers, which only carry answers on, and known servers at a new address do not count; \
+        a newcomer whose answers name a relay has 4 minutes to be known as a router. A proxy for network boot, which offers \
+        no address, is info.",
     matters: "Who hands out addresses says who the gateway and the name server are, and so sees all that devices send.",
     innocent: "A new or replaced DHCP server, its failover partner, a home router or a virtual machine plugged in by mistake.",
     references: "RFC 2131; Medical Device Network Isolation: unexpected east-west traffic; ATT&CK T1557.003 DHCP Spoofing.",
@@ -31,8 +32,8 @@ pub(super) static RULE: Rule = Rule {
     watch: || Box::<RogueDhcp>::default(),
 };
 
-/// The layout of what is saved: before 2, who answered in a server's name was not kept.
-const LAYOUT: u8 = 2;
+/// The layout of what is saved: before 2, who answered in a server's name was not kept, and before 3, nobody waited.
+const LAYOUT: u8 = 3;
 /// In place of a device, in what is kept of a server: whoever answered in its name.
 const ANYBODY: u32 = 0;
 /// Servers that are known, devices that serve, and what waits to be judged, at most.
@@ -42,6 +43,8 @@ const MOST_WAITING: usize = 1_024;
 const MOST_CLIENTS: usize = 256;
 /// A server that did not answer for so long is as good as new.
 const KEPT: i64 = 400 * DAY;
+/// So long a newcomer that carries relayed answers may not be known as a router yet.
+const PATIENCE: i64 = 4 * MINUTE;
 
 /// Answers in the name of a server that is not known.
 #[derive(Debug)]
@@ -62,7 +65,15 @@ struct Handed {
     first: Timestamp,
     last: Timestamp,
     answers: u64,
+    /// Whether it may yet turn out to be a router.
+    is_waiting: bool,
 }
+
+/// A device that answers in the name of a server and has not been judged yet: since when and until when, and how often.
+type Waiting = ((IpAddr, u32), i64, i64, u64);
+
+/// What is saved: servers, devices that serve, who answers and is not judged yet, and who began to serve meanwhile.
+type Saved = (Rows<(IpAddr, u32), ()>, Rows<u32, bool>, Vec<Waiting>, Vec<(u32, i64)>);
 
 #[derive(Debug)]
 struct RogueDhcp {
@@ -72,6 +83,8 @@ struct RogueDhcp {
     serving: Recent<u32, bool>,
     answers: BTreeMap<IpAddr, Answers>,
     handed: BTreeMap<(IpAddr, DeviceId), Handed>,
+    /// Servers in whose name answers named a relay in this minute.
+    relayed: BTreeSet<IpAddr>,
     began: BTreeMap<DeviceId, Timestamp>,
 }
 
@@ -82,6 +95,7 @@ impl Default for RogueDhcp {
             serving: Recent::new(MOST_KNOWN),
             answers: BTreeMap::new(),
             handed: BTreeMap::new(),
+            relayed: BTreeSet::new(),
             began: BTreeMap::new(),
         }
     }
@@ -97,6 +111,9 @@ impl Watch for RogueDhcp {
             }
             Sign::Lease(lease) if matches!(lease.message, LeaseMessage::Offer | LeaseMessage::Ack) => {
                 let Some(server) = lease.server else { return };
+                if lease.relay.is_some() && self.relayed.len() < MOST_WAITING {
+                    self.relayed.insert(server);
+                }
                 if self.knows(server) {
                     self.servers.entry(seen.ts, (server, ANYBODY));
                     return;
@@ -129,7 +146,7 @@ impl Watch for RogueDhcp {
                 if self.handed.len() >= MOST_WAITING && !self.handed.contains_key(&key) {
                     return;
                 }
-                let new = Handed { first: seen.ts, last: seen.ts, answers: 0 };
+                let new = Handed { first: seen.ts, last: seen.ts, answers: 0, is_waiting: false };
                 let handed = self.handed.entry(key).or_insert(new);
                 handed.last = handed.last.max(seen.ts);
                 handed.answers = handed.answers.saturating_add(1);
@@ -147,9 +164,18 @@ impl Watch for RogueDhcp {
             let learned = self.serving.entry(*ts, profile.id().0);
             *learned |= is_learned;
         }
-        let mut told = BTreeSet::new();
+        let (mut told, mut waiting) = (BTreeSet::new(), BTreeSet::new());
+        let relayed = std::mem::take(&mut self.relayed);
         for ((ip, id), handed) in std::mem::take(&mut self.handed) {
             let Some(profile) = view.profile(id).filter(|profile| !carries(profile)) else { continue };
+            // What says that a newcomer is a router may be heard a little later than what it carries on.
+            let may_be_a_router = view.is_newcomer(&profile) || profile.class() == DeviceClass::Unknown;
+            let is_waiting = handed.is_waiting || relayed.contains(&ip);
+            if may_be_a_router && is_waiting && view.now.since(handed.first) < PATIENCE && !self.is_its_name(ip, &profile, handed.first, view) {
+                waiting.insert(profile.id());
+                self.handed.insert((ip, id), Handed { is_waiting, ..handed });
+                continue;
+            }
             if self.is_its_name(ip, &profile, handed.first, view) {
                 self.servers.entry(handed.last, (ip, profile.id().0));
             } else if self.knows(ip) {
@@ -170,6 +196,10 @@ impl Watch for RogueDhcp {
         }
         for (id, ts) in began {
             let Some(profile) = view.profile(id).filter(|profile| !told.contains(&profile.id())) else { continue };
+            if waiting.contains(&profile.id()) {
+                self.began.insert(id, ts);
+                continue;
+            }
             let learned = self.serving.get(&profile.id().0).copied().unwrap_or_default();
             if !learned && !carries(&profile) {
                 self.raise_serves(&profile, ts, view, out);
@@ -184,21 +214,32 @@ impl Watch for RogueDhcp {
     }
 
     fn save(&self) -> Vec<u8> {
-        if self.servers.is_empty() && self.serving.is_empty() {
+        let handed: Vec<Waiting> = (self.handed.iter().filter(|(_, handed)| handed.is_waiting))
+            .map(|((ip, id), handed)| ((*ip, id.0), handed.first.0, handed.last.0, handed.answers))
+            .collect();
+        if self.servers.is_empty() && self.serving.is_empty() && handed.is_empty() {
             return Vec::new();
         }
-        pack_as(LAYOUT, &(self.servers.rows(), self.serving.rows()))
+        // Who began to serve in this minute is judged before anything is saved, but for those that wait.
+        let began: Vec<(u32, i64)> = self.began.iter().map(|(id, ts)| (id.0, ts.0)).collect();
+        pack_as(LAYOUT, &(self.servers.rows(), self.serving.rows(), handed, began))
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        let before = || {
+        let of_1 = || {
             let (servers, serving) = unpack::<(Rows<IpAddr, ()>, Rows<u32, bool>)>(saved)?;
             Some((servers.into_iter().map(|(ip, at, ())| ((ip, ANYBODY), at, ())).collect(), serving))
         };
-        let now = unpack_as::<(Rows<(IpAddr, u32), ()>, Rows<u32, bool>)>(LAYOUT, saved);
-        let Some((servers, serving)) = now.or_else(before) else { return };
+        let of_2 = || unpack_as::<(Rows<(IpAddr, u32), ()>, Rows<u32, bool>)>(2, saved);
+        let before = || of_2().or_else(of_1).map(|(servers, serving)| (servers, serving, vec![], vec![]));
+        let Some((servers, serving, handed, began)) = unpack_as::<Saved>(LAYOUT, saved).or_else(before) else { return };
         self.servers.fill(servers);
         self.serving.fill(serving);
+        for ((ip, id), first, last, answers) in handed.into_iter().take(MOST_WAITING) {
+            let (first, last) = (Timestamp(first), Timestamp(last));
+            self.handed.insert((ip, DeviceId(id)), Handed { first, last, answers, is_waiting: true });
+        }
+        self.began.extend(began.into_iter().take(MOST_WAITING).map(|(id, ts)| (DeviceId(id), Timestamp(ts))));
     }
 }
 
@@ -328,6 +369,7 @@ mod tests {
     use model::{DeviceClass, DeviceId, IpProto, Lease, LeaseMessage, Severity, Vlan};
     use std::net::IpAddr;
 
+    const MINUTE: i64 = super::MINUTE;
     const RULE: &str = "rogue-dhcp-server";
     const SERVES: Sign = Sign::Serves { transport: IpProto::UDP, port: 67, application: Some("dhcp") };
 
@@ -432,6 +474,34 @@ mod tests {
         story.merge(rogue, server);
         hand_out(&mut story, server, pc, ip);
         assert_eq!(brief(&mut story).iter().map(|(.., count)| count).sum::<u64>(), 4);
+    }
+
+    #[test]
+    fn a_router_that_takes_over_has_some_minutes_to_be_known_as_one() {
+        for is_router in [true, false] {
+            let mut story = Story::new(DAY);
+            let (server, old) = (story.device(1, DeviceClass::Server, 30), story.device(2, DeviceClass::Router, 40));
+            let (pc, ip) = (story.device(3, DeviceClass::Workstation, 40), story.ip(server));
+            hand_out(&mut story, old, pc, ip);
+            hand_out(&mut story, server, pc, ip);
+            story.at(DAY + HOUR);
+            let new = story.device(4, DeviceClass::Unknown, 40);
+            story.sign(new, SERVES);
+            for _ in 0..2 {
+                story.sign(new, Sign::HandsOut { server: ip });
+                let Sign::Lease(lease) = answer(LeaseMessage::Ack, ip, None) else { unreachable!() };
+                story.sign(pc, Sign::Lease(Lease { relay: Some(story.ip(new)), ..lease }));
+                assert_eq!(story.found(RULE).len(), 0, "it may be a router");
+                story.restart();
+            }
+            story.devices.get_mut(&new).unwrap().router = is_router;
+            story.wait(4 * MINUTE);
+            let found = story.found(RULE);
+            let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.count)).collect();
+            let expected = (!is_router).then_some((Some(new), Severity::High, 2));
+            assert_eq!(brief, Vec::from_iter(expected), "{found:#?}");
+            assert!(found.iter().all(|f| f.raised.unwrap().since(f.first) <= 5 * MINUTE), "{found:#?}");
+        }
     }
 
     #[test]
