@@ -166,6 +166,8 @@ impl Watch for RogueDhcp {
         }
         let (mut told, mut waiting) = (BTreeSet::new(), BTreeSet::new());
         let relayed = std::mem::take(&mut self.relayed);
+        // Who has the MAC says more than who has the address, which anybody may write there.
+        let mut senders = BTreeMap::new();
         for ((ip, id), handed) in std::mem::take(&mut self.handed) {
             let Some(profile) = view.profile(id).filter(|profile| !carries(profile)) else { continue };
             // What says that a newcomer is a router may be heard a little later than what it carries on.
@@ -181,10 +183,13 @@ impl Watch for RogueDhcp {
             } else if self.knows(ip) {
                 self.raise_imposter(ip, &profile, &handed, view, out);
                 told.insert(profile.id());
+            } else {
+                senders.insert(ip, profile);
             }
         }
         for (ip, answers) in std::mem::take(&mut self.answers) {
-            let device = self.device_at(ip, view);
+            let sender = senders.remove(&ip).map(|sender| (sender, false));
+            let device = sender.or_else(|| self.device_at(ip, view));
             let learned = device.as_ref().is_some_and(|(_, learned)| *learned);
             if learned || !view.is_site_armed(answers.first) {
                 self.servers.entry(answers.last, (ip, ANYBODY));
@@ -502,6 +507,17 @@ mod tests {
             assert_eq!(brief, Vec::from_iter(expected), "{found:#?}");
             assert!(found.iter().all(|f| f.raised.unwrap().since(f.first) <= 5 * MINUTE), "{found:#?}");
         }
+    }
+
+    #[test]
+    fn who_answers_in_the_name_of_the_router_is_not_the_router() {
+        let (mut story, _, pc) = learned();
+        let (router, rogue) = (story.device(5, DeviceClass::Router, 40), story.device(6, DeviceClass::Unknown, 40));
+        let ip = story.ip(router);
+        story.sign(router, SERVES);
+        hand_out(&mut story, rogue, pc, ip);
+        let found = story.found(RULE);
+        assert_eq!(found.iter().map(|f| f.key.device).collect::<Vec<_>>(), [Some(rogue)], "{found:#?}");
     }
 
     #[test]
