@@ -65,7 +65,6 @@ use model::{Change, DeviceId, Edge, EdgeKey, EdgeState, Flow, FlowState, Index, 
 use rates::Metric;
 use rules::Watch;
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use table::{Key, Table};
 use tick::Clock;
 use verdict::Out;
@@ -394,43 +393,6 @@ impl Baseline {
             let is_locked = habit.is_locked() && ended.is_none_or(|at| at <= ts);
             is_locked || habit.converged || self.config.learning.is_overdue(&habit.times(ts))
         })
-    }
-
-    /// The edges of each client of which some changed since the last call, by client.
-    pub fn changes(&mut self) -> Vec<Change> {
-        let mut out = Vec::new();
-        let Ok(()) = self.each_change(|change| {
-            out.push(change);
-            Ok::<_, Infallible>(())
-        });
-        out
-    }
-
-    /// As [`Baseline::changes`], one after the other: at no time do all of them take memory.
-    pub fn each_change<E>(&mut self, mut each: impl FnMut(Change) -> Result<(), E>) -> Result<(), E> {
-        let mut clients = std::mem::take(&mut self.dirty);
-        clients.sort_unstable();
-        clients.dedup();
-        for client in clients {
-            let keys = self.edges.of_device(client);
-            let own = keys.into_iter().filter(|key| key.client == client);
-            let mut edges: Vec<Edge> = own
-                .filter_map(|key| {
-                    let state = self.edges.get_mut(&key)?;
-                    state.dirty = false;
-                    let state = state.clone();
-                    Some(state.row(self.edges.edge_key(&key)))
-                })
-                .collect();
-            edges.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-            let had_a_row =
-                if edges.is_empty() { self.written.remove(&client) } else { !self.written.insert(client) };
-            // Of a client that came and went in between, there is nothing to take away.
-            if had_a_row || !edges.is_empty() {
-                each(Change::Edges(client, edges))?;
-            }
-        }
-        self.each_other_change(each)
     }
 
     /// Counts something on an edge, new if need be, that most likely is at a place. `counts`: it was more than an attempt, so

@@ -5,9 +5,47 @@ use crate::habits::{Habit, Habits};
 use crate::{Baseline, Config, Learning, Seen, Watchers};
 use model::{Change, DeviceClass, DeviceId, Edge, LearningState, Timestamp};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 impl Baseline {
+    /// The edges of each client of which some changed since the last call, by client.
+    pub fn changes(&mut self) -> Vec<Change> {
+        let mut out = Vec::new();
+        let Ok(()) = self.each_change(|change| {
+            out.push(change);
+            Ok::<_, Infallible>(())
+        });
+        out
+    }
+
+    /// As [`Baseline::changes`], one after the other: at no time do all of them take memory.
+    pub fn each_change<E>(&mut self, mut each: impl FnMut(Change) -> Result<(), E>) -> Result<(), E> {
+        let mut clients = std::mem::take(&mut self.dirty);
+        clients.sort_unstable();
+        clients.dedup();
+        for client in clients {
+            let keys = self.edges.of_device(client);
+            let own = keys.into_iter().filter(|key| key.client == client);
+            let mut edges: Vec<Edge> = own
+                .filter_map(|key| {
+                    let state = self.edges.get_mut(&key)?;
+                    state.dirty = false;
+                    let state = state.clone();
+                    Some(state.row(self.edges.edge_key(&key)))
+                })
+                .collect();
+            edges.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+            let had_a_row =
+                if edges.is_empty() { self.written.remove(&client) } else { !self.written.insert(client) };
+            // Of a client that came and went in between, there is nothing to take away.
+            if had_a_row || !edges.is_empty() {
+                each(Change::Edges(client, edges))?;
+            }
+        }
+        self.each_other_change(each)
+    }
+
     /// Continues from rows as they were written; other rows than those of the baseline are passed over. Rows may be the
     /// final ones or the whole history, in order.
     pub fn restore(config: Config, rows: impl IntoIterator<Item = Change>) -> Self {
