@@ -61,7 +61,7 @@ use findings::Book;
 use habits::Habits;
 use inventory::{Newcomers, Resolved};
 use judge::{ExchangeSeen, FlowSeen, HourSeen, SignSeen, View};
-use model::{Change, DeviceId, Edge, EdgeKey, EdgeState, Flow, FlowState, Index, IpProto, Text, Timestamp};
+use model::{DeviceId, Edge, EdgeKey, EdgeState, Flow, FlowState, Index, IpProto, Text, Timestamp};
 use rates::Metric;
 use rules::Watch;
 use std::collections::BTreeSet;

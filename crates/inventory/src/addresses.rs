@@ -5,7 +5,7 @@ use crate::config::{is_host, is_link_local};
 use crate::evidence::{Via, attr, scoped, text};
 use crate::few::{insert_into, remove_from};
 use crate::graph::{Dirt, Gone, Said};
-use model::{DeviceId, Lease, LeaseMessage, Mac, Timestamp, Vlan};
+use model::{DeviceId, LeaseMessage, Mac, Timestamp, Vlan};
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
@@ -29,7 +29,7 @@ impl How {
     }
 
     /// Whether the address lives somewhere else than where it is seen, as far as is known.
-    const fn is_passing(self) -> bool {
+    pub(crate) const fn is_passing(self) -> bool {
         matches!(self, Self::Relayed | Self::Sent)
     }
 
@@ -62,14 +62,12 @@ pub(crate) struct Span {
 const CONTENTION: i64 = 600 * 1_000_000_000;
 /// A conversation may begin this long before the first word on who holds its address.
 const EARLY: i64 = 300 * 1_000_000_000;
-/// An acknowledgement within this time of a discovery or an offer is a new lease, not a renewal.
-const FRESH: i64 = 120 * 1_000_000_000;
 
 /// Packets of a holder may still be on their way through routers this long after it gave its address back.
 const LAST_WORDS: i64 = 2 * 1_000_000_000;
 
 impl Inventory {
-    fn open_spans(&self, vlan: Vlan, ip: IpAddr) -> impl Iterator<Item = (DeviceId, Span)> {
+    pub(crate) fn open_spans(&self, vlan: Vlan, ip: IpAddr) -> impl Iterator<Item = (DeviceId, Span)> {
         self.spans(vlan, ip).filter(|(_, span)| span.until.is_none())
     }
 
@@ -110,7 +108,7 @@ impl Inventory {
     }
 
     /// Something changed about an address: answers about it in any scope it was held in are void.
-    fn forget_recent(&self, ip: IpAddr) {
+    pub(crate) fn forget_recent(&self, ip: IpAddr) {
         for vlan in self.scopes.get(&ip).map(|few| &**few).unwrap_or_default() {
             self.recent.forget(*vlan, ip);
         }
@@ -249,7 +247,7 @@ impl Inventory {
     }
 
     /// What was leased to a device behind a relay is nobody else's by lease, or by packets, in any scope.
-    fn end_elsewhere(&mut self, root: DeviceId, vlan: Vlan, ip: IpAddr, ts: Timestamp) {
+    pub(crate) fn end_elsewhere(&mut self, root: DeviceId, vlan: Vlan, ip: IpAddr, ts: Timestamp) {
         let scopes = self.scopes.get(&ip).map(|few| few.to_vec()).unwrap_or_default();
         for scope in scopes.into_iter().filter(|scope| *scope != vlan) {
             for (other, span) in self.open_spans(scope, ip).collect::<Vec<_>>() {
@@ -270,26 +268,6 @@ impl Inventory {
             .collect();
         let open = self.open_spans(vlan, ip);
         open.filter(|(_, span)| lost.contains(&span.first)).map(|(other, _)| other).collect()
-    }
-
-    /// Whether an acknowledgement is a renewal of what the device holds in another scope, and not in this one.
-    fn renews_elsewhere(&self, root: DeviceId, vlan: Vlan, ip: IpAddr, ts: Timestamp) -> bool {
-        let holds = |scope: Vlan, is_it: &dyn Fn(How) -> bool| {
-            self.open_spans(scope, ip).any(|(other, span)| is_it(span.how) && self.root(other) == root)
-        };
-        let lives = |how: How| matches!(how, How::Lease | How::Claim);
-        let scopes = self.scopes.get(&ip).map(|few| &**few).unwrap_or_default();
-        let mut elsewhere = scopes.iter().filter(|scope| **scope != vlan);
-        elsewhere.any(|scope| holds(*scope, &|how| lives(how) || how == How::Relayed))
-            && !holds(vlan, &lives)
-            && !self.is_fresh_lease(root, ts)
-    }
-
-    fn is_fresh_lease(&self, root: DeviceId, ts: Timestamp) -> bool {
-        let Some(node) = self.nodes.get(&root) else { return false };
-        node.leases
-            .starting(|(at, _)| *at < ts.plus(-FRESH))
-            .any(|(_, (lease, _))| matches!(lease.message, LeaseMessage::Discover | LeaseMessage::Offer))
     }
 
     fn note_conflict(&mut self, a: DeviceId, b: DeviceId, vlan: Vlan, ip: IpAddr, ts: Timestamp) {
@@ -356,7 +334,7 @@ impl Inventory {
     }
 
     /// Ends a span. Spans of the same address in scopes it was only seen crossing end with it.
-    fn end_span(&mut self, id: DeviceId, vlan: Vlan, ip: IpAddr, first: Timestamp, at: Timestamp) {
+    pub(crate) fn end_span(&mut self, id: DeviceId, vlan: Vlan, ip: IpAddr, first: Timestamp, at: Timestamp) {
         self.edit_span(id, vlan, ip, first, |span| span.until = Some(at.max(span.first)));
         self.end_crossing(id, vlan, ip, at);
         self.heard_nothing_new(id);
@@ -545,61 +523,5 @@ impl Inventory {
                 &format!("{} claims {ip}, seen routed elsewhere", self.name_of(id)),
             );
         }
-    }
-
-    /// A DHCP message with the node as its client.
-    pub(crate) fn lease(&mut self, id: DeviceId, lease: Lease, ts: Timestamp) {
-        let root = self.root(id);
-        let limit = self.config.max_leases_per_device;
-        if let Some(ip) = lease.ip {
-            self.forget_recent(ip);
-        }
-        let Some(node) = self.nodes.get_mut(&root) else { return };
-        let n = node
-            .leases
-            .starting(|(at, _)| *at < ts)
-            .take_while(|((at, _), _)| *at == ts)
-            .last()
-            .map_or(0, |((_, n), _)| n.saturating_add(1));
-        node.leases.insert((ts, n), (lease, Dirt::NEW));
-        self.trim_leases(root, limit);
-        self.mark(root);
-        let Some(ip) = lease.ip.filter(|ip| is_host(*ip)) else { return };
-        match lease.message {
-            // A renewal goes to the server and back through routers: it is heard in VLANs where the client does not live.
-            LeaseMessage::Ack if self.renews_elsewhere(root, lease.vlan, ip, ts) => {}
-            LeaseMessage::Ack if lease.seconds.is_some() && lease.relay.is_none() => {
-                self.hold(id, lease.vlan, ip, How::Lease, ts);
-                self.join_elsewhere(id, lease.vlan, ip, ts);
-            }
-            // Between relay and server the VLAN is not the client's. If its own is seen, the copy that goes to it says where
-            // it lives; if not, all that comes from it is routed, and seen where the server is or beyond.
-            LeaseMessage::Ack if lease.seconds.is_some() => {
-                self.hold(id, lease.vlan, ip, How::Relayed, ts);
-                self.end_elsewhere(root, lease.vlan, ip, ts);
-            }
-            LeaseMessage::Release | LeaseMessage::Decline => {
-                for (holder, span) in self.open_spans(lease.vlan, ip).collect::<Vec<_>>() {
-                    if self.root(holder) == root {
-                        self.end_span(holder, lease.vlan, ip, span.first, ts);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    pub(crate) fn trim_leases(&mut self, root: DeviceId, limit: usize) {
-        while let Some(node) = self.nodes.get_mut(&root).filter(|node| node.leases.len() > limit.max(1)) {
-            let Some(((ts, n), (lease, dirt))) = node.leases.pop_first() else { break };
-            if let Some(ip) = lease.ip {
-                self.forget_recent(ip);
-            }
-            if dirt.written {
-                self.gone.insert(Gone::Lease(root, ts, n));
-            }
-            self.counters.leases_evicted += 1;
-        }
-        self.weigh(root);
     }
 }

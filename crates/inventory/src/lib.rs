@@ -9,11 +9,12 @@
 //! - `graph`: nodes, one for each identity that was heard, and the devices they add up to; `few`: how they are found;
 //! - `keys`: what a node's evidence says about identity;
 //! - `identity`: from MACs and addresses to nodes; routers, shared MACs, virtual MACs;
-//! - `addresses`: who held which address when, and `recent` answers to that; `ends`: whose packets are when their MAC is
-//!   another's; `merge`: nodes that are one device; `equipment`: whose identity a message
-//!   carries; `evidence`: the ledger and the order of values;
+//! - `addresses`: who held which address when, and `recent` answers to that; `leases`: what DHCP says of it, and `pings`: which
+//!   of them belong to a lease; `ends`: whose packets are when their MAC is another's;
+//! - `merge`: nodes that are one device; `equipment`: whose identity a message carries; `evidence`: the ledger and the order
+//!   of values;
 //! - `classify`: the vote on what a device is for; `project`: the device as it is shown;
-//! - `names`: by which domain an end outside is known; `pings`: which of them belong to a lease;
+//! - `names`: by which domain an end outside is known; `ties`: what an address is to one device;
 //! - `signs`: what those who watch behaviour are told of;
 //! - `room`: what all of it takes of memory, and who gives way; `newcomers`: in which order;
 //! - `changes`: rows out and in; `vendors`: who registered a MAC prefix.
@@ -30,6 +31,7 @@ mod few;
 mod graph;
 mod identity;
 mod keys;
+mod leases;
 mod merge;
 mod names;
 mod newcomers;

@@ -58,12 +58,19 @@ impl Inventory {
             spans().filter(|(_, span)| strong(span.how)).map(|((_, ip, _), _)| *ip).collect();
         let at_home = |ip: &IpAddr, how: How| strong(how) || !homes.contains(ip);
         let spans = || spans().filter(|((_, ip, _), span)| at_home(ip, span.how));
+        // What is leased through a relay lives behind that, and not where it is seen.
+        let relayed: BTreeSet<_> =
+            spans().filter(|(_, span)| span.how == How::Relayed).map(|((_, ip, _), _)| *ip).collect();
+        let home = |vlan: Vlan, ip: &IpAddr, how: How| {
+            if how.is_passing() && relayed.contains(ip) { Vlan::NONE } else { vlan }
+        };
         let held = spans().filter(|(_, span)| span.until.is_none());
-        let addresses: BTreeSet<_> = held.map(|((vlan, ip, _), _)| (*vlan, *ip)).collect();
+        let addresses: BTreeSet<_> =
+            held.map(|((vlan, ip, _), span)| (home(*vlan, ip, span.how), *ip)).collect();
         let members = self.claims(&tree, &attr::VLAN);
         let members = members.filter_map(|(claim, _)| claim.value.as_str().parse().ok()).map(Vlan::single);
-        let vlans: BTreeSet<Vlan> =
-            spans().map(|((vlan, ..), _)| *vlan).chain(members).filter(|vlan| *vlan != Vlan::NONE).collect();
+        let lived = spans().map(|((vlan, ip, _), span)| home(*vlan, ip, span.how));
+        let vlans: BTreeSet<Vlan> = lived.chain(members).filter(|vlan| *vlan != Vlan::NONE).collect();
         let verdict = self.classify(&tree);
         let (first, last) = self
             .nodes
