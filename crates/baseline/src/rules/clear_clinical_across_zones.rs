@@ -3,8 +3,8 @@
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{EdgeNews, View};
-use crate::verdict::{Out, Verdict};
 use crate::posture::IN_CLEAR;
+use crate::verdict::{Out, Verdict};
 use model::Severity;
 
 pub(super) static RULE: Rule = Rule {

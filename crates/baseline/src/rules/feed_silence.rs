@@ -1,5 +1,6 @@
 //! A feed of messages falls silent.
 
+use super::spoken::{DAYS, Hours, LEAST_DAYS, Place, counted};
 use super::window::rename;
 use super::{Rule, Wants, Watch};
 use crate::calendar::hour;
@@ -7,8 +8,8 @@ use crate::edge::State;
 use crate::feed::Feed;
 use crate::findings::{number, word};
 use crate::judge::{ExchangeSeen, View};
-use crate::verdict::{Out, Peer, Verdict};
 use crate::table::Key;
+use crate::verdict::{Out, Peer, Verdict};
 use model::{DeviceId, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,24 +45,13 @@ const MOST_RUN: i32 = 48;
 /// Hours like this one in which it spoke, at least.
 const LEAST_HOURS: u16 = 3;
 
-/// Days of a kind that are remembered of an hour, and on how many of them a feed that speaks in it has spoken.
-const DAYS: u32 = 7;
-const LEAST_DAYS: u32 = 5;
-/// For how many seconds after a change of the clock a feed may go by either time: until those days are others, also on
-/// weekends; and until the hours in which it speaks, of what is known of half a year and more, are.
-const DAYS_SETTLE: i64 = 5 * 7 * 86_400;
+/// For how many seconds after a change of the clock a feed may go by either time: until the hours in which it speaks, of what is
+/// known of half a year and more, are others.
 const HOURS_SETTLE: i64 = 13 * 7 * 86_400;
 const HOUR: i64 = 3_600 * 1_000_000_000;
 
 /// Why what was told is a note.
 const ZONE: &str = "part of the silence of a zone";
-
-/// Sender, receiver and port.
-type Place = (u32, u32, u16);
-
-/// Whether a feed spoke in an hour of the last days of a kind, the latest last: by slot, as bits, one more than are counted.
-/// Hours in which it never spoke of late take no room.
-type Spoke = BTreeMap<u8, u8>;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct FeedSilence {
@@ -71,14 +61,6 @@ struct FeedSilence {
     /// It is written behind the rest, so that what was written without it is read.
     #[serde(skip)]
     hours: Hours,
-}
-
-/// In which hours feeds spoke of late.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Hours {
-    /// The hour that is going on.
-    hour: Option<i32>,
-    feeds: BTreeMap<Place, Spoke>,
 }
 
 /// A feed of a sender.
@@ -198,61 +180,30 @@ impl FeedSilence {
         let slot = view.site.calendar.slot(ended);
         // One that was looked at late may have spoken after it only; then it is not silent now.
         let spoke = sends.feed.last >= begin(ended);
-        let spoken = self.on_days(sends, slot);
+        let place = sends.place();
+        let first = view.habits.get(sends.device).map_or(begin(ended), |habit| habit.first());
+        let spoken = self.hours.on_days(&place, slot);
         let is_known = spoke || (could_be_seen(ended) && spoken != 0);
-        if is_known && !self.remember(sends, slot, spoken << 1 | u8::from(spoke)) {
+        if is_known && !self.hours.remember(place, slot, spoken << 1 | u8::from(spoke)) {
             return;
         }
-        if is_known && self.later(sends, ended, view) == 0 {
+        if is_known && self.hours.later(&place, ended, first, view) == 0 {
             self.missed(sends, (ended, ended), counted(spoken), view, out);
         }
         // Of what may go by either clock, the two hours in which it would speak are looked at together.
         let before = ended - 1;
-        let (by_wall, by_other) = match (self.later(sends, before, view), self.later(sends, ended, view)) {
+        let later = |hour| self.hours.later(&place, hour, first, view);
+        let (by_wall, by_other) = match (later(before), later(ended)) {
             (1.., _) => (before, ended),
             (_, ..0) => (ended, before),
             _ => return,
         };
         if could_be_seen(before) {
             // Both have been remembered since.
-            let by_wall = counted(self.on_days(sends, view.site.calendar.slot(by_wall)) >> 1);
-            let by_other = counted(self.by_other(sends, by_other, view) >> 1);
+            let by_wall = counted(self.hours.on_days(&place, view.site.calendar.slot(by_wall)) >> 1);
+            let by_other = counted(self.hours.by_other(&place, by_other, view) >> 1);
             self.missed(sends, (before, ended), by_wall.max(by_other), view, out);
         }
-    }
-
-    /// On which days a feed spoke in an hour by the clock before it was changed.
-    fn by_other(&self, sends: &Sends<'_>, hour: i32, view: &View<'_>) -> u8 {
-        let slot = view.site.calendar.slot(hour);
-        let Some(turn) = view.site.calendar.turned(hour, DAYS_SETTLE) else { return 0 };
-        // Since the change the hour is another one on the wall.
-        let since = view.hours_like(slot, turn.at);
-        let is_since = 1_u8.checked_shl(since.into()).map_or(u8::MAX, |bit| bit - 1);
-        (self.on_days(sends, slot) & is_since) | (self.on_days(sends, turn.slot) & !is_since)
-    }
-
-    fn on_days(&self, sends: &Sends<'_>, slot: u8) -> u8 {
-        self.hours.feeds.get(&sends.place()).and_then(|hours| hours.get(&slot)).copied().unwrap_or_default()
-    }
-
-    /// Remembers on which days a feed spoke in a slot; false if there is no room.
-    fn remember(&mut self, sends: &Sends<'_>, slot: u8, days: u8) -> bool {
-        let place = sends.place();
-        if self.hours.feeds.len() >= MOST && !self.hours.feeds.contains_key(&place) {
-            return false;
-        }
-        let hours = self.hours.feeds.entry(place).or_default();
-        if days == 0 { hours.remove(&slot) } else { hours.insert(slot, days) };
-        true
-    }
-
-    /// How many hours later than by the site's clock a feed would come if it went by another, where that may be; 0 where it
-    /// speaks by either.
-    fn later(&self, sends: &Sends<'_>, hour: i32, view: &View<'_>) -> i32 {
-        let first = view.habits.get(sends.device).map_or(begin(hour), |habit| habit.first());
-        let turn = view.site.calendar.turned(hour, DAYS_SETTLE).filter(|turn| first < turn.at);
-        let turn = turn.filter(|turn| counted(self.on_days(sends, turn.slot)) < LEAST_DAYS);
-        turn.map_or(0, |turn| turn.later)
     }
 
     /// Hours went by, from one to another, in which a feed may not have spoken that did so on some of the last days.
@@ -335,11 +286,6 @@ impl FeedSilence {
             ]);
         out.raise(view, verdict);
     }
-}
-
-/// On how many of the last days of a kind a feed spoke.
-const fn counted(days: u8) -> u32 {
-    (days & ((1 << DAYS) - 1)).count_ones()
 }
 
 /// When an hour begins.

@@ -4,9 +4,9 @@ use super::edges::name;
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{EdgeNews, View};
-use crate::verdict::{Out, Peer, Verdict};
 use crate::posture::legacy;
 use crate::profile::Profile;
+use crate::verdict::{Out, Peer, Verdict};
 use model::Severity;
 use std::rc::Rc;
 

@@ -106,6 +106,7 @@ mod merged;
 mod quarantined;
 mod said;
 mod span;
+mod spoken;
 #[cfg(test)]
 pub(crate) mod story;
 mod titles;

@@ -3,8 +3,8 @@
 use super::{Rule, Wants, Watch};
 use crate::findings::number;
 use crate::judge::{HourSeen, View};
-use crate::verdict::{Out, Verdict};
 use crate::rates::Metric;
+use crate::verdict::{Out, Verdict};
 use model::{DeviceClass, Severity};
 
 pub(super) static RULE: Rule = Rule {

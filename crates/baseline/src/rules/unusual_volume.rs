@@ -4,9 +4,9 @@ use super::{Rule, Wants, Watch};
 use crate::findings::{number, real};
 use crate::habits::Habit;
 use crate::judge::{HourSeen, View};
-use crate::verdict::{Out, Verdict};
 use crate::quantile::HIGH;
 use crate::rates::{Metric, Score};
+use crate::verdict::{Out, Verdict};
 use model::Severity;
 
 pub(super) static RULE: Rule = Rule {

@@ -4,8 +4,8 @@ use super::{Rule, Wants, Watch};
 use crate::calendar::hour;
 use crate::findings::{number, real, word};
 use crate::judge::{FlowSeen, View};
-use crate::verdict::{Out, Verdict};
 use crate::rates::Stat;
+use crate::verdict::{Out, Verdict};
 use model::{FlowState, IpProto, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -383,8 +383,8 @@ impl VisibilityLoss {
 #[cfg(test)]
 mod tests {
     use super::{More, VisibilityLoss};
-    use crate::rules::Watch;
     use crate::Window;
+    use crate::rules::Watch;
     use crate::rules::story::{DAY, HOUR, SECOND, Story, text};
     use model::{DeviceClass, FlowState, Severity, Timestamp};
 
