@@ -3,21 +3,24 @@
 //! every edge is used in two hours of each day on which its device works, and once a minute the rules judge. Measured are
 //! the memory of the process at its peak, the processor time of a conversation once everything is learned, and how long
 //! it takes to write all rows and to go on from them. Judging goes by the clock, so that a conversation's share of it is
-//! the smaller the more there are. Each site, and each restart, is a process of its own. `-- --smoke` runs everything once
-//! on little.
+//! the smaller the more there are. Instructions are counted by valgrind, where that is installed: they say whether there is
+//! more to do, where the time also says how much of it waits for memory. The same conversations as packets go through the
+//! whole program. Each site, and each restart, is a process of its own. `-- --smoke` runs everything once on little.
 
 use baseline::{Baseline, Config, Learning, known};
+use benches::callgrind;
 use benches::measure::{Spent, Stopwatch, least};
 use benches::memory::peak;
-use inventory::Resolved;
-use model::{
-    Change, Device, DeviceClass, DeviceId, Flow, FlowKey, FlowRecord, FlowState, IpProto, LearningState, Mac,
-    OriginatorBy, Timestamp, Vlan,
-};
-use std::net::{IpAddr, Ipv4Addr};
+use benches::site::{BEGIN, Batch, HOUR, SECOND, Site, Wire, mix};
+use capture::Timeline;
+use inventory::Vendors;
+use model::{Change, LearningState, Timestamp};
+use std::ffi::OsStr;
+use std::io;
 use std::path::Path;
 use std::process::Command;
 use std::str::FromStr;
+use std::sync::Arc;
 use store::Store;
 
 /// Devices and edges: the small site and the large one.
@@ -41,157 +44,10 @@ const RESTART: Target = Target::Most(5.0);
 /// A conversation costs no more where there is ten times as much to know.
 const SAME: Target = Target::Times(1.0);
 
-/// A Monday, at midnight.
-const BEGIN: i64 = 1_772_409_600;
 /// Days until devices are learned and all is as it will stay, and days that are measured after those, of which the
 /// cheapest counts. All of the latter are weekdays, so that each is a pass over all edges.
 const LEARN: u32 = 15;
 const MEASURED: u32 = 3;
-
-const SECOND: i64 = 1_000_000_000;
-const HOUR: i64 = 3_600 * SECOND;
-
-/// A twelfth of the devices' edges end at each of these ports; all of it is encrypted, as what is read would be findings.
-const PORTS: [u16; 12] = [443, 465, 636, 853, 989, 990, 993, 995, 2_762, 5_061, 8_443, 8_883];
-
-/// Mixes a number well.
-const fn mix(n: u64) -> u64 {
-    let n = (n ^ n >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let n = (n ^ n >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    n ^ n >> 31
-}
-
-/// A made-up site. Devices are numbered from 1, the servers first.
-#[derive(Clone, Copy)]
-struct Site {
-    devices: u32,
-    edges: u32,
-    servers: u32,
-    /// How far the next edge in line is from the one before, so that neighbours are strangers.
-    stride: u64,
-}
-
-impl Site {
-    fn new(devices: u32, edges: u32) -> Self {
-        let servers = (devices / 33).max(4);
-        let coprime = |n: &u64| {
-            let (mut a, mut b) = (*n, u64::from(edges));
-            while b > 0 {
-                (a, b) = (b, a % b);
-            }
-            a == 1
-        };
-        let stride = (u64::from(edges) * 618 / 1_000..).find(coprime).unwrap_or(1);
-        let doors = servers * PORTS.len() as u32;
-        assert!(edges.div_ceil(devices - servers) <= doors, "each edge is one of its own");
-        Self { devices, edges, servers, stride }
-    }
-
-    /// The edge that comes in a place.
-    const fn edge(&self, place: u32) -> u32 {
-        (place as u64 * self.stride % self.edges as u64) as u32
-    }
-
-    /// The client, the server and the port of an edge.
-    const fn ends(&self, edge: u32) -> (DeviceId, DeviceId, u16) {
-        let clients = self.devices - self.servers;
-        let (client, turn) = (edge % clients, edge / clients);
-        let doors = self.servers * PORTS.len() as u32;
-        let door = (mix(client as u64) as u32 % doors + turn) % doors;
-        let port = PORTS[(door / self.servers) as usize];
-        (DeviceId(self.servers + client + 1), DeviceId(door % self.servers + 1), port)
-    }
-
-    /// Whether an edge is used in an hour of a day: a third of the devices work from eight to six on weekdays, the others
-    /// always; one hour is the same on each day, the other is not.
-    const fn is_used(&self, edge: u32, day: u32, hour: u32) -> bool {
-        let client = edge % (self.devices - self.servers);
-        let by_day = client.is_multiple_of(3);
-        if by_day && (day % 7 >= 5 || hour < 8 || hour >= 18) {
-            return false;
-        }
-        let (from, hours) = if by_day { (8, 10) } else { (0, 24) };
-        let habit = mix(edge as u64) % hours;
-        let other = (habit + 1 + mix((day as u64 + 1) << 32 | edge as u64) % (hours - 1)) % hours;
-        let hour = (hour - from) as u64;
-        hour == habit || hour == other
-    }
-
-    fn flow(&self, edge: u32, ts: Timestamp) -> Resolved {
-        let (client, server, port) = self.ends(edge);
-        let dice = mix(ts.0 as u64 ^ u64::from(edge));
-        let from = (address(client), 32_768 + (dice % 28_000) as u16);
-        let (key, originator) = FlowKey::new(vlan(client), IpProto::TCP, from, (address(server), port));
-        let packets = [4 + dice % 12, 4 + (dice >> 8) % 20];
-        let record = FlowRecord {
-            first_no: dice >> 20,
-            key,
-            originator,
-            originator_by: OriginatorBy::Handshake,
-            vlans: [vlan(client), vlan(server)],
-            macs: [Some(mac(client)), Some(mac(server))],
-            first: ts,
-            last: ts.plus((dice >> 16) as i64 % (20 * SECOND)),
-            packets,
-            bytes: [packets[0] * 90, packets[1] * 310],
-            app: Some("tls"),
-            app_by_content: true,
-            state: FlowState::Closed,
-            gaps: 0,
-            continued: false,
-            cut_short: false,
-            copied: false,
-            tunnel: None,
-        };
-        Resolved::Flow {
-            flow: Flow { record: Box::new(record), devices: [Some(client), Some(server)] },
-            domain: None,
-            lease_of: None,
-        }
-    }
-
-    /// A device as the inventory would know it.
-    fn device(&self, id: DeviceId, now: Timestamp) -> Device {
-        let class = match id.0 {
-            n if n <= self.servers => DeviceClass::Server,
-            n if n.is_multiple_of(4) => DeviceClass::PatientMonitor,
-            n if n.is_multiple_of(2) => DeviceClass::InfusionPump,
-            _ => DeviceClass::Workstation,
-        };
-        Device {
-            id,
-            keys: Vec::new(),
-            macs: vec![mac(id)],
-            addresses: vec![(vlan(id), address(id))],
-            attributes: Vec::new(),
-            class,
-            votes: Vec::new(),
-            roles: Vec::new(),
-            router: false,
-            attachment: None,
-            vlans: vec![vlan(id)],
-            sop_classes: Vec::new(),
-            implementations: Vec::new(),
-            behind: None,
-            first: Timestamp::new(BEGIN, 0),
-            last: now,
-        }
-    }
-}
-
-const fn address(id: DeviceId) -> IpAddr {
-    let [_, b, c, d] = id.0.to_be_bytes();
-    IpAddr::V4(Ipv4Addr::new(10, 64 | b, c, d))
-}
-
-const fn mac(id: DeviceId) -> Mac {
-    let [a, b, c, d] = id.0.to_be_bytes();
-    Mac([0, 0x1b, a, b, c, d])
-}
-
-const fn vlan(id: DeviceId) -> Vlan {
-    Vlan::single(10 + (id.0 >> 8) as u16)
-}
 
 /// Conversations of a day, and what they cost.
 #[derive(Clone, Copy, Default)]
@@ -202,44 +58,55 @@ struct Day {
     judged: Spent,
 }
 
-impl Day {
-    fn pass_on(&mut self, baseline: &mut Baseline, batch: &mut Vec<Resolved>) {
-        let mut watch = Stopwatch::new();
-        baseline.resolved(batch);
-        self.taken += watch.lap();
-        self.flows += batch.len() as u64;
-        batch.clear();
-    }
-}
-
-/// Conversations that are handed over at once, at most.
-const BATCH: usize = 1_024;
-
-/// Lives through a day.
-fn live(site: &Site, day: u32, baseline: &mut Baseline, batch: &mut Vec<Resolved>) -> Day {
+/// Lives through a day, and asks a watch what was spent.
+fn live(
+    site: &Site,
+    day: u32,
+    baseline: &mut Baseline,
+    batch: &mut Batch,
+    mut lap: impl FnMut() -> Spent,
+) -> Day {
     let mut spent = Day::default();
-    for hour in 0..24 {
-        let from = BEGIN * SECOND + i64::from(day * 24 + hour) * HOUR;
-        for place in 0..site.edges {
-            let edge = site.edge(place);
-            if !site.is_used(edge, day, hour) {
-                continue;
-            }
-            let ts = Timestamp(from + i64::from(place) * HOUR / i64::from(site.edges));
-            if baseline.is_due(ts) {
-                spent.pass_on(baseline, batch);
-                let mut watch = Stopwatch::new();
-                baseline.judge(ts, &|id| Some(site.device(id, ts)));
-                spent.judged += watch.lap();
-            }
-            batch.push(site.flow(edge, ts));
-            if batch.len() == BATCH {
-                spent.pass_on(baseline, batch);
-            }
+    let pass_on =
+        |baseline: &mut Baseline, batch: &mut Batch, spent: &mut Day, lap: &mut dyn FnMut() -> Spent| {
+            lap();
+            baseline.resolved(batch.all());
+            spent.taken += lap();
+            spent.flows += batch.all().len() as u64;
+            batch.clear();
+        };
+    for (edge, ts) in site.calls(day) {
+        if baseline.is_due(ts) {
+            pass_on(baseline, batch, &mut spent, &mut lap);
+            baseline.judge(ts, &|id| Some(site.device(id, ts)));
+            spent.judged += lap();
+        }
+        if batch.push(site, edge, ts) {
+            pass_on(baseline, batch, &mut spent, &mut lap);
         }
     }
-    spent.pass_on(baseline, batch);
+    pass_on(baseline, batch, &mut spent, &mut lap);
     spent
+}
+
+/// The days of the whole program: until all is there, and one that is measured.
+const WHOLE: u32 = 3;
+
+/// The process that reads a site's packets.
+fn whole(site: &Site) {
+    let (wire, marks) = Wire::new(*site, WHOLE);
+    let mut timeline = Timeline::from_readers(vec![("site".to_owned(), Box::new(wire))]).expect("it opens");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = Store::open(&folder.path().join("whole.db")).expect("a database");
+    let config = sensor::Config::parse("[memory]\nlimit = \"8GB\"\n", "bench").expect("it is one");
+    sensor::run_pipeline(&mut timeline, &mut store, &config, Arc::new(Vendors::builtin()), 0, |_| {})
+        .expect("it replays");
+    let marks = marks.lock().expect("nobody panicked");
+    let [.., before, after] = marks.as_slice() else { panic!("two days at least") };
+    let flows = after.flows - before.flows;
+    let spent = (after.spent - before.spent).each(flows).cpu;
+    let packets = (after.packets - before.packets) as f64 / flows as f64;
+    print(&[spent, packets, peak() as f64]);
 }
 
 /// Hands what was measured to the process that asked.
@@ -249,14 +116,14 @@ fn print(numbers: &[f64]) {
 
 /// The process that learns a site, and writes it down.
 fn learn(site: &Site, path: &Path) {
-    let mut batch = Vec::with_capacity(BATCH);
-    (0..BATCH as u32).for_each(|edge| batch.push(site.flow(edge % site.edges, Timestamp(0))));
+    let mut batch = Batch::default();
+    (0..).take_while(|edge| !batch.push(site, edge % site.edges, Timestamp(0))).for_each(drop);
     batch.clear();
     let before = peak();
     let mut baseline = Baseline::new(Config::default());
-    let mut days = Vec::new();
+    let (mut days, mut watch) = (Vec::new(), Stopwatch::new());
     for day in 0..LEARN + MEASURED {
-        let spent = live(site, day, &mut baseline, &mut batch);
+        let spent = live(site, day, &mut baseline, &mut batch, || watch.lap());
         if day >= LEARN {
             days.push(spent);
         }
@@ -266,7 +133,7 @@ fn learn(site: &Site, path: &Path) {
     let lost =
         [counters.edges_evicted, counters.edges_refused, counters.habits_evicted, counters.habits_refused];
     assert_eq!(lost, [0; 4], "there is room for all of them");
-    let mut watch = Stopwatch::new();
+    watch.lap();
     let mut store = Store::open(path).expect("a database");
     store.write_each(|batch| baseline.each_change(|change| batch.put(&change))).expect("it writes");
     drop(store);
@@ -276,6 +143,49 @@ fn learn(site: &Site, path: &Path) {
     print(&[baseline.findings().len() as f64, learned as f64, (learned - before) as f64, held as f64]);
     print(&[each(|day| day.taken + day.judged), each(|day| day.taken), each(|day| day.judged), judged]);
     print(&[written.wall, written.cpu, peak() as f64]);
+}
+
+/// Days of which the last is counted in instructions. All edges are there after the first, and an operator ends learning
+/// then, so that a day is as it will stay.
+const COUNTED: [u32; 2] = [2, 3];
+
+/// The process whose instructions are counted: conversations of some days, handed over or only made.
+fn count(site: &Site, days: u32, hand_over: bool) {
+    let until = Timestamp((BEGIN + 86_400) * SECOND);
+    let learning = Learning { until: Some(until), ..Learning::default() };
+    let mut baseline = Baseline::new(Config { learning, ..Config::default() });
+    let mut batch = Batch::default();
+    for day in 0..days {
+        if hand_over {
+            // Valgrind does not bear the clock.
+            live(site, day, &mut baseline, &mut batch, Spent::default);
+        } else {
+            for (edge, ts) in site.calls(day) {
+                if batch.push(site, edge, ts) {
+                    batch.clear();
+                }
+            }
+        }
+    }
+}
+
+/// Instructions a conversation takes in the baseline; NaN without valgrind.
+fn instructions(site: &Site, folder: &Path) -> f64 {
+    let own = std::env::current_exe().expect("a name");
+    let (devices, edges) = (site.devices.to_string(), site.edges.to_string());
+    let day = |what: &str| {
+        let runs = COUNTED.map(|days| {
+            let (days, counted) =
+                (days.to_string(), folder.join(format!("{what}-{devices}-{days}.callgrind")));
+            let args = [what, &devices, &edges, &days].map(OsStr::new);
+            callgrind::start(&own, &args, &counted).map(|child| (child, counted))
+        });
+        let [before, after] =
+            runs.map(|run| run.and_then(|(child, counted)| callgrind::end(child, &counted)));
+        Ok::<_, io::Error>((after? - before?) as f64)
+    };
+    let both = day("--count").and_then(|all| Ok(all - day("--make")?));
+    both.map_or(f64::NAN, |spent| spent / site.calls(COUNTED[1] - 1).count() as f64)
 }
 
 /// The process that goes on from what is written.
@@ -361,6 +271,8 @@ fn measure(site: &Site, path: &Path) -> Vec<Line> {
     let file = std::fs::metadata(path).map_or(0.0, |file| file.len() as f64);
     let [restart, restart_cpu, restarted, learned] = child("--restart", site, path);
     let [touched] = child("--touch", site, path);
+    let counted = instructions(site, path.parent().expect("a folder"));
+    let [whole, packets, whole_peak] = child("--whole", site, path);
     let (devices, edges) = (f64::from(site.devices), f64::from(site.edges));
     vec![
         ("devices", Target::None, devices),
@@ -374,7 +286,11 @@ fn measure(site: &Site, path: &Path) -> Vec<Line> {
         ("a conversation, ns", SAME, each),
         ("  to take it in, ns", SAME, taken),
         ("  its share of judging, ns", SAME, judged),
+        ("  its instructions", SAME, counted),
         ("  its lines of memory alone, ns", Target::None, touched),
+        ("the whole program, ns a conversation", Target::None, whole),
+        ("  packets a conversation", Target::None, packets),
+        ("  memory at the peak, MB", Target::None, whole_peak / 1e6),
         ("judging a day, s", Target::None, judged_a_day / 1e9),
         ("writing all rows, s", Target::None, written / 1e9),
         ("  processor time, s", Target::None, written_cpu / 1e9),
@@ -394,6 +310,14 @@ fn main() {
         return match what.as_str() {
             "--learn" => learn(&site, path),
             "--touch" => touch(&site),
+            "--whole" => whole(&site),
+            "--count" | "--make" => {
+                count(
+                    &site,
+                    path.to_str().and_then(|days| days.parse().ok()).expect("days"),
+                    what == "--count",
+                );
+            }
             _ => restart(&site, path),
         };
     }
@@ -405,6 +329,10 @@ fn main() {
     println!("{:<34}{:>12}{:>12}{:>8}{:>9}  held", "", "small", "large", "times", "target");
     for ((what, target, small), (.., large)) in small.into_iter().zip(large) {
         let places = if small.fract() == 0.0 && large.fract() == 0.0 { 0 } else { 2 };
+        if small.is_nan() || large.is_nan() {
+            println!("{what:<34}  valgrind cannot be run");
+            continue;
+        }
         print!("{what:<34}{small:>12.places$}{large:>12.places$}{:>8.2}", large / small);
         let (most, is, unit) = match target {
             Target::None => {

@@ -4,11 +4,11 @@
 //! any machine with AVX2. A count is the difference between a long and a short capture, of which the short one is the
 //! beginning: starting, and the first sight of the devices, cancel out.
 
+use crate::callgrind::{end, start};
 use crate::traffic::{Traffic, write};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 /// Packets of the two captures.
 const SIZES: [u32; 2] = [50_000, 350_000];
@@ -31,7 +31,7 @@ pub fn measure(program: &Path) -> io::Result<Counts> {
         write(traffic, packets, &mut out)?;
         drop(out.into_inner()?);
         let counted = capture.with_extension("callgrind");
-        Ok((start(program, &capture, &counted)?, counted))
+        Ok((start(program, &["replay".as_ref(), capture.as_os_str()], &counted)?, counted))
     };
     let mut runs = Vec::new();
     for (traffic, packets) in Traffic::ALL.into_iter().flat_map(|traffic| SIZES.map(|n| (traffic, n))) {
@@ -48,31 +48,6 @@ pub fn measure(program: &Path) -> io::Result<Counts> {
         *count = long.saturating_sub(short) as f64 / f64::from(SIZES[1] - SIZES[0]);
     }
     Ok(counts)
-}
-
-fn start(program: &Path, capture: &Path, counted: &Path) -> io::Result<Child> {
-    let mut command = Command::new("valgrind");
-    command.arg("--tool=callgrind").arg(format!("--callgrind-out-file={}", counted.display()));
-    command.arg(program).arg("replay").arg(capture);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| io::Error::new(error.kind(), format!("valgrind cannot be run: {error}")))
-}
-
-fn end(child: Child, counted: &Path) -> io::Result<u64> {
-    let output = child.wait_with_output()?;
-    let wrong = |what: &str| {
-        io::Error::other(format!("callgrind: {what}\n{}", String::from_utf8_lossy(&output.stderr)))
-    };
-    if !output.status.success() {
-        return Err(wrong(&output.status.to_string()));
-    }
-    let text = fs::read_to_string(counted)?;
-    let total = text.lines().find_map(|line| line.strip_prefix("totals: ")?.trim().parse().ok());
-    total.ok_or_else(|| wrong("no total in its output"))
 }
 
 /// The table as it is kept.

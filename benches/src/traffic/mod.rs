@@ -23,7 +23,8 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
-use talk::{About, Talk, World};
+use talk::About;
+pub(crate) use talk::{Talk, World};
 
 /// What kind of traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +174,23 @@ fn many(world: &mut World, wire: &mut Wire<'_, impl Write>) -> io::Result<()> {
     Ok(())
 }
 
+/// The beginning of a classic pcap: little endian, microseconds, version 2.4, at most 256 KiB a packet, Ethernet.
+pub(crate) fn header(out: &mut impl Write) -> io::Result<()> {
+    out.write_all(&[0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0])
+}
+
+/// A packet of a time, in nanoseconds, in one.
+pub(crate) fn record(out: &mut impl Write, time: u64, frame: &[u8]) -> io::Result<()> {
+    let (second, micros) = (time / 1_000_000_000, time / 1_000 % 1_000_000);
+    let length = frame.len() as u32;
+    let mut head = [0; 16];
+    for (place, word) in head.chunks_exact_mut(4).zip([second as u32, micros as u32, length, length]) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    out.write_all(&head)?;
+    out.write_all(frame)
+}
+
 /// The capture being written.
 struct Wire<'a, W> {
     out: &'a mut W,
@@ -185,8 +203,7 @@ struct Wire<'a, W> {
 
 impl<'a, W: Write> Wire<'a, W> {
     fn new(traffic: Traffic, packets: u32, out: &'a mut W) -> io::Result<Self> {
-        // Little endian, microseconds, version 2.4, at most 256 KiB a packet, Ethernet.
-        out.write_all(&[0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0])?;
+        header(out)?;
         // 2 March 2026, 08:00 UTC.
         let time = 1_772_438_400_000_000_000;
         Ok(Self { out, time, pace: traffic.pace(), left: packets, frame: Vec::new() })
@@ -199,13 +216,6 @@ impl<'a, W: Write> Wire<'a, W> {
         }
         self.left -= 1;
         self.time += self.pace / 2 + u64::from(dice.below(self.pace as u32));
-        let (second, micros) = (self.time / 1_000_000_000, self.time / 1_000 % 1_000_000);
-        let length = self.frame.len() as u32;
-        let mut head = [0; 16];
-        for (place, word) in head.chunks_exact_mut(4).zip([second as u32, micros as u32, length, length]) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
-        self.out.write_all(&head)?;
-        self.out.write_all(&self.frame)
+        record(self.out, self.time, &self.frame)
     }
 }

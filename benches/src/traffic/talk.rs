@@ -171,6 +171,14 @@ impl Talk {
         }
     }
 
+    /// A short encrypted session with a server of this name.
+    pub(crate) fn sealed(path: Path, server: &str, world: &mut World) -> Self {
+        let mut talk = Self::over(About::Sealed, Carrier::Open, path, 0, &mut world.dice);
+        talk.left = 1;
+        talk.script.extend(says::hello(server, 120, &mut world.dice));
+        talk
+    }
+
     /// A monitor's waveforms to a multicast group of its own, or a telephone call.
     fn stream(world: &mut World) -> Self {
         let (hospital, dice) = (&world.hospital, &mut world.dice);
