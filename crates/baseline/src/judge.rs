@@ -14,7 +14,7 @@ use model::{
     Device, DeviceClass, DeviceId, EdgeKey, EdgeState, Flow, Stranger, SubOperations, Text, Timestamp,
 };
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -194,6 +194,9 @@ pub(crate) struct View<'a> {
     pub(crate) sees_until: Cell<Timestamp>,
     /// Devices that are silent with most of their zone: that is told once, and not of each.
     pub(crate) hushed: RefCell<BTreeSet<DeviceId>>,
+    /// Newcomers that were found in this minute to be known devices with another network card, and the titles that those call
+    /// under.
+    pub(crate) recarded: RefCell<BTreeMap<DeviceId, BTreeSet<String>>>,
     pub(crate) who: Who<'a>,
     pub(crate) profiles: Profiles,
 }
