@@ -194,9 +194,8 @@ pub(crate) struct View<'a> {
     pub(crate) sees_until: Cell<Timestamp>,
     /// Devices that are silent with most of their zone: that is told once, and not of each.
     pub(crate) hushed: RefCell<BTreeSet<DeviceId>>,
-    /// Newcomers that were found in this minute to be known devices with another network card, and the titles that those call
-    /// under.
-    pub(crate) recarded: RefCell<BTreeMap<DeviceId, BTreeSet<String>>>,
+    /// Who was found in this minute to take the place of a known device that is silent, and under which titles it calls.
+    pub(crate) heirs: RefCell<BTreeMap<DeviceId, BTreeSet<String>>>,
     pub(crate) who: Who<'a>,
     pub(crate) profiles: Profiles,
 }

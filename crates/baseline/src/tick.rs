@@ -479,7 +479,7 @@ impl<'a> View<'a> {
             sees_until: Cell::new(now),
             who,
             hushed: RefCell::default(),
-            recarded: RefCell::default(),
+            heirs: RefCell::default(),
             profiles,
         }
     }

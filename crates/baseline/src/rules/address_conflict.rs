@@ -35,7 +35,7 @@ impl Watch for Conflict {
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
-        for dispute in self.0.minute(view) {
+        for dispute in self.0.minute(view).into_iter().filter(|dispute| !dispute.is_gone) {
             // One that others depend on may claim back what is its own.
             let is_its_own = is_important(&dispute.claimant);
             if !dispute.is_important && !is_its_own && (dispute.defended > 0 || dispute.is_quick) {

@@ -141,7 +141,7 @@ impl Watch for Reused {
                     *self.homes.entry(at, profile.id().0) = home(&profile);
                     let heir = (profile.id().0, title.clone());
                     *self.heirs.entry(at, heir) = (owner.id().0, Some(used));
-                    view.recarded.borrow_mut().entry(profile.id()).or_default().insert(title.clone());
+                    view.heirs.borrow_mut().entry(profile.id()).or_default().insert(title.clone());
                     raise_heir(&profile, &owner, &title, used, view, out);
                 }
                 Some(owner) if lives(&owner) && are_apart(&profile, &owner) => {

@@ -132,7 +132,7 @@ impl Watch for UnknownAe {
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
         let (mut settled, mut own) = (Vec::new(), Vec::new());
         let joined = std::mem::take(&mut self.joined);
-        let cards = view.recarded.borrow();
+        let cards = view.heirs.borrow();
         for (id, open) in self.open.iter_mut() {
             let is_over = view.now.0.saturating_sub(open.since) > DAY;
             let queries = open.accepted > 0 && open.queries > 0;
@@ -146,7 +146,7 @@ impl Watch for UnknownAe {
                 continue;
             };
             // It may have turned out to be one who is known by that title, or that one's other network card.
-            let card = cards.get(&profile.id());
+            let card = cards.get(&profile.id()).filter(|titles| !titles.is_empty());
             open.titles.retain(|title| {
                 let is_own = card.is_some_and(|titles| titles.contains(title));
                 own.extend(is_own.then(|| (Timestamp(open.last), (*id, title.clone()))));

@@ -21,7 +21,7 @@ pub(super) static RULE: Rule = Rule {
         zone and for clinical classes, low elsewhere. Three or more in a zone of which each came within an hour of the one \
         before are one finding, as severe as the highest, and what was told of each is a note. \
         Newcomers with random MACs elsewhere are one note a zone and day. One that turns out to be a device known \
-        before, or that device's other network card (dicom-ae-reused), is a note from then on.",
+        before, or is told to take the place of one that is silent (arp-spoof, dicom-ae-reused), is a note from then on.",
     matters: "What nobody knows nobody has checked: it may be an intruder's, or a device that went live without security.",
     innocent: "Purchases, loans, repairs with another network card, visitors' telephones.",
     references: "Medical Device Access Management: quarantine unknown endpoints; ATT&CK T1200 Hardware Additions.",
@@ -155,8 +155,8 @@ impl Watch for NewDevice {
         }
         self.waiting = later;
         self.listen(view, out);
-        for id in view.recarded.borrow().keys() {
-            out.lower_all(&RULE, *id, "a known device with another network card");
+        for id in view.heirs.borrow().keys() {
+            out.lower_all(&RULE, *id, "takes the place of a known device, which is told by itself");
         }
     }
 }
