@@ -18,7 +18,8 @@ pub(super) static RULE: Rule = Rule {
         address of another twice within 60 seconds while that one still lives. Addresses of routers and servers are left \
         to arp-spoof; an address just leased to the claimant does not count.",
     matters: "Each of the two loses what is sent to the other: a monitor or a pump may vanish from its central station.",
-    innocent: "A fixed address typed twice, a device copied with its settings, a range that DHCP and hand share.",
+    innocent: "A fixed address typed twice, a device copied with its settings, a range that DHCP and hand share; a proxy or \
+        a team of network cards that speaks for others.",
     references: "RFC 5227 IPv4 Address Conflict Detection; ATT&CK T0849 Masquerading.",
     advice: "Find both devices by their MACs and give one of them another address, at a time that suits care.",
     contain: "",

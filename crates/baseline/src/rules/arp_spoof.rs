@@ -18,12 +18,12 @@ pub(super) static RULE: Rule = Rule {
     attack: &["T1557.002", "T0830"],
     finds: "A device that claims the address of a router or a server three or more times within ten minutes (ARP or neighbour \
         discovery) while the other still lives. Virtual router addresses (VRRP, HSRP, GLBP, NLB) and addresses just leased \
-        to the claimant do not count; a server that takes over from a server counts only if the other claims back. Who \
+        to the claimant do not count; a message that names another MAC than its own is its sender's claim; a server that takes over from a server counts only if the other claims back. Who \
         claims the address of a router that was not heard since, and routes, or whose last word is ten minutes old, has \
         taken its place: that is medium, and high when the former is heard within a day while the other lives.",
     matters: "Whoever stands in for a gateway or an archive reads and changes what passes, and nobody sees a difference.",
     innocent: "A cluster whose address moves, a virtual machine moved to another host, a server copied and left switched on; a \
-        router that was replaced.",
+        router that was replaced; a proxy or a team of network cards that speaks for others.",
     references: "RFC 826, RFC 5227; Medical Device Network Isolation: unexpected east-west traffic; ATT&CK T1557.002 ARP Cache \
         Poisoning, T0830 Adversary-in-the-Middle.",
     advice: "Find the switch port of the claimant by its MAC and look what runs there; compare with the server's own MAC.",
