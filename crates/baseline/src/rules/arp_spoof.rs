@@ -18,9 +18,10 @@ pub(super) static RULE: Rule = Rule {
     attack: &["T1557.002", "T0830"],
     finds: "A device that claims the address of a router or a server three or more times within ten minutes (ARP or neighbour \
         discovery) while the other still lives. Virtual router addresses (VRRP, HSRP, GLBP, NLB) and addresses just leased \
-        to the claimant do not count; a message that names another MAC than its own is its sender's claim; a server that takes over from a server counts only if the other claims back. Who \
-        claims the address of a router that was not heard since, and routes, or whose last word is ten minutes old, has \
-        taken its place: that is medium, and high when the former is heard within a day while the other lives.",
+        to the claimant do not count; a message that names another MAC than its own is its sender's claim; a router or a \
+        server that takes over from its like counts only if the other claims back. Who claims the address of a router that \
+        was not heard since, and routes, or whose last word is ten minutes old, has taken its place: that is medium, and \
+        high when the former is heard within a day while the other lives.",
     matters: "Whoever stands in for a gateway or an archive reads and changes what passes, and nobody sees a difference.",
     innocent: "A cluster whose address moves, a virtual machine moved to another host, a server copied and left switched on; a \
         router that was replaced; a proxy or a team of network cards that speaks for others.",
@@ -71,7 +72,8 @@ impl Watch for ArpSpoof {
             let Dispute { vlan, ip, claimant, holder, since, .. } = &dispute;
             let is_router = holder.device.router;
             let takes_over = is_important(claimant) && !view.is_newcomer(claimant);
-            let is_spare = takes_over && (claimant.device.router || !is_router);
+            let routes = claimant.device.router || claimant.class().is_infrastructure();
+            let is_spare = takes_over && (routes || !is_router);
             if !dispute.is_important || (is_spare && dispute.defended == 0) {
                 continue;
             }
@@ -378,6 +380,16 @@ mod tests {
         claim(&mut story, first, first, second);
         claim(&mut story, second, first, first);
         assert_eq!(story.found(RULE).len(), 1);
+    }
+
+    #[test]
+    fn a_router_may_take_over_from_a_router_and_a_server_may_not() {
+        for (class, told) in [(DeviceClass::Router, 0), (DeviceClass::Switch, 0), (DeviceClass::Server, 1)] {
+            let (mut story, router, _) = story();
+            let other = story.device(3, class, 40);
+            (0..4).for_each(|_| claim(&mut story, other, router, router));
+            assert_eq!(story.found(RULE).len(), told, "{class}");
+        }
     }
 
     #[test]
