@@ -270,9 +270,12 @@ impl<'a> Sink<'a> {
     /// Pushes one fact. `field` is where it was read, in the standard's own words.
     pub fn learn(&mut self, subject: Subject, field: &'static str, confidence: Confidence, fact: Fact) {
         let [from, to] = self.ends;
-        let macs = match subject.address() {
-            Some((_, ip)) if ip == from.0 => [from.1, to.1],
-            Some((_, ip)) if ip == to.0 => [to.1, from.1],
+        let macs = match (subject, subject.address()) {
+            (_, Some((_, ip))) if ip == from.0 => [from.1, to.1],
+            (_, Some((_, ip))) if ip == to.0 => [to.1, from.1],
+            (Subject::Mac(mac), _) if from.1 != Some(mac) && matches!(fact, Fact::Binding { .. }) => {
+                [from.1, None]
+            }
             _ => [None, None],
         };
         self.out.push(Observation {

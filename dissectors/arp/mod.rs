@@ -6,8 +6,8 @@
 //!   `request sender`, `reply sender`, `announcement` (a request for one's own address, RFC 5227 §3) and
 //!   `gratuitous reply` (a reply about oneself, or one sent to everybody: no request can have caused it).
 //! * From a probe (sender 0.0.0.0, RFC 5227 §1.1): no binding, but `arp.probe`, the address that the sender is to use.
-//! * A sender that is not the Ethernet source is reported as weird, and its binding is hearsay: bonding, proxies and
-//!   spoofing look alike in one frame. The shared MAC of a redundancy protocol is no such case: sent from a real
+//! * A sender that is not the Ethernet source is reported as weird, and its binding is hearsay that names the source:
+//!   bonding, proxies and spoofing look alike in one frame. The shared MAC of a redundancy protocol is no such case: sent from a real
 //!   source it makes the source a holder of a virtual address, `address.virtual`.
 //!
 //! # What is stepped over
@@ -104,7 +104,7 @@ fn observe(pdu: &Pdu<'_>, message: &Message, sink: &mut Sink<'_>) {
     if ip.is_unspecified() && message.operation == Operation::Request {
         if is_host(message.target) {
             let value = Text::from_str_lossy(&message.target.to_string());
-            is(sink, Subject::Mac(mac), "probe target", Attribute::other("arp.probe"), value);
+            is(sink, speaker, "probe target", Attribute::other("arp.probe"), value);
         }
         return;
     }

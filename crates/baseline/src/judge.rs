@@ -11,10 +11,10 @@ use crate::tick::{Observed, Profiles, ended_for};
 use crate::verdict::Peer;
 use inventory::Sign;
 use model::{
-    Device, DeviceClass, DeviceId, EdgeKey, EdgeState, Flow, Stranger, SubOperations, Text, Timestamp,
+    Device, DeviceClass, DeviceId, EdgeKey, EdgeState, Flow, Stranger, SubOperations, Text, Timestamp, Vlan,
 };
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -194,6 +194,8 @@ pub(crate) struct View<'a> {
     pub(crate) sees_until: Cell<Timestamp>,
     /// Devices that are silent with most of their zone: that is told once, and not of each.
     pub(crate) hushed: RefCell<BTreeSet<DeviceId>>,
+    /// Who was found in this minute to take the place of a known device that is silent, and under which titles it calls.
+    pub(crate) heirs: RefCell<BTreeMap<DeviceId, BTreeSet<String>>>,
     pub(crate) who: Who<'a>,
     pub(crate) profiles: Profiles,
 }
@@ -211,15 +213,8 @@ impl View<'_> {
             return known.clone();
         }
         let profile = (self.who)(id).map(|device| {
-            let zone =
-                device.addresses.iter().find_map(|(vlan, ip)| self.site.zone(Some(*vlan), *ip)).or_else(
-                    || {
-                        let vlans = device.vlans.iter().filter_map(|vlan| vlan.inner());
-                        vlans
-                            .into_iter()
-                            .find_map(|id| self.site.zones.iter().find(|zone| zone.vlans.contains(&id)))
-                    },
-                );
+            let zone = device.addresses.iter().find_map(|(vlan, ip)| self.site.zone(Some(*vlan), *ip));
+            let zone = zone.or_else(|| self.site.zone_of_vlans(&device.vlans));
             Rc::new(Profile {
                 name: name_of(&device),
                 zone: zone.map(|zone| zone.name.clone()),
@@ -255,6 +250,11 @@ impl View<'_> {
     /// Whether a device is new to a site that is learned.
     pub(crate) fn is_newcomer(&self, profile: &Profile) -> bool {
         self.is_site_armed(profile.device.first)
+    }
+
+    /// The zone of VLANs that a device is seen in.
+    pub(crate) fn zone_of_vlans(&self, vlans: &[Vlan]) -> Option<Text> {
+        self.site.zone_of_vlans(vlans).map(|zone| zone.name.clone())
     }
 
     /// The zone of an address.

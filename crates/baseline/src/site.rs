@@ -104,6 +104,12 @@ impl Site {
         })
     }
 
+    /// The zone of the first of some VLANs that is of one.
+    pub(crate) fn zone_of_vlans(&self, vlans: &[Vlan]) -> Option<&Zone> {
+        let ids = vlans.iter().filter_map(|vlan| vlan.inner());
+        ids.into_iter().find_map(|id| self.zones.iter().find(|zone| zone.vlans.contains(&id)))
+    }
+
     /// Whether an address is in one of some prefixes.
     pub(crate) fn is_in(nets: &[Net], ip: IpAddr) -> bool {
         nets.iter().any(|(net, len)| inventory::in_prefix(ip, *net, *len))

@@ -479,6 +479,7 @@ impl<'a> View<'a> {
             sees_until: Cell::new(now),
             who,
             hushed: RefCell::default(),
+            heirs: RefCell::default(),
             profiles,
         }
     }

@@ -50,6 +50,8 @@ pub(crate) struct Verdict {
     trail: Trail,
     /// They are held against who is being learned however severe it is.
     holds: bool,
+    /// Where the device is, if its address does not tell that.
+    place: Option<Option<Text>>,
     /// The zone, where it is about several devices of one, and the worst that could be done to them.
     zone: Option<Text>,
     stake: Stake,
@@ -99,6 +101,7 @@ impl Verdict {
             usual: false,
             trail: Trail::None,
             holds: false,
+            place: None,
             zone: None,
             stake: Stake::Little,
         }
@@ -144,6 +147,12 @@ impl Verdict {
 
     pub(crate) const fn times(mut self, count: u64) -> Self {
         self.count = count;
+        self
+    }
+
+    /// The device is in this zone, or in none, and not in that of its address, which is another's.
+    pub(crate) fn placed(mut self, zone: Option<Text>) -> Self {
+        self.place = Some(zone);
         self
     }
 
@@ -248,7 +257,11 @@ impl<'a> Out<'a> {
             severity = severity.step(false);
         }
         let mut evidence = verdict.evidence;
-        let zones = involved().map(|profile| profile.zone.as_ref());
+        let own = device.iter().map(|profile| match &verdict.place {
+            Some(zone) => zone.as_ref(),
+            None => profile.zone.as_ref(),
+        });
+        let zones = own.chain(peer_profile.iter().map(|profile| profile.zone.as_ref()));
         // What is about nobody in particular is about all: a window for a zone says nothing of it.
         let of_many = verdict.zone.as_ref().map(Some);
         let nowhere = (involved().next().is_none() && of_many.is_none()).then_some(None);
@@ -286,12 +299,16 @@ impl<'a> Out<'a> {
         };
         let peer_class = verdict.peer_class.unwrap_or(peer_class);
         let about = device.as_ref().map(|profile| profile.id());
+        let mut whom = device.as_ref().map(|profile| profile.party());
+        if let (Some(party), Some(zone)) = (&mut whom, &verdict.place) {
+            party.zone.clone_from(zone);
+        }
         self.book.raise(Finding {
             id: FindingId(0),
             key: key(view, rule, about, &peer_class, verdict.service, verdict.begun.unwrap_or(verdict.last)),
             severity,
             title: text(&verdict.title),
-            device: device.as_ref().map(|profile| profile.party()),
+            device: whom,
             peer,
             application: verdict.application,
             first: verdict.first,

@@ -184,13 +184,12 @@ pub fn record(device: &Device, evidence: &[Evidence], services: &[Service]) -> R
     let mut vlans: Vec<u16> = device.vlans.iter().filter_map(|vlan| vlan.inner()).collect();
     vlans.sort_unstable();
     vlans.dedup();
-    let mut ips: Vec<_> = device.addresses.iter().map(|(_, ip)| *ip).collect();
-    ips.sort_unstable();
-    ips.dedup();
+    let mut seen = BTreeSet::new();
+    let ips = device.addresses.iter().map(|(_, ip)| *ip).filter(|ip| seen.insert(*ip));
     Record {
         id: device.id.to_string(),
         macs: device.macs.iter().map(ToString::to_string).collect(),
-        ips: ips.iter().map(ToString::to_string).collect(),
+        ips: ips.map(|ip| ip.to_string()).collect(),
         hostnames: all(Attribute::HOSTNAME),
         manufacturer: one(Attribute::MANUFACTURER),
         model: one(Attribute::MODEL),

@@ -161,6 +161,34 @@ impl Inventory {
         self.join_elsewhere(id, vlan, ip, ts);
     }
 
+    /// A frame says that an address is held by another MAC than the one that it came from. That is the other's own word where
+    /// the two are cards of one device, or it is the other's address; else the sender's, and nobody is made of what it says.
+    pub(crate) fn spoken_for(&mut self, from: Mac, named: Mac, (vlan, ip): (Vlan, IpAddr), ts: Timestamp) {
+        let sender = if named.is_device() {
+            from.is_device().then(|| self.mac_node(from, ts)).flatten()
+        } else {
+            None
+        };
+        let Some(sender) = sender else { return self.binding(named, vlan, ip, BindingSource::Claim, ts) };
+        self.heard(sender, ts);
+        let own = self.root(sender);
+        let other =
+            self.node_of_mac(named).filter(|id| self.nodes.get(id).is_some_and(|node| node.known.heard));
+        let other = other.map(|id| self.root(id));
+        let holders = self.open_spans(vlan, ip).filter(|(_, span)| span.how <= How::Claim);
+        let holders: BTreeSet<_> = holders.map(|(id, _)| self.root(id)).collect();
+        // Who holds the address does not give it to another: somebody sends as it.
+        let is_word =
+            |other| other == own || holders.is_empty() || holders.contains(&other) || holders.contains(&own);
+        if other.is_some_and(is_word) {
+            return self.binding(named, vlan, ip, BindingSource::Claim, ts);
+        }
+        let holder = holders.into_iter().find(|holder| *holder != own);
+        if let Some(holder) = holder.filter(|_| is_host(ip) && !self.is_virtual(vlan, ip)) {
+            self.tell(ts, sender, crate::Sign::Claims { vlan, ip, holder });
+        }
+    }
+
     /// A router answers ARP for an address whose routed packets it was seen to carry.
     fn is_proxy(&self, id: DeviceId, vlan: Vlan, ip: IpAddr) -> bool {
         let Some(node) = self.nodes.get(&id).filter(|node| node.known.router) else { return false };

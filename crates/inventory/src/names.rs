@@ -1,5 +1,6 @@
 //! By which domain an end outside is known: what a client asked for in the conversation itself, else what the address was to
-//! the device before (`ties`), else what an answer last called the address before the conversation began.
+//! the device before, or the device was told last (`ties`), else what an answer to anybody last called the address before the
+//! conversation began.
 //!
 //! What was said of an address lies here and not with whoever asked: one client's question names it for all. All tables
 //! are bounded by bytes; whoever was named longest ago gives way. What answers said is kept in a row, so that a run that goes
@@ -254,8 +255,7 @@ impl Inventory {
     pub(crate) fn resolves(&mut self, subject: &Subject, asker: IpAddr, name: Text, said: &Said) {
         let Some((vlan, ip)) = subject.address().filter(|(_, ip)| is_host(*ip)) else { return };
         if !self.config.is_internal(ip) {
-            if !self.names.ties.is_empty()
-                && is_host(asker)
+            if is_host(asker)
                 && let Some((device, _)) = self.holder(vlan, asker, said.ts, None)
             {
                 let device = self.root(device);

@@ -2,9 +2,10 @@
 
 use crate::Inventory;
 use crate::addresses::How;
+use crate::config::is_link_local;
 use crate::evidence::{attr, by_attribute, claims_under, ranked};
 use model::{Attachment, Attribute, Device, DeviceClass, DeviceId, Text, Timestamp, Vlan};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
@@ -32,6 +33,22 @@ fn is_shown(attribute: &&Attribute) -> bool {
         names
     });
     SORTED.binary_search(&attribute.as_str()).is_ok()
+}
+
+/// Addresses in order, but last those that were not seen any more when a newer one of their family came, the latest first.
+fn present_first(seen: BTreeMap<(Vlan, IpAddr), (Timestamp, Timestamp)>) -> Vec<(Vlan, IpAddr)> {
+    let newest = |is_v6: bool| {
+        let family = seen.iter().filter(|((_, ip), _)| ip.is_ipv6() == is_v6 && !is_link_local(*ip));
+        family.map(|(_, (first, _))| *first).max()
+    };
+    let newest = [newest(false), newest(true)];
+    let mut all: Vec<_> = seen.into_iter().collect();
+    all.sort_by_key(|((_, ip), (_, last))| {
+        let is_past =
+            !is_link_local(*ip) && newest[usize::from(ip.is_ipv6())].is_some_and(|newest| *last < newest);
+        (is_past, is_past.then_some(std::cmp::Reverse(*last)))
+    });
+    all.into_iter().map(|(address, _)| address).collect()
 }
 
 impl Inventory {
@@ -65,8 +82,11 @@ impl Inventory {
             if how.is_passing() && relayed.contains(ip) { Vlan::NONE } else { vlan }
         };
         let held = spans().filter(|(_, span)| span.until.is_none());
-        let addresses: BTreeSet<_> =
-            held.map(|((vlan, ip, _), span)| (home(*vlan, ip, span.how), *ip)).collect();
+        let mut addresses = BTreeMap::new();
+        for ((vlan, ip, _), span) in held {
+            let seen = addresses.entry((home(*vlan, ip, span.how), *ip)).or_insert((span.first, span.last));
+            *seen = (seen.0.min(span.first), seen.1.max(span.last));
+        }
         let members = self.claims(&tree, &attr::VLAN);
         let members = members.filter_map(|(claim, _)| claim.value.as_str().parse().ok()).map(Vlan::single);
         let lived = spans().map(|((vlan, ip, _), span)| home(*vlan, ip, span.how));
@@ -80,7 +100,7 @@ impl Inventory {
             id,
             keys,
             macs: macs.into_iter().collect(),
-            addresses: addresses.into_iter().collect(),
+            addresses: present_first(addresses),
             attributes: self.attributes(&tree, verdict.class),
             class: verdict.class,
             votes: verdict.votes,

@@ -4,6 +4,7 @@ use super::*;
 use crate::config::is_host;
 use crate::ends::End;
 use crate::evidence::{attr, claims_of, split_domain, text};
+use model::BindingSource;
 
 /// Most HL7 partners of a device that are noted.
 const MOST_PARTNERS: usize = 16;
@@ -23,6 +24,11 @@ impl Inventory {
         }
         let said = Said { ts, by, field, confidence: confidence.get() };
         match (fact, subject) {
+            (Fact::Binding { vlan, ip, how: BindingSource::Claim }, Subject::Mac(named))
+                if mac.is_some_and(|mac| mac != named) =>
+            {
+                self.spoken_for(mac.unwrap_or(named), named, (vlan, ip), ts);
+            }
             (Fact::Binding { vlan, ip, how }, Subject::Mac(mac)) => self.binding(mac, vlan, ip, how, ts),
             (Fact::Binding { .. }, _) => {}
             (Fact::Resolves { name, asker }, subject) => self.resolves(&subject, asker, name, &said),

@@ -52,7 +52,8 @@ pub struct Device {
     pub keys: Vec<(KeyKind, String)>,
     /// MACs, sorted.
     pub macs: Vec<Mac>,
-    /// Addresses held at the end of what was seen, with their scope, sorted.
+    /// Addresses held at the end of what was seen, with their scope, sorted; those that newer ones took the place of come
+    /// last.
     pub addresses: Vec<(Vlan, IpAddr)>,
     /// The best-supported value of each single-valued attribute, and every value of the many-valued ones (host names,
     /// software), sorted by attribute, best first.

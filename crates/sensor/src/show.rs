@@ -121,17 +121,30 @@ fn name(k: &Known) -> String {
     called(&k.device)
 }
 
-/// The address people would use, IPv4 before IPv6, link-local last; how many more there are.
+/// The address people would use, IPv4 before IPv6, link-local last; how many more there are. Of one that holds none, the last.
 fn address(k: &Known) -> String {
-    let mut ips: Vec<_> = k.device.addresses.iter().map(|(_, ip)| *ip).collect();
+    let mut seen = BTreeSet::new();
+    let all = k.device.addresses.iter().map(|(_, ip)| *ip);
+    let mut ips: Vec<_> = all.filter(|ip| seen.insert(*ip)).collect();
     let local = |ip: &std::net::IpAddr| matches!(ip, std::net::IpAddr::V6(v6) if v6.is_unicast_link_local());
-    ips.sort_by_key(|ip| (local(ip), *ip));
-    ips.dedup();
+    ips.sort_by_key(|ip| (local(ip), ip.is_ipv6()));
+    let past = || k.addresses.iter().max_by_key(|a| (a.until, a.last)).map(|a| format!("{} (past)", a.ip));
     match ips.as_slice() {
-        [] => k.device.macs.first().map(|mac| mac.to_string()).unwrap_or_else(|| "–".into()),
+        [] => {
+            past().or_else(|| k.device.macs.first().map(|mac| mac.to_string())).unwrap_or_else(|| "–".into())
+        }
         [one] => one.to_string(),
         [one, more @ ..] => format!("{one} +{}", more.len()),
     }
+}
+
+/// The addresses it holds, and where.
+fn held(device: &model::Device) -> Vec<String> {
+    let place = |(vlan, ip): &(model::Vlan, std::net::IpAddr)| match vlan.inner() {
+        Some(_) => format!("{ip} in VLAN {vlan}"),
+        None => ip.to_string(),
+    };
+    device.addresses.iter().map(place).collect()
 }
 
 /// The sources, those with most to say first: `DICOM, ARP, OUI`.
@@ -208,22 +221,7 @@ fn page(known: &Known, all: &[Known], lacking: &Lacking, reader: &Reader<'_>) ->
                         .collect(),
                 ),
             ),
-            (
-                "address",
-                list(
-                    device
-                        .addresses
-                        .iter()
-                        .map(|(vlan, ip)| {
-                            if vlan.inner().is_some() {
-                                format!("{ip} in VLAN {vlan}")
-                            } else {
-                                ip.to_string()
-                            }
-                        })
-                        .collect(),
-                ),
-            ),
+            ("address", list(held(device))),
             ("names", of(Attribute::HOSTNAME)),
             ("domain", of(Attribute::DOMAIN)),
             ("serial", of(Attribute::SERIAL)),

@@ -11,6 +11,7 @@ mod edges;
 mod error;
 mod findings;
 mod flows;
+mod held;
 mod journal;
 mod migrate;
 mod migrate_known;

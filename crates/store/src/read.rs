@@ -226,16 +226,21 @@ impl<'a> Reader<'a> {
         let mut addresses = Side::new(*self, Part::Address, &mut addresses)?;
         let mut leases = Side::new(*self, Part::Lease, &mut leases)?;
         let mut services = Side::new(*self, Part::Service, &mut services)?;
+        let end = self.runs()?.iter().filter_map(|run| run.last).max();
         let mut result = Ok(());
         let mut one = |device: Device| -> Result<(), E> {
             let id = device.id;
-            each(Known {
+            let mut known = Known {
                 device,
                 evidence: evidences.of(id, parts::evidence)?,
                 addresses: addresses.of(id, parts::addresses)?,
                 leases: leases.of(id, parts::leases)?,
                 services: services.of(id, parts::services)?,
-            })
+            };
+            if let Some(end) = end {
+                known.run_out(end);
+            }
+            each(known)
         };
         self.until("devices", &in_order("devices"), &[], |row| {
             let (id, data) = packed(row)?;

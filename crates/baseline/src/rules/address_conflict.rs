@@ -18,7 +18,8 @@ pub(super) static RULE: Rule = Rule {
         address of another twice within 60 seconds while that one still lives. Addresses of routers and servers are left \
         to arp-spoof; an address just leased to the claimant does not count.",
     matters: "Each of the two loses what is sent to the other: a monitor or a pump may vanish from its central station.",
-    innocent: "A fixed address typed twice, a device copied with its settings, a range that DHCP and hand share.",
+    innocent: "A fixed address typed twice, a device copied with its settings, a range that DHCP and hand share; a proxy or \
+        a team of network cards that speaks for others.",
     references: "RFC 5227 IPv4 Address Conflict Detection; ATT&CK T0849 Masquerading.",
     advice: "Find both devices by their MACs and give one of them another address, at a time that suits care.",
     contain: "",
@@ -35,7 +36,7 @@ impl Watch for Conflict {
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
-        for dispute in self.0.minute(view) {
+        for dispute in self.0.minute(view).into_iter().filter(|dispute| !dispute.is_gone) {
             // One that others depend on may claim back what is its own.
             let is_its_own = is_important(&dispute.claimant);
             if !dispute.is_important && !is_its_own && (dispute.defended > 0 || dispute.is_quick) {

@@ -1,10 +1,14 @@
 //! A device that says it holds the address of a router or a server.
 
 use super::claims::{Claims, Dispute, SPAN, is_important};
+use super::window::{DAY, Recent, Rows, pack_as, unpack_as};
 use super::{Rule, Wants, Watch};
+use crate::findings::{number, word};
 use crate::judge::{SignSeen, View};
-use crate::verdict::Out;
-use model::{DeviceId, Severity};
+use crate::profile::Profile;
+use crate::verdict::{Out, Peer, Verdict};
+use model::{DeviceId, Severity, Timestamp};
+use std::net::IpAddr;
 
 pub(super) static RULE: Rule = Rule {
     name: "arp-spoof",
@@ -14,48 +18,160 @@ pub(super) static RULE: Rule = Rule {
     attack: &["T1557.002", "T0830"],
     finds: "A device that claims the address of a router or a server three or more times within ten minutes (ARP or neighbour \
         discovery) while the other still lives. Virtual router addresses (VRRP, HSRP, GLBP, NLB) and addresses just leased \
-        to the claimant do not count; a server that takes over from a server counts only if the other claims back.",
+        to the claimant do not count; a message that names another MAC than its own is its sender's claim; a router or a \
+        server that takes over from its like counts only if the other claims back. Who claims the address of a router that \
+        was not heard since, and routes, or whose last word is ten minutes old, has taken its place: that is medium, and \
+        high when the former is heard within a day while the other lives.",
     matters: "Whoever stands in for a gateway or an archive reads and changes what passes, and nobody sees a difference.",
-    innocent: "A cluster whose address moves, a virtual machine moved to another host, a server copied and left switched on.",
+    innocent: "A cluster whose address moves, a virtual machine moved to another host, a server copied and left switched on; a \
+        router that was replaced; a proxy or a team of network cards that speaks for others.",
     references: "RFC 826, RFC 5227; Medical Device Network Isolation: unexpected east-west traffic; ATT&CK T1557.002 ARP Cache \
         Poisoning, T0830 Adversary-in-the-Middle.",
     advice: "Find the switch port of the claimant by its MAC and look what runs there; compare with the server's own MAC.",
     contain: "Dynamic ARP inspection on the switches stops it.",
     wants: Wants::SIGNS,
-    watch: || Box::new(ArpSpoof(Claims::new(LEAST))),
+    watch: || Box::<ArpSpoof>::default(),
 };
 
 /// Claims within the span.
 const LEAST: usize = 3;
 
+/// Routers whose place was taken, at most, and for how long they are watched.
+const MOST_PLACES: usize = 1_024;
+const WATCHED: i64 = DAY;
+
+/// Who took the place of a router: the two, since when, and when the former was heard again.
+type Place = (u32, u32, i64, Option<i64>);
+
+/// What is saved: all of the claims, and the places.
+type Saved = (Vec<u8>, Rows<(u64, IpAddr), Place>);
+
+/// The layout of what is saved: before 2, places were not kept.
+const LAYOUT: u8 = 2;
+
 #[derive(Debug)]
-struct ArpSpoof(Claims);
+struct ArpSpoof {
+    claims: Claims,
+    places: Recent<(u64, IpAddr), Place>,
+}
+
+impl Default for ArpSpoof {
+    fn default() -> Self {
+        Self { claims: Claims::new(LEAST), places: Recent::new(MOST_PLACES) }
+    }
+}
 
 impl Watch for ArpSpoof {
     fn sign(&mut self, seen: &SignSeen<'_>) {
-        self.0.sign(seen);
+        self.claims.sign(seen);
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
-        for dispute in self.0.minute(view) {
-            let takes_over = is_important(&dispute.claimant) && !view.is_newcomer(&dispute.claimant);
-            if dispute.is_important && (!takes_over || dispute.defended > 0) {
+        self.watch_places(view, out);
+        for dispute in self.claims.minute(view) {
+            let Dispute { vlan, ip, claimant, holder, since, .. } = &dispute;
+            let is_router = holder.device.router;
+            let takes_over = is_important(claimant) && !view.is_newcomer(claimant);
+            let routes = claimant.device.router || claimant.class().is_infrastructure();
+            let is_spare = takes_over && (routes || !is_router);
+            if !dispute.is_important || (is_spare && dispute.defended == 0) {
+                continue;
+            }
+            let is_placed = dispute.is_silent && (dispute.is_gone || claimant.device.router);
+            if is_router && is_placed && dispute.defended == 0 {
+                *self.places.entry(*since, (vlan.bits(), *ip)) =
+                    (claimant.id().0, holder.id().0, since.0, None);
+                view.heirs.borrow_mut().entry(claimant.id()).or_default();
+                // It may have been told before it was known to route.
+                out.lower_since(&RULE, claimant.id(), *since, "the former router is silent");
+                raise_place(&dispute, view, out);
+            } else if !dispute.is_gone {
                 raise(&dispute, view, out);
             }
         }
     }
 
     fn renamed(&mut self, from: DeviceId, into: DeviceId) {
-        self.0.renamed(from, into);
+        self.claims.renamed(from, into);
     }
 
     fn save(&self) -> Vec<u8> {
-        self.0.save()
+        let claims = self.claims.save();
+        if claims.is_empty() && self.places.is_empty() {
+            return Vec::new();
+        }
+        pack_as(LAYOUT, &(claims, self.places.rows()))
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        self.0.restore(saved);
+        let Some((claims, places)) = unpack_as::<Saved>(LAYOUT, saved) else { return };
+        self.claims.restore(&claims);
+        self.places.fill(places);
     }
+}
+
+impl ArpSpoof {
+    /// A router that lives beside the one that took its place was not replaced.
+    fn watch_places(&mut self, view: &View<'_>, out: &mut Out<'_>) {
+        self.places.forget(view.now.0.saturating_sub(WATCHED));
+        let mut over = Vec::new();
+        for (key, (claimant, holder, since, returned)) in self.places.iter_mut() {
+            let both = view.profile(DeviceId(*claimant)).zip(view.profile(DeviceId(*holder)));
+            let Some((claimant, holder)) = both.filter(|(claimant, holder)| claimant.id() != holder.id())
+            else {
+                over.push(*key);
+                continue;
+            };
+            if holder.device.last.0 <= *since {
+                continue;
+            }
+            let returned = Timestamp(*returned.get_or_insert(holder.device.last.0));
+            if claimant.device.last > returned {
+                raise_both(key.1, &claimant, &holder, (Timestamp(*since), returned), view, out);
+                over.push(*key);
+            } else if view.now.since(returned) > SPAN {
+                // It is back in its own place.
+                over.push(*key);
+            }
+        }
+        for key in over {
+            self.places.remove(&key);
+        }
+    }
+}
+
+/// A router's place was taken, by its successor or by who silenced it: that looks alike.
+fn raise_place(dispute: &Dispute, view: &View<'_>, out: &mut Out<'_>) {
+    let Dispute { ip, claimant, holder, .. } = dispute;
+    let (name, class, of, silent) = (&claimant.name, claimant.class(), &holder.name, holder.device.last);
+    let by = claimant.device.macs.first().map(|mac| format!(", {mac}")).unwrap_or_default();
+    let title = format!(
+        "{ip}, the address of {of} ({}), is now held by {name} ({class}{by}); the former has been silent since {silent}",
+        holder.class()
+    );
+    let verdict = dispute.verdict(&RULE, title, 1, SPAN).severity(Severity::Medium);
+    let routes = number("claimant_routes", claimant.device.router.into());
+    out.raise(view, verdict.found([routes]).found(word("silent_since", &silent.to_string())));
+}
+
+fn raise_both(
+    ip: IpAddr,
+    claimant: &Profile,
+    holder: &Profile,
+    (since, returned): (Timestamp, Timestamp),
+    view: &View<'_>,
+    out: &mut Out<'_>,
+) {
+    let (name, class, of) = (&claimant.name, claimant.class(), &holder.name);
+    let title = format!("{name} ({class}) holds {ip}, the address of {of} ({}), which lives", holder.class());
+    let verdict = Verdict::new(&RULE, Some(claimant.id()), returned, title)
+        .peer(Peer::Device(holder.id()))
+        .between(since, returned)
+        .found(word("address", &ip.to_string()))
+        .found(word("heard_again", &returned.to_string()))
+        .normal(word("holder", holder.name.as_str()))
+        .normal(holder.device.macs.first().and_then(|mac| word("holder_mac", &mac.to_string())));
+    out.raise(view, verdict);
 }
 
 fn raise(dispute: &Dispute, view: &View<'_>, out: &mut Out<'_>) {
@@ -136,10 +252,122 @@ mod tests {
         story.sign(laptop, Sign::Lease(ack));
         (0..5).for_each(|_| claim(&mut story, laptop, router, router));
         assert_eq!(story.found(RULE).len(), 0, "leased");
+        let server = story.device(3, DeviceClass::Server, 40);
         story.wait(3_600 * SECOND);
-        story.devices.get_mut(&router).unwrap().last = Timestamp(story.now.0 - 601 * SECOND);
-        (0..5).for_each(|_| claim(&mut story, laptop, router, router));
+        story.devices.get_mut(&server).unwrap().last = Timestamp(story.now.0 - 601 * SECOND);
+        (0..5).for_each(|_| claim(&mut story, laptop, server, server));
         assert_eq!(story.found(RULE).len(), 0, "silent for more than ten minutes");
+    }
+
+    /// A router fell silent so many seconds ago, and a newcomer that routes, or not, claims its address.
+    fn replaced(silent: i64, routes: bool) -> (Story, DeviceId, DeviceId) {
+        let (mut story, router, _) = story();
+        story.at(DAY + 3_600 * SECOND);
+        let next = story.device(9, DeviceClass::Router, 40);
+        story.devices.get_mut(&next).unwrap().router = routes;
+        story.devices.get_mut(&router).unwrap().last = Timestamp(story.now.0 - silent * SECOND);
+        (0..3).for_each(|_| claim(&mut story, next, router, router));
+        (story, router, next)
+    }
+
+    fn brief(story: &mut Story) -> Vec<(Option<DeviceId>, Severity)> {
+        story.found(RULE).iter().map(|f| (f.key.device, f.severity)).collect()
+    }
+
+    #[test]
+    fn a_router_that_was_replaced_is_told_once_and_calmly() {
+        let (mut story, _, next) = replaced(30, true);
+        story.learn(next, model::Attribute::other("forwards"), "VRRP");
+        let found = story.found(RULE);
+        assert_eq!(
+            found.iter().map(|f| (f.key.device, f.severity)).collect::<Vec<_>>(),
+            [(Some(next), Severity::Medium)]
+        );
+        let title = found[0].title.as_str();
+        assert!(
+            title.contains("is now held by host-9 (router, 00:00:00:00:00:09); the former has been silent"),
+            "{title}"
+        );
+        story.restart().wait(3_600 * SECOND);
+        story.learn(next, model::Attribute::other("lldp.capabilities_enabled"), "bridge, router");
+        assert_eq!(story.found("infrastructure-change").len(), 0, "it is told by itself");
+        let others = story.baseline.findings();
+        let mut others = others.iter().filter(|f| f.key.device == Some(next) && f.key.rule != RULE);
+        assert!(others.all(|f| f.severity == Severity::Info), "the newcomer is a note");
+    }
+
+    #[test]
+    fn what_was_told_of_a_router_before_it_was_known_to_replace_one_is_a_note() {
+        let (mut story, router, _) = story();
+        story.at(DAY + 3_600 * SECOND);
+        let next = story.device(9, DeviceClass::Router, 40);
+        story.learn(next, model::Attribute::other("lldp.capabilities_enabled"), "bridge, router");
+        assert_eq!(
+            story.found("infrastructure-change").iter().map(|f| f.severity).max(),
+            Some(Severity::High)
+        );
+        (0..3).for_each(|_| claim(&mut story, next, router, router));
+        assert_eq!(brief(&mut story), [(Some(next), Severity::Medium)]);
+        assert_eq!(
+            story.found("infrastructure-change").iter().map(|f| f.severity).max(),
+            Some(Severity::Info)
+        );
+    }
+
+    #[test]
+    fn who_claims_what_a_silent_router_had_and_does_not_route_has_a_little_time_to() {
+        let (mut story, _, next) = replaced(30, false);
+        assert_eq!(brief(&mut story), [], "it may be its successor");
+        story.restart().wait(120 * SECOND);
+        story.devices.get_mut(&next).unwrap().router = true;
+        assert_eq!(brief(&mut story), [(Some(next), Severity::Medium)]);
+        let (mut story, _, next) = replaced(30, false);
+        story.wait(120 * SECOND);
+        assert_eq!(brief(&mut story), []);
+        story.restart().wait(120 * SECOND);
+        assert_eq!(brief(&mut story), [(Some(next), Severity::High)], "it is none");
+        // The router lives: nothing is waited for.
+        let (mut story, router, next) = replaced(30, false);
+        story.devices.get_mut(&router).unwrap().last = story.now.plus(SECOND);
+        assert_eq!(brief(&mut story), [(Some(next), Severity::High)]);
+    }
+
+    #[test]
+    fn whoever_holds_what_a_router_gone_for_long_had_is_told() {
+        let (mut story, _, next) = replaced(3 * 3_600, false);
+        assert_eq!(brief(&mut story), [(Some(next), Severity::Medium)]);
+        let (mut story, router, laptop) = story_of_one_claim();
+        assert_eq!(brief(&mut story), [(Some(laptop), Severity::Medium)], "one claim is enough");
+        claim(&mut story, laptop, router, router);
+        assert_eq!(brief(&mut story), [(Some(laptop), Severity::Medium)]);
+    }
+
+    fn story_of_one_claim() -> (Story, DeviceId, DeviceId) {
+        let (mut story, router, laptop) = story();
+        story.at(DAY + 3_600 * SECOND);
+        claim(&mut story, laptop, router, router);
+        (story, router, laptop)
+    }
+
+    #[test]
+    fn a_router_that_lives_after_all_was_not_replaced() {
+        let (mut story, router, next) = replaced(30, true);
+        assert_eq!(brief(&mut story), [(Some(next), Severity::Medium)]);
+        story.restart().wait(3_600 * SECOND);
+        for id in [router, next] {
+            story.devices.get_mut(&id).unwrap().last = story.now;
+        }
+        assert_eq!(brief(&mut story), [(Some(next), Severity::Medium)], "which of them was last?");
+        story.restart().devices.get_mut(&next).unwrap().last = story.now;
+        assert_eq!(brief(&mut story), [(Some(next), Severity::High)], "both live");
+        // The control: the former is back, and the other is silent.
+        let (mut story, router, next) = replaced(30, true);
+        brief(&mut story);
+        story.wait(3_600 * SECOND);
+        story.devices.get_mut(&router).unwrap().last = story.now;
+        brief(&mut story);
+        story.wait(700 * SECOND);
+        assert_eq!(brief(&mut story), [(Some(next), Severity::Medium)]);
     }
 
     #[test]
@@ -152,6 +380,16 @@ mod tests {
         claim(&mut story, first, first, second);
         claim(&mut story, second, first, first);
         assert_eq!(story.found(RULE).len(), 1);
+    }
+
+    #[test]
+    fn a_router_may_take_over_from_a_router_and_a_server_may_not() {
+        for (class, told) in [(DeviceClass::Router, 0), (DeviceClass::Switch, 0), (DeviceClass::Server, 1)] {
+            let (mut story, router, _) = story();
+            let other = story.device(3, class, 40);
+            (0..4).for_each(|_| claim(&mut story, other, router, router));
+            assert_eq!(story.found(RULE).len(), told, "{class}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Addresses that two devices say they hold: who says so, and who held it before.
 
 use super::Rule;
-use super::window::{Burst, MINUTE, Recent, Rows, pack, rename, unpack};
+use super::window::{Burst, MINUTE, Recent, Rows, pack_as, rename, unpack_as};
 use crate::findings::{number, word};
 use crate::judge::{SignSeen, View};
 use crate::profile::Profile;
@@ -15,6 +15,10 @@ use std::rc::Rc;
 
 /// Claims within this span belong together; a lease within it explains them.
 pub(super) const SPAN: i64 = 10 * MINUTE;
+/// So long one who claims the address of a router that fell silent may not be known as a router yet.
+const PATIENCE: i64 = 4 * MINUTE;
+/// The layout of what is saved: before 2, when a claimant came was not kept.
+const LAYOUT: u8 = 2;
 /// Addresses and leases that are kept, and devices that claim an address, at most.
 const MOST_ADDRESSES: usize = 1_024;
 const MOST_LEASES: usize = 4_096;
@@ -24,11 +28,14 @@ const MOST_CLAIMANTS: usize = 8;
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Claimant {
     burst: Burst,
-    /// When it claimed last, and the claim before.
+    /// When it claimed first and last, and the claim before.
+    since: Option<i64>,
     last: i64,
     before: Option<i64>,
     /// Two of its claims came within a minute.
     is_quick: bool,
+    /// It was judged whether it took a router's place.
+    is_placed: bool,
 }
 
 /// One address.
@@ -53,12 +60,17 @@ pub(super) struct Claims {
     leases: Recent<IpAddr, u32>,
 }
 
-/// A claim that is no mere change of hands.
+/// A claim that is not explained by a lease.
 pub(super) struct Dispute {
     pub(super) vlan: Vlan,
     pub(super) ip: IpAddr,
     pub(super) claimant: Rc<Profile>,
     pub(super) holder: Rc<Profile>,
+    /// When it was claimed first.
+    pub(super) since: Timestamp,
+    /// The holder was not heard since, or not for so long before that it has given way.
+    pub(super) is_silent: bool,
+    pub(super) is_gone: bool,
     /// Claims that were not told yet, and within the span.
     pub(super) claims: u64,
     pub(super) within: u64,
@@ -121,6 +133,7 @@ impl Claims {
                     return;
                 }
                 let claimant = quarrel.claimants.entry(device).or_default();
+                claimant.since.get_or_insert(seen.ts.0);
                 claimant.burst.note(seen.ts, SPAN, self.least);
                 claimant.before = (claimant.burst.len() > 1).then_some(claimant.last);
                 let pause = claimant.before.map(|before| seen.ts.0.saturating_sub(before));
@@ -143,21 +156,37 @@ impl Claims {
                     quarrel.defended_at.filter(|answered| *answered >= claimant.last.saturating_sub(SPAN));
                 let is_soon = answered.is_some_and(|answered| answered.saturating_sub(claimant.last) <= SPAN);
                 let is_kept = is_answered && is_soon && claimant.burst.len() >= self.least as u64;
-                let claims = claimant.burst.take().or(is_kept.then_some((1, at, at)));
-                let Some((claims, first, last)) = claims else { continue };
+                if claimant.is_placed && !is_kept && !claimant.burst.has_news() {
+                    continue;
+                }
                 let profiles = (view.profile(DeviceId(*id)), view.profile(DeviceId(quarrel.holder)));
                 let (Some(device), Some(holder)) = profiles else { continue };
+                let since = Timestamp(claimant.since.unwrap_or(claimant.last));
+                let is_silent = holder.device.last < since;
+                let is_left = since.since(holder.device.last) > SPAN;
+                // What takes the place of a router that is silent routes, but maybe not from its first claim on.
+                let may_be_placed = holder.device.router && is_silent && answered.is_none();
+                let is_waiting = may_be_placed && !is_left && !device.device.router;
+                if is_waiting && view.now.since(since) < PATIENCE {
+                    continue;
+                }
+                let news = claimant.burst.take().or(is_kept.then_some((1, at, at)));
+                let is_placed = std::mem::replace(&mut claimant.is_placed, true);
+                let place = (may_be_placed && !is_waiting && !is_placed).then_some((1, since, at));
+                let Some((claims, first, last)) = news.or(place) else { continue };
                 let leased = self.leases.get(ip).and_then(|id| view.profile(DeviceId(*id)));
                 let is_leased = leased.is_some_and(|leased| leased.id() == device.id());
-                // Whoever is silent has given way.
-                let is_gone = first.since(holder.device.last) > SPAN;
-                if device.id() == holder.id() || is_leased || is_gone {
+                if device.id() == holder.id() || is_leased {
                     continue;
                 }
                 disputes.push(Dispute {
                     vlan: Vlan::from_bits(*vlan),
                     ip: *ip,
                     is_important: is_important(&holder),
+                    since,
+                    is_silent,
+                    // Whoever is silent has given way.
+                    is_gone: first.since(holder.device.last) > SPAN,
                     claimant: device,
                     holder,
                     claims,
@@ -185,6 +214,8 @@ impl Claims {
             rename(&mut quarrel.claimants, &from.0, into.0, |own, other| {
                 own.burst.absorb(other.burst);
                 own.is_quick |= other.is_quick;
+                own.is_placed |= other.is_placed;
+                own.since = own.since.into_iter().chain(other.since).min();
                 (own.last, own.before) = (own.last.max(other.last), own.before.max(other.before));
             });
             quarrel.claimants.remove(&quarrel.holder);
@@ -195,12 +226,12 @@ impl Claims {
         if self.quarrels.is_empty() && self.leases.is_empty() {
             return Vec::new();
         }
-        pack(&(self.quarrels.rows(), self.leases.rows()))
+        pack_as(LAYOUT, &(self.quarrels.rows(), self.leases.rows()))
     }
 
     pub(super) fn restore(&mut self, saved: &[u8]) {
         type Saved = (Rows<(u64, IpAddr), Quarrel>, Rows<IpAddr, u32>);
-        let Some((quarrels, leases)) = unpack::<Saved>(saved) else { return };
+        let Some((quarrels, leases)) = unpack_as::<Saved>(LAYOUT, saved) else { return };
         self.quarrels.fill(quarrels);
         self.leases.fill(leases);
     }

@@ -7,7 +7,7 @@ use crate::judge::{SignSeen, View};
 use crate::verdict::{Out, Peer, Verdict};
 use inventory::Sign;
 use model::{DeviceId, LeaseMessage, Severity, Timestamp, Vlan};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) static RULE: Rule = Rule {
     name: "dhcp-starvation",
@@ -16,7 +16,8 @@ pub(super) static RULE: Rule = Rule {
     posture: false,
     attack: &["T1498", "T1499.002", "T0814"],
     finds: "More than 50 distinct clients that ask for an address (DHCP DISCOVER) within 60 seconds in one VLAN, of which at \
-        least 80 % were never seen before and got none within a minute of asking.",
+        least 80 % were never seen before and got none within a minute of asking. Clients that are heard once more behind a \
+        relay count where they are.",
     matters: "When no address is left, devices that are switched on or come back get none; then a rogue server has it easy.",
     innocent: "Power that comes back after a failure (those clients are known), a crowd in a guest network (they get one).",
     references: "RFC 2131; RFC 7513 SAVI; ATT&CK T1499.002 Service Exhaustion Flood, T0814 Denial of Service.",
@@ -38,8 +39,10 @@ const MOST_CLIENTS: usize = 1_024;
 /// When a client asked first, and whether it got an address within the span.
 type Asked = (i64, bool);
 
+/// By whether a relay carried the question on, and the VLAN that it was heard in: what a relay carries comes after what its
+/// clients ask themselves.
 #[derive(Debug)]
-struct Starvation(Recent<u64, BTreeMap<DeviceId, Asked>>);
+struct Starvation(Recent<(bool, u64), BTreeMap<DeviceId, Asked>>);
 
 impl Default for Starvation {
     fn default() -> Self {
@@ -52,7 +55,7 @@ impl Watch for Starvation {
         let Sign::Lease(lease) = seen.sign else { return };
         match lease.message {
             LeaseMessage::Discover => {
-                let clients = self.0.entry(seen.ts, lease.vlan.bits());
+                let clients = self.0.entry(seen.ts, (lease.relay.is_some(), lease.vlan.bits()));
                 if clients.len() < MOST_CLIENTS {
                     clients.entry(seen.device).or_insert((seen.ts.0, false));
                 }
@@ -81,9 +84,13 @@ impl Watch for Starvation {
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
         // Whoever asked less than a minute ago may still be answered.
         let until = view.now.0.saturating_sub(SPAN);
-        for (vlan, clients) in self.0.iter_mut() {
+        let mut judged = BTreeSet::new();
+        for ((is_relayed, vlan), clients) in self.0.iter_mut() {
+            // The same clients may be heard before a relay and behind it, or behind two.
+            clients.retain(|id, _| !judged.contains(id));
             if let Some((first, last)) = crowd(clients, until) {
-                judge(Vlan::from_bits(*vlan), clients, (first, last), view, out);
+                judge((*is_relayed, Vlan::from_bits(*vlan)), clients, (first, last), view, out);
+                judged.extend(clients.iter().filter(|(_, (asked, _))| *asked <= last).map(|(id, _)| *id));
                 clients.retain(|_, (asked, _)| *asked > last);
             }
             // Of these a later crowd may still be a part.
@@ -98,18 +105,20 @@ fn crowd(clients: &BTreeMap<DeviceId, Asked>, until: i64) -> Option<(i64, i64)> 
     if clients.len() <= MOST {
         return None;
     }
-    let mut times: Vec<i64> = clients.values().map(|(asked, _)| *asked).filter(|asked| *asked <= until).collect();
+    let mut times: Vec<i64> =
+        clients.values().map(|(asked, _)| *asked).filter(|asked| *asked <= until).collect();
     times.sort_unstable();
     let within = |(at, first): (usize, &i64)| {
         let end = times.partition_point(|ts| ts.saturating_sub(*first) < SPAN);
         (end - at, *first, times.get(end.saturating_sub(1)).copied().unwrap_or(*first))
     };
-    let best = times.iter().enumerate().map(within).max_by_key(|(n, first, _)| (*n, std::cmp::Reverse(*first)));
+    let best =
+        times.iter().enumerate().map(within).max_by_key(|(n, first, _)| (*n, std::cmp::Reverse(*first)));
     best.filter(|(n, ..)| *n > MOST).map(|(_, first, last)| (first, last))
 }
 
 fn judge(
-    vlan: Vlan,
+    (is_relayed, vlan): (bool, Vlan),
     clients: &BTreeMap<DeviceId, Asked>,
     (first, last): (i64, i64),
     view: &View<'_>,
@@ -119,7 +128,8 @@ fn judge(
     let (mut all, mut unserved, mut unknown) = (0_u64, 0_u64, 0_u64);
     for (id, (asked, served)) in within {
         // A client that there was no room to keep was not known before.
-        let is_known = view.profile(*id).is_some_and(|profile| profile.device.first.0 < asked.saturating_sub(SPAN));
+        let is_known =
+            view.profile(*id).is_some_and(|profile| profile.device.first.0 < asked.saturating_sub(SPAN));
         all += 1;
         unserved += u64::from(!served);
         unknown += u64::from(!served && !is_known);
@@ -128,7 +138,9 @@ fn judge(
         return;
     }
     let place = vlan.inner().map_or_else(|| "an untagged network".to_owned(), |id| format!("VLAN {id}"));
-    let title = format!("{all} clients ask for an address within a minute in {place}, and hardly any is answered");
+    let place = if is_relayed { format!("a network behind a relay, heard in {place}") } else { place };
+    let title =
+        format!("{all} clients ask for an address within a minute in {place}, and hardly any is answered");
     let verdict = Verdict::new(&RULE, None, Timestamp(last), title)
         .peer(Peer::Many(all))
         .apart(&place)
@@ -186,6 +198,43 @@ mod tests {
             story.restart();
             assert_eq!(story.found(RULE).len(), told);
         }
+    }
+
+    #[test]
+    fn clients_behind_a_relay_are_one_crowd() {
+        let relay = Some(std::net::IpAddr::from([10, 20, 40, 1]));
+        let flood = |vlans: &[(u16, bool)]| {
+            let mut story = Story::new(DAY);
+            for n in 1..=60 {
+                story.now.0 += SECOND / 2;
+                let id = story.device(n, DeviceClass::Unknown, 40);
+                for (vlan, is_relayed) in vlans {
+                    let Sign::Lease(plain) = lease(LeaseMessage::Discover) else { unreachable!() };
+                    let relay = relay.filter(|_| *is_relayed);
+                    story.sign(id, Sign::Lease(Lease { vlan: Vlan::single(*vlan), relay, ..plain }));
+                }
+            }
+            story.wait(120 * SECOND);
+            let found = story.found(RULE);
+            found
+                .iter()
+                .map(|f| f.title.as_str().split(" in ").last().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        let end = ", and hardly any is answered";
+        assert_eq!(flood(&[(30, true), (31, true), (40, false)]), [format!("VLAN 40{end}")]);
+        assert_eq!(flood(&[(30, true)]), [format!("VLAN 30{end}")]);
+        // The control: two networks with clients of their own.
+        let mut story = Story::new(DAY);
+        for n in 1..=120 {
+            story.now.0 += SECOND / 4;
+            let id = story.device(n, DeviceClass::Unknown, 40);
+            let Sign::Lease(plain) = lease(LeaseMessage::Discover) else { unreachable!() };
+            let (vlan, relay) = if n % 2 == 0 { (40, None) } else { (30, relay) };
+            story.sign(id, Sign::Lease(Lease { vlan: Vlan::single(vlan), relay, ..plain }));
+        }
+        story.wait(120 * SECOND);
+        assert_eq!(story.found(RULE).len(), 2);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use crate::judge::{ExchangeSeen, SignSeen, View};
 use crate::profile::Profile;
 use crate::trail::Trail;
 use crate::verdict::{Out, Peer, Verdict};
-use model::{Attribute, DeviceId, IpProto, Severity, Timestamp};
+use model::{Attribute, DeviceId, IpProto, Mac, Severity, Timestamp};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -19,12 +20,13 @@ pub(super) static RULE: Rule = Rule {
     posture: false,
     attack: &["T0859", "T0849", "T1036"],
     finds: "A device that calls under an AE title which, when the site was learned, was one other device's own: one that has \
-        other MACs and addresses and was heard within the last 24 hours. Whoever has the address and the host name that the owner had, and came when that fell \
-        silent, is the owner with another network card. Titles that several devices shared while learning \
-        do not count, nor do titles that servers are called by.",
+        other MACs and addresses and was heard within the last 24 hours. Whoever has the address or a host name that the \
+        owner had, and no other name, and came when that fell silent, is the owner with another network card: that is low, \
+        and high when the former card is heard again within a week. Titles that several devices shared while learning do \
+        not count, nor do titles that servers are called by.",
     matters: "An archive knows its callers by title: with the title of a modality one may store false images and read others.",
-    innocent: "A modality replaced by its successor while the old one still runs; a station with a second network card; \
-        titles copied from one installation to the next.",
+    innocent: "A modality replaced by its successor while the old one still runs; a card that was changed or added by \
+        service; titles copied from one installation to the next.",
     references: "DICOM PS3.8 9.3.2, PS3.15 (titles do not authenticate); ATT&CK T0859 Valid Accounts, T1036 Masquerading.",
     advice: "Ask PACS administration which of the two devices owns the title; have the archive bind titles to addresses or TLS.",
     contain: "",
@@ -36,29 +38,44 @@ pub(super) static RULE: Rule = Rule {
 const MOST_TITLES: usize = 16_384;
 const MOST_OWNERS: usize = 8;
 const MOST_WAITING: usize = 1_024;
-/// Addresses that are remembered of each owner, at most.
+/// Addresses and MACs that are remembered of each owner, at most.
 const MOST_HOMES: usize = 8;
-/// The layout of what is saved: before 2, addresses of owners were not kept.
-const LAYOUT: u8 = 2;
+/// Owners with another network card that are watched, at most, and for how long: what they had may live after all.
+const MOST_HEIRS: usize = 1_024;
+const WATCHED: i64 = 7 * DAY;
+/// The layout of what is saved: before 2, addresses of owners were not kept, and before 3, neither their MACs nor who had
+/// another card.
+const LAYOUT: u8 = 3;
 /// A device that was not heard for so long has been replaced.
 const REPLACED: i64 = DAY;
 
 /// When, with whom, and whether it was accepted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Use {
-    ts: Timestamp,
+    ts: i64,
     server: Option<u32>,
     ip: IpAddr,
     port: u16,
     accepted: bool,
 }
 
+/// Addresses and MACs.
+type Home = (Vec<IpAddr>, Vec<[u8; 6]>);
+
+/// One that was taken for the owner of a title with another network card: the former, and the use by which it was found.
+type Heir = (u32, Option<Use>);
+
+/// What is saved, now and by the layout before.
+type Saved = (titles::Saved, Rows<String, Vec<u32>>, Rows<u32, Home>, Rows<(u32, String), Heir>);
+type SavedBefore = (titles::Saved, Rows<String, Vec<u32>>, Rows<u32, Vec<IpAddr>>);
+
 #[derive(Debug)]
 struct Reused {
     titles: Titles,
     owners: Recent<String, Vec<u32>>,
     /// Where owners lived when they called last: who takes an address over has it, and not the one before.
-    homes: Recent<u32, Vec<IpAddr>>,
+    homes: Recent<u32, Home>,
+    heirs: Recent<(u32, String), Heir>,
     waiting: BTreeMap<(DeviceId, String), Use>,
 }
 
@@ -68,6 +85,7 @@ impl Default for Reused {
             titles: Titles::default(),
             owners: Recent::new(MOST_TITLES),
             homes: Recent::new(MOST_TITLES),
+            heirs: Recent::new(MOST_HEIRS),
             waiting: BTreeMap::new(),
         }
     }
@@ -86,33 +104,45 @@ impl Watch for Reused {
             if self.waiting.len() >= MOST_WAITING {
                 return;
             }
-            let (ts, server, ip, port) = (seen.ts, seen.server.map(|id| id.0), seen.peer, seen.port);
+            let (ts, server, ip, port) = (seen.ts.0, seen.server.map(|id| id.0), seen.peer, seen.port);
             let accepted = seen.outcome == Some("accepted");
             self.waiting.insert((seen.client, title), Use { ts, server, ip, port, accepted });
         }
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
+        self.watch_heirs(view, out);
         for ((id, title), used) in std::mem::take(&mut self.waiting) {
             let Some(profile) = view.profile(id) else { continue };
-            let owners = self.owners.entry(used.ts, title.clone());
+            let at = Timestamp(used.ts);
+            let owners = self.owners.entry(at, title.clone());
             // Of owners that turned out to be one there is one.
             let roots = owners.iter().map(|id| view.profile(DeviceId(*id)).map_or(*id, |owner| owner.id().0));
             *owners = roots.collect::<BTreeSet<_>>().into_iter().collect();
             if owners.contains(&profile.id().0) {
-                *self.homes.entry(used.ts, profile.id().0) = addresses(&profile);
+                let (_, known) = self.homes.get(&profile.id().0).cloned().unwrap_or_default();
+                let new = profile.device.macs.iter().find(|mac| !known.contains(&mac.0));
+                if let Some(mac) = new.filter(|_| !known.is_empty() && view.is_site_armed(at)) {
+                    raise_card(&profile, mac, &title, used, view, out);
+                }
+                *self.homes.entry(at, profile.id().0) = home(&profile);
                 continue;
             }
             let owner = match owners.as_slice() {
-                [owner] if view.is_site_armed(used.ts) => view.profile(DeviceId(*owner)),
+                [owner] if view.is_site_armed(at) => view.profile(DeviceId(*owner)),
                 _ => None,
             };
-            let homes = owner.as_ref().and_then(|owner| self.homes.get(&owner.id().0)).cloned().unwrap_or_default();
-            let lives = |owner: &Profile| used.ts.since(owner.device.last) <= REPLACED;
+            let (addresses, _) =
+                owner.as_ref().and_then(|owner| self.homes.get(&owner.id().0)).cloned().unwrap_or_default();
+            let lives = |owner: &Profile| at.since(owner.device.last) <= REPLACED;
             match owner {
-                Some(owner) if lives(&owner) && has_moved_into(&profile, &owner, &homes) => {
+                Some(owner) if has_moved_into(&profile, &owner, &addresses) => {
                     *owners = vec![profile.id().0];
-                    *self.homes.entry(used.ts, profile.id().0) = addresses(&profile);
+                    *self.homes.entry(at, profile.id().0) = home(&profile);
+                    let heir = (profile.id().0, title.clone());
+                    *self.heirs.entry(at, heir) = (owner.id().0, Some(used));
+                    view.heirs.borrow_mut().entry(profile.id()).or_default().insert(title.clone());
+                    raise_heir(&profile, &owner, &title, used, view, out);
                 }
                 Some(owner) if lives(&owner) && are_apart(&profile, &owner) => {
                     raise(&profile, &owner, &title, used, view, out);
@@ -120,13 +150,13 @@ impl Watch for Reused {
                 // One machine that is known as two.
                 Some(owner) if lives(&owner) => {}
                 // Its only owner is gone.
-                _ if view.is_site_armed(used.ts) && owners.len() == 1 => {
+                _ if view.is_site_armed(at) && owners.len() == 1 => {
                     *owners = vec![profile.id().0];
-                    *self.homes.entry(used.ts, profile.id().0) = addresses(&profile);
+                    *self.homes.entry(at, profile.id().0) = home(&profile);
                 }
                 _ if owners.len() < MOST_OWNERS => {
                     owners.push(profile.id().0);
-                    *self.homes.entry(used.ts, profile.id().0) = addresses(&profile);
+                    *self.homes.entry(at, profile.id().0) = home(&profile);
                 }
                 _ => {}
             }
@@ -136,49 +166,94 @@ impl Watch for Reused {
     fn renamed(&mut self, from: DeviceId, into: DeviceId) {
         self.titles.renamed(from, into);
         self.homes.rename(&from.0, into.0, |own, other| {
-            own.extend(other);
-            own.truncate(MOST_HOMES);
+            own.0.extend(other.0);
+            own.1.extend(other.1);
+            own.0.truncate(MOST_HOMES);
+            own.1.truncate(MOST_HOMES);
         });
+        let start = (from.0, String::new());
+        self.heirs.rename_all(start, |(id, _)| *id == from.0, |(_, title)| (into.0, title), |_, _| {});
     }
 
     fn save(&self) -> Vec<u8> {
         if self.owners.is_empty() && self.titles.is_empty() {
             return Vec::new();
         }
-        pack_as(LAYOUT, &(self.titles.rows(), self.owners.rows(), self.homes.rows()))
+        pack_as(LAYOUT, &(self.titles.rows(), self.owners.rows(), self.homes.rows(), self.heirs.rows()))
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        let before = || {
+        let of_1 = || {
             let (titles, owners) = unpack::<(titles::Saved, Rows<String, Vec<u32>>)>(saved)?;
             Some((titles, owners, Vec::new()))
         };
-        let now = unpack_as::<(titles::Saved, Rows<String, Vec<u32>>, Rows<u32, Vec<IpAddr>>)>(LAYOUT, saved);
-        let Some((titles, owners, homes)) = now.or_else(before) else { return };
+        let before = || {
+            let (titles, owners, homes) = unpack_as::<SavedBefore>(2, saved).or_else(of_1)?;
+            let homes = homes.into_iter().map(|(id, at, addresses)| (id, at, (addresses, Vec::new())));
+            Some((titles, owners, homes.collect(), Vec::new()))
+        };
+        let Some((titles, owners, homes, heirs)) = unpack_as::<Saved>(LAYOUT, saved).or_else(before) else {
+            return;
+        };
         self.titles.fill(titles);
         self.owners.fill(owners);
         self.homes.fill(homes);
+        self.heirs.fill(heirs);
     }
 }
 
-/// Where a device lives, as far as it is remembered.
-fn addresses(profile: &Profile) -> Vec<IpAddr> {
-    profile.device.addresses.iter().map(|(_, ip)| *ip).take(MOST_HOMES).collect()
+impl Reused {
+    /// Who was taken for an owner with another network card is not that when the former card is heard again.
+    fn watch_heirs(&mut self, view: &View<'_>, out: &mut Out<'_>) {
+        self.heirs.forget(view.now.0.saturating_sub(WATCHED));
+        let mut exposed = Vec::new();
+        for (key, (former, used)) in self.heirs.iter() {
+            let (Some(heir), Some(owner)) = (view.profile(DeviceId(key.0)), view.profile(DeviceId(*former)))
+            else {
+                continue;
+            };
+            let Some(used) = used.filter(|used| owner.device.last.0 > used.ts) else { continue };
+            exposed.push(key.clone());
+            if heir.id() != owner.id() && !shares_card(&heir, &owner) {
+                raise(&heir, &owner, &key.1, used, view, out);
+                *self.owners.entry(Timestamp(used.ts), key.1.clone()) = vec![owner.id().0];
+            }
+        }
+        for key in exposed {
+            self.heirs.remove(&key);
+        }
+    }
 }
 
-/// Whether a device is another one with another network card: it has the address and the host name that that one had, and
-/// came when that one fell silent.
-fn has_moved_into(profile: &Profile, owner: &Profile, homes: &[IpAddr]) -> bool {
-    let name = |profile: &Profile| profile.device.attribute(&Attribute::HOSTNAME).cloned();
-    let has_its_home = profile.device.addresses.iter().any(|(_, ip)| homes.contains(ip));
-    let is_called_alike = name(profile).is_some() && name(profile) == name(owner);
-    has_its_home && is_called_alike && owner.device.last <= profile.device.first
+/// Where a device lives and by which MACs, as far as it is remembered.
+fn home(profile: &Profile) -> Home {
+    let addresses = profile.device.addresses.iter().map(|(_, ip)| *ip).take(MOST_HOMES).collect();
+    (addresses, profile.device.macs.iter().map(|mac| mac.0).take(MOST_HOMES).collect())
+}
+
+/// Whether a device is another one with another network card: it has the address or a name that that one had, goes by no
+/// other, and came when that one fell silent.
+fn has_moved_into(profile: &Profile, owner: &Profile, addresses: &[IpAddr]) -> bool {
+    let names = |profile: &Profile| -> BTreeSet<String> {
+        let own = [Attribute::HOSTNAME, Attribute::DHCP_HOSTNAME];
+        own.iter()
+            .flat_map(|name| profile.device.attributes_of(name))
+            .map(|name| name.as_str().to_lowercase())
+            .collect()
+    };
+    let (own, former) = (names(profile), names(owner));
+    let has_its_home = profile.device.addresses.iter().any(|(_, ip)| addresses.contains(ip));
+    let is_called_alike = own.is_subset(&former);
+    is_called_alike && (has_its_home || !own.is_empty()) && owner.device.last <= profile.device.first
 }
 
 /// Whether two devices have nothing in common that tells machines apart.
 fn are_apart(a: &Profile, b: &Profile) -> bool {
-    !a.device.macs.iter().any(|mac| b.device.macs.contains(mac))
-        && !a.device.addresses.iter().any(|address| b.device.addresses.contains(address))
+    !shares_card(a, b) && !a.device.addresses.iter().any(|address| b.device.addresses.contains(address))
+}
+
+fn shares_card(a: &Profile, b: &Profile) -> bool {
+    a.device.macs.iter().any(|mac| b.device.macs.contains(mac))
 }
 
 fn raise(profile: &Profile, owner: &Profile, title: &str, used: Use, view: &View<'_>, out: &mut Out<'_>) {
@@ -193,7 +268,8 @@ fn raise(profile: &Profile, owner: &Profile, title: &str, used: Use, view: &View
         Peer::Device(id) => view.profile(id).map(|server| server.name.to_string()),
         _ => Some(used.ip.to_string()),
     };
-    let verdict = Verdict::new(&RULE, Some(profile.id()), used.ts, what)
+    let since = Timestamp(used.ts).since(owner.device.last).max(0) / 1_000_000_000;
+    let verdict = Verdict::new(&RULE, Some(profile.id()), Timestamp(used.ts), what)
         .peer(Peer::Device(owner.id()))
         .over(Trail::one(profile.id(), used.server, used.ip, (IpProto::TCP, used.port)))
         .service(IpProto::TCP, used.port, Some("dicom".into()))
@@ -202,12 +278,54 @@ fn raise(profile: &Profile, owner: &Profile, title: &str, used: Use, view: &View
             number("owners", 1),
             number("threshold", 1),
             number("accepted", used.accepted.into()),
-            number("owner_heard_seconds_ago", (used.ts.since(owner.device.last).max(0) / 1_000_000_000).unsigned_abs()),
+            number("owner_heard_seconds_ago", since.unsigned_abs()),
         ])
         .found(server.and_then(|server| word("server", &server)))
         .normal(word("owner", owner.name.as_str()))
         .normal(view.armed_from.and_then(|from| word("titles_known_until", &from.to_string())));
     out.raise(view, verdict);
+}
+
+/// An owner goes on with another network card, and what it had is silent.
+fn raise_heir(
+    profile: &Profile,
+    owner: &Profile,
+    title: &str,
+    used: Use,
+    view: &View<'_>,
+    out: &mut Out<'_>,
+) {
+    let mac = |profile: &Profile| profile.device.macs.first().map(ToString::to_string).unwrap_or_default();
+    let (new, old, since) = (mac(profile), mac(owner), owner.device.last);
+    let what = format!(
+        "{} ({}) calls itself {title} from another network card, {new}; {old} has been silent since {since}",
+        owner.name,
+        owner.class()
+    );
+    let verdict = card(profile, what, title, used)
+        .peer(Peer::Device(owner.id()))
+        .found(word("silent_since", &since.to_string()))
+        .found(word("mac", &new))
+        .normal(word("mac_until_now", &old));
+    out.raise(view, verdict);
+}
+
+/// An owner has one more network card.
+fn raise_card(profile: &Profile, mac: &Mac, title: &str, used: Use, view: &View<'_>, out: &mut Out<'_>) {
+    let what = format!(
+        "{} ({}) calls itself {title} from another network card, {mac}",
+        profile.name,
+        profile.class()
+    );
+    out.raise(view, card(profile, what, title, used).found(word("mac", &mac.to_string())));
+}
+
+fn card(profile: &Profile, what: String, title: &str, used: Use) -> Verdict {
+    Verdict::new(&RULE, Some(profile.id()), Timestamp(used.ts), what)
+        .severity(Severity::Low)
+        .service(IpProto::TCP, used.port, Some("dicom".into()))
+        .found(word("calling_title", title))
+        .found([number("accepted", used.accepted.into())])
 }
 
 #[cfg(test)]
@@ -271,30 +389,101 @@ mod tests {
         assert_eq!(story.found(RULE).len(), 1, "and the title is the successor's");
     }
 
+    /// The modality is silent, or not, and calls from a card of its own name, or of its own address.
+    fn another_card(
+        is_silent: bool,
+        is_its_name: bool,
+        is_its_address: bool,
+    ) -> (Story, DeviceId, DeviceId, DeviceId) {
+        let (mut story, pacs, ct) = learned();
+        call(&mut story, ct, pacs, "CT1");
+        story.wait(60 * SECOND);
+        let card = story.restart().device(3, DeviceClass::Ct, 20);
+        let of_it = story.devices[&ct].clone();
+        let last = story.now.plus(if is_silent { -SECOND } else { SECOND });
+        // Its address is the other's from now on.
+        let old = story.devices.get_mut(&ct).unwrap();
+        (old.last, old.addresses) = (last, vec![]);
+        let new = story.devices.get_mut(&card).unwrap();
+        if is_its_name {
+            new.attributes = of_it.attributes;
+        }
+        if is_its_address {
+            new.addresses = of_it.addresses;
+        }
+        call(&mut story, card, pacs, "CT1");
+        (story, pacs, ct, card)
+    }
+
     #[test]
     fn another_network_card_is_no_other_device() {
-        for (is_silent, is_its_name, is_its_address, told) in
-            [(true, true, true, 0), (false, true, true, 1), (true, false, true, 1), (true, true, false, 1)]
-        {
-            let (mut story, pacs, ct) = learned();
-            call(&mut story, ct, pacs, "CT1");
-            story.wait(60 * SECOND);
-            let card = story.restart().device(3, DeviceClass::Ct, 20);
-            let of_it = story.devices[&ct].clone();
-            let last = story.now.plus(if is_silent { -SECOND } else { SECOND });
-            // Its address is the other's from now on.
-            let old = story.devices.get_mut(&ct).unwrap();
-            (old.last, old.addresses) = (last, vec![]);
-            let new = story.devices.get_mut(&card).unwrap();
-            if is_its_name {
-                new.attributes = of_it.attributes;
-            }
-            if is_its_address {
-                new.addresses = of_it.addresses;
-            }
-            call(&mut story, card, pacs, "CT1");
-            assert_eq!(story.found(RULE).len(), told, "{is_silent} {is_its_name} {is_its_address}");
+        for (is_silent, is_its_name, is_its_address, severity) in [
+            (true, true, true, Severity::Low),
+            (true, true, false, Severity::Low),
+            (false, true, true, Severity::High),
+            (true, false, true, Severity::High),
+            (true, false, false, Severity::High),
+        ] {
+            let (mut story, ..) = another_card(is_silent, is_its_name, is_its_address);
+            let found: Vec<_> = story.found(RULE).iter().map(|f| f.severity).collect();
+            assert_eq!(found, [severity], "{is_silent} {is_its_name} {is_its_address}");
         }
+        // A device that has no name is known by its address.
+        let (mut story, _, ct, card) = another_card(true, false, true);
+        for id in [ct, card] {
+            story.devices.get_mut(&id).unwrap().attributes.clear();
+        }
+        assert_eq!(story.found(RULE).iter().map(|f| f.severity).collect::<Vec<_>>(), [Severity::Low]);
+    }
+
+    #[test]
+    fn another_network_card_is_told_once_and_calmly() {
+        let (mut story, pacs, ct, card) = another_card(true, true, true);
+        story.ask(card, pacs, 104, "dicom", "C-FIND", Some("0000H"));
+        let found = story.found(RULE);
+        let title = found[0].title.as_str();
+        assert!(
+            title
+                .contains("another network card, 00:00:00:00:00:03; 00:00:00:00:00:02 has been silent since"),
+            "{title}"
+        );
+        story.restart();
+        call(&mut story, card, pacs, "CT1");
+        story.ask(card, pacs, 104, "dicom", "C-FIND", Some("0000H"));
+        assert_eq!(story.found("dicom-unknown-ae").len(), 0, "its title is known");
+        let newcomer = story.found("new-device").iter().map(|f| f.severity).max();
+        assert!(newcomer.is_none_or(|highest| highest == Severity::Info), "{newcomer:?}");
+        assert_eq!(story.found(RULE).len(), 1);
+        // Under another title it is what any device is.
+        call(&mut story, card, pacs, "FINDSCU");
+        assert_eq!(story.found("dicom-unknown-ae").len(), 1);
+        // What it had lives after all.
+        story.restart().wait(HOUR);
+        let address = story.devices[&card].addresses.clone();
+        let former = story.devices.get_mut(&ct).unwrap();
+        (former.last, former.addresses) = (story.now, address);
+        let found = story.found(RULE);
+        let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity)).collect();
+        assert!(brief.contains(&(Some(card), Severity::High)), "{brief:?}");
+        story.wait(HOUR);
+        call(&mut story, ct, pacs, "CT1");
+        assert_eq!(story.found(RULE), found, "the owner may");
+    }
+
+    #[test]
+    fn a_card_that_was_found_to_be_the_owners_is_told() {
+        let (mut story, pacs, ct) = learned();
+        let card = story.device(3, DeviceClass::Ct, 20);
+        call(&mut story, card, pacs, "CT1");
+        let mac = story.devices[&card].macs[0];
+        story.devices.get_mut(&ct).unwrap().macs.push(mac);
+        story.merge(card, ct);
+        let found = story.found(RULE);
+        assert_eq!(
+            found.iter().map(|f| (f.key.device, f.severity)).collect::<Vec<_>>(),
+            [(Some(ct), Severity::Low)]
+        );
+        assert_eq!(story.found("dicom-unknown-ae").len(), 0, "its title is known");
     }
 
     #[test]

@@ -21,7 +21,8 @@ pub(super) static RULE: Rule = Rule {
     attack: &["T0888", "T0859", "T0848"],
     finds: "An association asked for by a device that is new to the learned site, or under a calling AE title that the device \
         was not known by when learning ended. High when it was accepted and a C-FIND, C-MOVE or C-GET followed. What was \
-        reported is known after a day.",
+        reported is known after a day. A known device with another network card, which dicom-ae-reused tells, may go on \
+        under its title.",
     matters: "Most archives check nothing but the title: whoever knows one can look for patients and fetch their images.",
     innocent: "A new modality or viewer, a renamed station, a test tool of the service engineer.",
     references: "DICOM PS3.8 9.3.2 (A-ASSOCIATE-RQ); Medical Device Network Isolation: intrusion detection tuned for \
@@ -65,6 +66,8 @@ struct UnknownAe {
     clients: Recent<u32, ()>,
     known: Recent<(u32, String), ()>,
     open: Recent<u32, Open>,
+    /// Who turned out in this minute to be another one, too.
+    joined: BTreeSet<u32>,
 }
 
 impl Default for UnknownAe {
@@ -74,6 +77,7 @@ impl Default for UnknownAe {
             clients: Recent::new(MOST_CLIENTS),
             known: Recent::new(MOST_KNOWN),
             open: Recent::new(MOST_OPEN),
+            joined: BTreeSet::new(),
         }
     }
 }
@@ -126,12 +130,14 @@ impl Watch for UnknownAe {
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
-        let mut settled = Vec::new();
+        let (mut settled, mut own) = (Vec::new(), Vec::new());
+        let joined = std::mem::take(&mut self.joined);
+        let cards = view.heirs.borrow();
         for (id, open) in self.open.iter_mut() {
             let is_over = view.now.0.saturating_sub(open.since) > DAY;
             let queries = open.accepted > 0 && open.queries > 0;
             let is_told = open.associations == open.told && queries == open.told_queries;
-            if open.departs && is_told {
+            if open.departs && is_told && !joined.contains(id) {
                 settled.extend(is_over.then_some(*id));
                 continue;
             }
@@ -139,15 +145,34 @@ impl Watch for UnknownAe {
                 settled.push(*id);
                 continue;
             };
-            open.departs |= view.is_site_armed(Timestamp(open.since))
-                && (view.is_newcomer(&profile) || !open.titles.is_empty());
-            if !open.departs || is_over {
+            // It may have turned out to be one who is known by that title, or that one's other network card.
+            let card = cards.get(&profile.id()).filter(|titles| !titles.is_empty());
+            open.titles.retain(|title| {
+                let is_own = card.is_some_and(|titles| titles.contains(title));
+                own.extend(is_own.then(|| (Timestamp(open.last), (*id, title.clone()))));
+                !is_own && !self.known.contains(&(*id, title.clone()))
+            });
+            let is_new = !open.titles.is_empty() || (view.is_newcomer(&profile) && card.is_none());
+            let departs = view.is_site_armed(Timestamp(open.since)) && is_new;
+            if open.departs && !departs {
+                out.lower_since(
+                    &RULE,
+                    profile.id(),
+                    Timestamp(open.since),
+                    "turned out to be known under that title",
+                );
+            }
+            open.departs = departs;
+            if !departs || is_over {
                 settled.push(*id);
             }
-            if open.departs {
+            if departs && !is_told {
                 raise(&profile, open, queries, view, out);
                 (open.told, open.told_queries) = (open.associations, queries);
             }
+        }
+        for (ts, title) in own {
+            *self.known.entry(ts, title) = ();
         }
         for id in settled {
             let Some(open) = self.open.remove(&id) else { continue };
@@ -160,6 +185,8 @@ impl Watch for UnknownAe {
 
     fn renamed(&mut self, from: DeviceId, into: DeviceId) {
         self.titles.renamed(from, into);
+        self.joined.remove(&from.0);
+        self.joined.extend(self.open.contains(&from.0).then_some(into.0));
         self.clients.rename(&from.0, into.0, |(), ()| {});
         let start = (from.0, String::new());
         self.known.rename_all(start, |(id, _)| *id == from.0, |(_, title)| (into.0, title), |(), ()| {});
@@ -204,7 +231,8 @@ fn raise(profile: &Profile, open: &Open, queries: bool, view: &View<'_>, out: &m
     let own = || profile.device.attributes_of(&Attribute::AE_TITLE).map(|title| title.as_str());
     let title = open.titles.iter().next().map(String::as_str).or_else(|| own().next());
     let called = title.map(|title| format!(" as {title}")).unwrap_or_default();
-    let what = format!("{} ({}) asks DICOM servers{called}, unknown until now", profile.name, profile.class());
+    let what =
+        format!("{} ({}) asks DICOM servers{called}, unknown until now", profile.name, profile.class());
     let is_new_device = view.is_newcomer(profile);
     let mut verdict = Verdict::new(&RULE, Some(profile.id()), Timestamp(open.last), what)
         .severity(if queries { Severity::High } else { Severity::Medium })
@@ -221,7 +249,8 @@ fn raise(profile: &Profile, open: &Open, queries: bool, view: &View<'_>, out: &m
         .normal(view.armed_from.and_then(|from| word("titles_known_until", &from.to_string())));
     if let Some((server, ip, port)) = open.server {
         let trail = Trail::one(profile.id(), server, ip, (IpProto::TCP, port));
-        verdict = verdict.peer(peer(server, ip)).service(IpProto::TCP, port, Some("dicom".into())).over(trail);
+        verdict =
+            verdict.peer(peer(server, ip)).service(IpProto::TCP, port, Some("dicom".into())).over(trail);
     }
     out.raise(view, verdict);
 }
@@ -295,6 +324,23 @@ mod tests {
         story.restart();
         associate(&mut story, ct, pacs, Some("CT1"));
         assert_eq!(story.found(RULE).len(), 0, "the title was forgotten and told again");
+    }
+
+    #[test]
+    fn who_turns_out_to_be_known_by_its_title_is_a_note() {
+        let (mut story, pacs, ct) = learned();
+        let card = story.device(3, DeviceClass::Ct, 20);
+        associate(&mut story, card, pacs, Some("CT1"));
+        story.ask(card, pacs, 104, "dicom", "C-FIND", Some("0000H"));
+        assert_eq!(story.found(RULE).iter().map(|f| f.severity).collect::<Vec<_>>(), [Severity::High]);
+        story.restart().merge(card, ct);
+        assert_eq!(story.found(RULE).iter().map(|f| f.severity).collect::<Vec<_>>(), [Severity::Info]);
+        // The control: under a title that it was not known by.
+        let other = story.device(4, DeviceClass::Ct, 20);
+        associate(&mut story, other, pacs, Some("CT9"));
+        assert_eq!(story.found(RULE).len(), 2);
+        story.restart().merge(other, ct);
+        assert_eq!(story.found(RULE).iter().filter(|f| f.severity == Severity::Medium).count(), 1);
     }
 
     #[test]

@@ -20,7 +20,8 @@ pub(super) static RULE: Rule = Rule {
     finds: "Once the site is learned: a device that says for the first time that it bridges or routes (LLDP or CDP \
         capabilities, router advertisements, redundancy or routing protocols, DHCP relay). Telephones that bridge to \
         their second socket do not count, nor does what was known as a router by its MAC, whatever is found to be part \
-        of it. An address that nobody sends from by itself is told with the device that has it.",
+        of it. An address that nobody sends from by itself is told with the device that has it. What takes the place of a \
+        router that is silent is told by arp-spoof, and is a note here.",
     matters: "A switch or router nobody planned joins networks that were kept apart, or draws the traffic of others to it.",
     innocent: "A new switch or access point; a hypervisor or container host that announces itself; LLDP switched on later.",
     references: "IEEE 802.1AB 8.5.8; Medical Device Network Isolation: watch for configuration drift; ATT&CK T1599 Network \
@@ -60,7 +61,12 @@ struct Infrastructure {
 
 impl Default for Infrastructure {
     fn default() -> Self {
-        Self { known: Recent::new(MOST_KNOWN), macs: Recent::new(MOST_KNOWN), has_looked: false, waiting: BTreeMap::new() }
+        Self {
+            known: Recent::new(MOST_KNOWN),
+            macs: Recent::new(MOST_KNOWN),
+            has_looked: false,
+            waiting: BTreeMap::new(),
+        }
     }
 }
 
@@ -89,14 +95,24 @@ impl Watch for Infrastructure {
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
-        if !self.has_looked && let Some(from) = view.armed_from.filter(|from| *from <= view.now) {
+        if !self.has_looked
+            && let Some(from) = view.armed_from.filter(|from| *from <= view.now)
+        {
             self.has_looked = true;
             let said: BTreeSet<DeviceId> = self.known.iter().map(|(id, ())| DeviceId(*id)).collect();
             for id in view.habits.ids().into_iter().take(MOST_LOOKED_AT).chain(said.iter().copied()) {
-                let routes = |profile: &Rc<Profile>| said.contains(&id) || profile.device.router && profile.device.first < from;
+                let routes = |profile: &Rc<Profile>| {
+                    said.contains(&id) || profile.device.router && profile.device.first < from
+                };
                 if let Some(profile) = view.profile(id).filter(routes) {
                     self.is_known(&profile, from);
                 }
+            }
+        }
+        for (id, _) in view.heirs.borrow().iter().filter(|(_, titles)| titles.is_empty()) {
+            if let Some(profile) = view.profile(*id) {
+                self.is_known(&profile, view.now);
+                out.lower_all(&RULE, profile.id(), "takes the place of a router that is silent");
             }
         }
         let mut told: Vec<(Rc<Profile>, Ways)> = Vec::new();
@@ -126,7 +142,9 @@ impl Watch for Infrastructure {
 
     fn restore(&mut self, saved: &[u8]) {
         let before = || Some((unpack::<Rows<u32, ()>>(saved)?, Vec::new(), false));
-        let Some((known, macs, has_looked)) = unpack_as::<Saved>(LAYOUT, saved).or_else(before) else { return };
+        let Some((known, macs, has_looked)) = unpack_as::<Saved>(LAYOUT, saved).or_else(before) else {
+            return;
+        };
         self.known.fill(known);
         self.macs.fill(macs);
         self.has_looked = has_looked;
@@ -139,7 +157,12 @@ impl Infrastructure {
     fn is_part_of_another(&self, profile: &Profile, told: &[(Rc<Profile>, Ways)], view: &View<'_>) -> bool {
         let has_it = |other: &Profile| {
             let is_other = other.id() != profile.id() && !other.device.macs.is_empty();
-            is_other && profile.device.addresses.iter().any(|(_, ip)| other.device.addresses.iter().any(|(_, own)| own == ip))
+            is_other
+                && profile
+                    .device
+                    .addresses
+                    .iter()
+                    .any(|(_, ip)| other.device.addresses.iter().any(|(_, own)| own == ip))
         };
         let mut known = self.known.iter().filter_map(|(id, ())| view.profile(DeviceId(*id)));
         told.iter().any(|(other, _)| has_it(other)) || known.any(|known| has_it(&known))
@@ -157,7 +180,8 @@ impl Infrastructure {
 
 fn raise(profile: &Profile, ways: &Ways, view: &View<'_>, out: &mut Out<'_>) {
     let Some(((first, attribute, value), (last, ..))) = ways.first().zip(ways.last()) else { return };
-    let title = format!("{} ({}) says that it carries the traffic of others: {value}", profile.name, profile.class());
+    let title =
+        format!("{} ({}) says that it carries the traffic of others: {value}", profile.name, profile.class());
     let verdict = Verdict::new(&RULE, Some(profile.id()), *last, title)
         .between(*first, *last)
         .times(ways.len() as u64)
@@ -207,7 +231,8 @@ mod tests {
     fn what_was_a_router_is_not_told_because_more_is_found_to_be_part_of_it() {
         let mut story = Story::new(DAY);
         let forwards = |story: &mut Story, id| story.learn(id, Attribute::other("forwards"), "DHCP relay");
-        let (said, quiet) = (story.device(1, DeviceClass::Router, 20), story.device(2, DeviceClass::Router, 30));
+        let (said, quiet) =
+            (story.device(1, DeviceClass::Router, 20), story.device(2, DeviceClass::Router, 30));
         let pc = story.device(3, DeviceClass::Workstation, 40);
         forwards(&mut story, said);
         story.talk(quiet, pc, 443, None);
@@ -219,7 +244,8 @@ mod tests {
         forwards(&mut story, quiet);
         assert_eq!(story.found(RULE).len(), 0, "by what it said, or by what it carried");
         // A new interface, and its address as the server hears it.
-        let (interface, heard) = (story.device(8, DeviceClass::Router, 40), story.device(9, DeviceClass::Router, 40));
+        let (interface, heard) =
+            (story.device(8, DeviceClass::Router, 40), story.device(9, DeviceClass::Router, 40));
         let of_it = story.devices[&interface].addresses.clone();
         let heard_of = story.devices.get_mut(&heard).unwrap();
         (heard_of.macs, heard_of.addresses) = (vec![], of_it);

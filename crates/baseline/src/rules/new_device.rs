@@ -21,7 +21,7 @@ pub(super) static RULE: Rule = Rule {
         zone and for clinical classes, low elsewhere. Three or more in a zone of which each came within an hour of the one \
         before are one finding, as severe as the highest, and what was told of each is a note. \
         Newcomers with random MACs elsewhere are one note a zone and day. One that turns out to be a device known \
-        before is a note about that one from then on.",
+        before, or is told to take the place of one that is silent (arp-spoof, dicom-ae-reused), is a note from then on.",
     matters: "What nobody knows nobody has checked: it may be an intruder's, or a device that went live without security.",
     innocent: "Purchases, loans, repairs with another network card, visitors' telephones.",
     references: "Medical Device Access Management: quarantine unknown endpoints; ATT&CK T1200 Hardware Additions.",
@@ -95,7 +95,9 @@ impl Watch for NewDevice {
             *times = times.saturating_add(other.2);
         });
         for batch in self.batches.values_mut() {
-            rename(batch, &from.0, into.0, |own, other| *own = (own.0.min(other.0), own.1 | other.1, own.2 | other.2));
+            rename(batch, &from.0, into.0, |own, other| {
+                *own = (own.0.min(other.0), own.1 | other.1, own.2 | other.2)
+            });
         }
     }
 
@@ -103,7 +105,8 @@ impl Watch for NewDevice {
         if self.waiting.is_empty() && self.quiet.is_empty() && self.batches.is_empty() {
             return Vec::new();
         }
-        let waiting: Vec<_> = self.waiting.iter().map(|(id, (since, leased))| (id.0, since.0, *leased)).collect();
+        let waiting: Vec<_> =
+            self.waiting.iter().map(|(id, (since, leased))| (id.0, since.0, *leased)).collect();
         let quiet: Vec<_> =
             self.quiet.iter().map(|(id, (since, last, times))| (id.0, since.0, last.0, *times)).collect();
         pack(&(waiting, quiet, &self.batches))
@@ -112,7 +115,8 @@ impl Watch for NewDevice {
     fn restore(&mut self, saved: &[u8]) {
         let Some((waiting, quiet, batches)) = unpack::<Saved>(saved) else { return };
         let waiting = waiting.into_iter().take(MOST);
-        self.waiting = waiting.map(|(id, since, leased)| (DeviceId(id), (Timestamp(since), leased))).collect();
+        self.waiting =
+            waiting.map(|(id, since, leased)| (DeviceId(id), (Timestamp(since), leased))).collect();
         let quiet = quiet.into_iter().take(MOST);
         self.quiet = quiet
             .map(|(id, since, last, times)| (DeviceId(id), (Timestamp(since), Timestamp(last), times)))
@@ -135,7 +139,9 @@ impl Watch for NewDevice {
             if !view.is_site_armed(since) {
                 continue;
             }
-            let Some(profile) = view.profile(id).filter(|profile| view.is_newcomer(profile)) else { continue };
+            let Some(profile) = view.profile(id).filter(|profile| view.is_newcomer(profile)) else {
+                continue;
+            };
             let device = &profile.device;
             // Whoever only asks for an address, or was only spoken of, is nobody yet.
             let settled = leased || (!device.addresses.is_empty() && device.last > device.first);
@@ -149,6 +155,9 @@ impl Watch for NewDevice {
         }
         self.waiting = later;
         self.listen(view, out);
+        for id in view.heirs.borrow().keys() {
+            out.lower_all(&RULE, *id, "takes the place of a known device, which is told by itself");
+        }
     }
 }
 
@@ -156,7 +165,8 @@ impl NewDevice {
     /// Those that are heard seldom are nobody until they were heard some times.
     fn listen(&mut self, view: &View<'_>, out: &mut Out<'_>) {
         let round = view.now.seconds() / 60 % EVERY;
-        let due = self.quiet.keys().copied().filter(|id| i64::from(id.0) % EVERY == round).collect::<Vec<_>>();
+        let due =
+            self.quiet.keys().copied().filter(|id| i64::from(id.0) % EVERY == round).collect::<Vec<_>>();
         for id in due {
             let Some((since, last, times)) = self.quiet.get_mut(&id) else { continue };
             let profile = view.profile(id).filter(|profile| view.is_newcomer(profile));
@@ -181,7 +191,11 @@ impl NewDevice {
         let is_visitor = is_random(profile) && !profile.is_clinical();
         let place = place(profile);
         self.batches.retain(|_, batch| {
-            batch.values().map(|(at, ..)| *at).max().is_some_and(|last| view.now.0.saturating_sub(last) <= 2 * SPAN)
+            batch
+                .values()
+                .map(|(at, ..)| *at)
+                .max()
+                .is_some_and(|last| view.now.0.saturating_sub(last) <= 2 * SPAN)
         });
         let has_room = self.batches.len() < MOST_ZONES || self.batches.contains_key(&place);
         if is_visitor || !has_room {
@@ -192,7 +206,8 @@ impl NewDevice {
         // Who came too long before the next is no part of it.
         let mut times: Vec<i64> = batch.values().map(|(at, ..)| *at).chain([at.0]).collect();
         times.sort_unstable();
-        let gap = times.windows(2).rev().find(|pair| pair[1].saturating_sub(pair[0]) > SPAN).map(|pair| pair[1]);
+        let gap =
+            times.windows(2).rev().find(|pair| pair[1].saturating_sub(pair[0]) > SPAN).map(|pair| pair[1]);
         batch.retain(|_, (at, ..)| gap.is_none_or(|from| *at >= from));
         if batch.len() < MOST_OF_A_ZONE {
             batch.insert(profile.id().0, (at.0, false, profile.is_clinical()));
@@ -237,7 +252,8 @@ fn raise_batch(place: &str, batch: &BTreeMap<u32, Told>, new: usize, view: &View
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let stake = profiles.iter().map(|profile| Stake::of(profile)).max().unwrap_or_default();
     let zone = profiles.first().and_then(|profile| profile.zone.clone());
-    let title = format!("{} devices are new{place} within a short time: {}{more}", batch.len(), names.join(", "));
+    let title =
+        format!("{} devices are new{place} within a short time: {}{more}", batch.len(), names.join(", "));
     // It is told of the one that came first.
     let came_first = batch.iter().min_by_key(|(id, (at, ..))| (*at, **id)).map(|(id, _)| DeviceId(*id));
     let verdict = Verdict::new(&RULE, came_first, Timestamp(last), title)
@@ -283,7 +299,16 @@ mod tests {
 
     fn ack() -> Sign {
         let (message, vlan) = (LeaseMessage::Ack, Vlan::NONE);
-        let none = Lease { message, vlan, ip: None, server: None, relay: None, seconds: None, renewal: None, rebinding: None };
+        let none = Lease {
+            message,
+            vlan,
+            ip: None,
+            server: None,
+            relay: None,
+            seconds: None,
+            renewal: None,
+            rebinding: None,
+        };
         Sign::Lease(none)
     }
 
@@ -337,7 +362,11 @@ mod tests {
         let mut story = Story::new(DAY);
         story.at(DAY + HOUR);
         let brief = |story: &mut Story| -> Vec<_> {
-            story.found("new-device").iter().map(|f| (f.key.device.map(|id| id.0), f.severity, f.count)).collect()
+            story
+                .found("new-device")
+                .iter()
+                .map(|f| (f.key.device.map(|id| id.0), f.severity, f.count))
+                .collect()
         };
         let (low, note, high) = (Severity::Low, Severity::Info, Severity::Medium);
         let mut told = vec![];
@@ -351,7 +380,10 @@ mod tests {
         assert_eq!(told[2], [(Some(1), note, 1), (Some(2), note, 1), (Some(1), low, 3)]);
         assert_eq!(told[9], [(Some(1), note, 1), (Some(2), note, 1), (Some(1), high, 10)]);
         let found = story.found("new-device");
-        assert!(found[2].title.as_str().starts_with("10 devices are new in office") && found[2].title.as_str().ends_with("and 2 more"));
+        assert!(
+            found[2].title.as_str().starts_with("10 devices are new in office")
+                && found[2].title.as_str().ends_with("and 2 more")
+        );
         assert!(found[2].advice.as_str().starts_with("Isolate none of them"), "{}", found[2].advice);
         assert!(!found[2].advice.as_str().contains("shut"), "{}", found[2].advice);
         // Elsewhere, and later, it is another one.
@@ -390,7 +422,8 @@ mod tests {
             story.devices.get_mut(&id).unwrap().macs = vec![Mac([2, 0, 0, 0, 0, n])];
         }
         let found = story.found("new-device");
-        let brief: Vec<_> = found.iter().map(|f| (f.key.device.map(|id| id.0), f.severity, f.count)).collect();
+        let brief: Vec<_> =
+            found.iter().map(|f| (f.key.device.map(|id| id.0), f.severity, f.count)).collect();
         let (note, told) = (Severity::Info, Severity::Medium);
         assert_eq!(brief, [(None, note, 2), (None, note, 1), (Some(7), told, 1)], "{found:#?}");
     }

@@ -173,7 +173,11 @@ impl Watch for RogueDhcp {
             // What says that a newcomer is a router may be heard a little later than what it carries on.
             let may_be_a_router = view.is_newcomer(&profile) || profile.class() == DeviceClass::Unknown;
             let is_waiting = handed.is_waiting || relayed.contains(&ip);
-            if may_be_a_router && is_waiting && view.now.since(handed.first) < PATIENCE && !self.is_its_name(ip, &profile, handed.first, view) {
+            if may_be_a_router
+                && is_waiting
+                && view.now.since(handed.first) < PATIENCE
+                && !self.is_its_name(ip, &profile, handed.first, view)
+            {
                 waiting.insert(profile.id());
                 self.handed.insert((ip, id), Handed { is_waiting, ..handed });
                 continue;
@@ -200,7 +204,9 @@ impl Watch for RogueDhcp {
             self.raise(ip, &answers, device.as_deref(), view, out);
         }
         for (id, ts) in began {
-            let Some(profile) = view.profile(id).filter(|profile| !told.contains(&profile.id())) else { continue };
+            let Some(profile) = view.profile(id).filter(|profile| !told.contains(&profile.id())) else {
+                continue;
+            };
             if waiting.contains(&profile.id()) {
                 self.began.insert(id, ts);
                 continue;
@@ -237,7 +243,10 @@ impl Watch for RogueDhcp {
         };
         let of_2 = || unpack_as::<(Rows<(IpAddr, u32), ()>, Rows<u32, bool>)>(2, saved);
         let before = || of_2().or_else(of_1).map(|(servers, serving)| (servers, serving, vec![], vec![]));
-        let Some((servers, serving, handed, began)) = unpack_as::<Saved>(LAYOUT, saved).or_else(before) else { return };
+        let Some((servers, serving, handed, began)) = unpack_as::<Saved>(LAYOUT, saved).or_else(before)
+        else {
+            return;
+        };
         self.servers.fill(servers);
         self.serving.fill(serving);
         for ((ip, id), first, last, answers) in handed.into_iter().take(MOST_WAITING) {
@@ -311,7 +320,8 @@ impl RogueDhcp {
         view: &View<'_>,
         out: &mut Out<'_>,
     ) {
-        let who = device.map_or_else(|| ip.to_string(), |profile| format!("{} ({})", profile.name, profile.class()));
+        let who = device
+            .map_or_else(|| ip.to_string(), |profile| format!("{} ({})", profile.name, profile.class()));
         let is_proxy = answers.given == 0;
         let what = if is_proxy { "answers as a DHCP proxy" } else { "hands out addresses by DHCP" };
         let mut verdict = Verdict::new(&RULE, device.map(Profile::id), answers.last, format!("{who} {what}"))
@@ -344,8 +354,10 @@ impl RogueDhcp {
     ) {
         let known: Vec<_> = self.who_answers_as(ip).filter_map(|id| view.profile(id)).collect();
         let names: Vec<&str> = known.iter().map(|profile| profile.name.as_str()).collect();
-        let title = format!("{} ({}) hands out addresses by DHCP in the name of {ip}", profile.name, profile.class());
-        let verdict = Verdict::new(&RULE, Some(profile.id()), handed.last, title)
+        let title =
+            format!("{} ({}) hands out addresses by DHCP in the name of {ip}", profile.name, profile.class());
+        let has_taken_it = profile.device.addresses.iter().any(|(_, own)| *own == ip);
+        let mut verdict = Verdict::new(&RULE, Some(profile.id()), handed.last, title)
             .apart(&ip.to_string())
             .peer(known.first().map_or(Peer::Address(ip), |known| Peer::Device(known.id())))
             .service(IpProto::UDP, 67, Some("dhcp".into()))
@@ -354,6 +366,10 @@ impl RogueDhcp {
             .found(word("server", &ip.to_string()))
             .found([number("answers", handed.answers), number("threshold", 1)])
             .normal(word("answered_by", &names.join(", ")));
+        if has_taken_it {
+            // The address is the server's, and says nothing of where this one is.
+            verdict = verdict.placed(view.zone_of_vlans(&profile.device.vlans));
+        }
         out.raise(view, self.normal(view, verdict));
     }
 
@@ -447,7 +463,8 @@ mod tests {
     fn who_takes_the_name_of_a_known_server_is_told() {
         let mut story = Story::new(DAY);
         let [server, partner] = [1, 2].map(|n| story.device(n, DeviceClass::Server, 30));
-        let (pc, router) = (story.device(3, DeviceClass::Workstation, 40), story.device(4, DeviceClass::Router, 40));
+        let (pc, router) =
+            (story.device(3, DeviceClass::Workstation, 40), story.device(4, DeviceClass::Router, 40));
         let ip = story.ip(server);
         for id in [server, partner, router] {
             hand_out(&mut story, id, pc, ip);
@@ -462,7 +479,7 @@ mod tests {
         assert_eq!(story.found(RULE).len(), 0, "as learned, and another router");
         // It takes the address besides, and so begins to serve there.
         let rogue = story.device(6, DeviceClass::Unknown, 40);
-        story.devices.get_mut(&rogue).unwrap().addresses.push((Vlan::single(40), ip));
+        story.devices.get_mut(&rogue).unwrap().addresses = vec![(Vlan::single(40), ip)];
         story.sign(rogue, SERVES);
         for _ in 0..3 {
             hand_out(&mut story, rogue, pc, ip);
@@ -471,6 +488,8 @@ mod tests {
             story.found(RULE).iter().map(|f| (f.key.device, f.severity, f.count)).collect()
         };
         assert_eq!(brief(&mut story), [(Some(rogue), Severity::High, 3)]);
+        let zone = |story: &mut Story| story.found(RULE)[0].device.clone().unwrap().zone;
+        assert_eq!(zone(&mut story).unwrap().as_str(), "office", "where it was seen, and not the server's");
         hand_out(story.restart(), rogue, pc, ip);
         assert_eq!(brief(&mut story), [(Some(rogue), Severity::High, 4)], "it is not learned by doing it");
         let peer = story.found(RULE)[0].peer.clone().unwrap();
@@ -485,7 +504,8 @@ mod tests {
     fn a_router_that_takes_over_has_some_minutes_to_be_known_as_one() {
         for is_router in [true, false] {
             let mut story = Story::new(DAY);
-            let (server, old) = (story.device(1, DeviceClass::Server, 30), story.device(2, DeviceClass::Router, 40));
+            let (server, old) =
+                (story.device(1, DeviceClass::Server, 30), story.device(2, DeviceClass::Router, 40));
             let (pc, ip) = (story.device(3, DeviceClass::Workstation, 40), story.ip(server));
             hand_out(&mut story, old, pc, ip);
             hand_out(&mut story, server, pc, ip);
@@ -512,7 +532,8 @@ mod tests {
     #[test]
     fn who_answers_in_the_name_of_the_router_is_not_the_router() {
         let (mut story, _, pc) = learned();
-        let (router, rogue) = (story.device(5, DeviceClass::Router, 40), story.device(6, DeviceClass::Unknown, 40));
+        let (router, rogue) =
+            (story.device(5, DeviceClass::Router, 40), story.device(6, DeviceClass::Unknown, 40));
         let ip = story.ip(router);
         story.sign(router, SERVES);
         hand_out(&mut story, rogue, pc, ip);
@@ -523,7 +544,8 @@ mod tests {
     #[test]
     fn a_server_that_only_its_router_was_heard_of_may_be_heard_itself() {
         let mut story = Story::new(DAY);
-        let (server, router) = (story.device(1, DeviceClass::Server, 30), story.device(2, DeviceClass::Router, 40));
+        let (server, router) =
+            (story.device(1, DeviceClass::Server, 30), story.device(2, DeviceClass::Router, 40));
         let (pc, ip) = (story.device(3, DeviceClass::Workstation, 40), story.ip(server));
         hand_out(&mut story, router, pc, ip);
         story.at(DAY + HOUR);

@@ -124,3 +124,15 @@ fn the_ping_of_a_dhcp_server_before_it_offers_is_part_of_the_lease() {
     let story = relayed(100, A, "10.0.26.7") + "101 10.0.30.5 pings 10.0.26.7:0 vlan 30";
     assert_eq!(tell(&mut inventory, &story), ["d2 > d5 of the lease of d5"]);
 }
+
+#[test]
+fn addresses_that_newer_ones_took_the_place_of_come_last() {
+    let home = |t: i64, ip: &str| format!("{t} {A} dhcp ack {ip} 3600 vlan 26\n");
+    let claims = |t: i64, ip: &str| format!("{t} {A} claims {ip} vlan 26\n");
+    let moved = home(0, "10.0.26.7") + &home(100, "10.0.26.8") + &home(200, "10.0.26.9");
+    assert!(devices(&moved)[0].contains(" 10.0.26.9@26 10.0.26.8@26 10.0.26.7@26 "), "{:?}", devices(&moved));
+    // In use beside the newer one it is as present as that.
+    let both = moved + &claims(300, "10.0.26.8") + &claims(300, "fe80::1");
+    let found = devices(&both);
+    assert!(found[0].contains(" 10.0.26.8@26 10.0.26.9@26 fe80::1@26 10.0.26.7@26 "), "{found:?}");
+}

@@ -122,6 +122,31 @@ fn what_a_device_is_told_later_contradicts_what_it_knew_and_what_others_are_told
 }
 
 #[test]
+fn a_first_conversation_goes_by_what_the_device_itself_was_told() {
+    let both = "0 00:12:21:00:00:01 claims 10.0.0.5\n0 00:12:21:00:00:02 claims 10.0.0.6
+        10 203.0.113.9 is-called a.example to 10.0.0.5
+        11 203.0.113.9 is-called b.example to 10.0.0.6\n";
+    let use_at = |at: i64, from: &str| format!("{at} {from} flow 203.0.113.9:443\n");
+    let last = |story: &str| tell_both(inventory(), &format!("{both}{story}")).pop().unwrap();
+    assert_eq!(last(&use_at(12, "10.0.0.5")), "d1 > - a.example");
+    assert_eq!(last(&use_at(12, "10.0.0.6")), "d2 > - b.example");
+    assert_eq!(last(&use_at(12, "10.0.0.7")), "d3 > - b.example", "who was told nothing goes by the last");
+    assert_eq!(last(&use_at(5, "10.0.0.5")), "d1 > -", "it began before");
+    // Told again, and told something else.
+    let again = format!("{} 203.0.113.9 is-called a.example to 10.0.0.5\n", DAY - 60);
+    let other = format!("{} 203.0.113.9 is-called b.example to 10.0.0.6\n", DAY + 60);
+    let late = use_at(2 * DAY - 3_600, "10.0.0.5");
+    assert_eq!(last(&format!("{other}{late}")), "d1 > - b.example", "what it was told is a day old");
+    assert_eq!(last(&format!("{again}{other}{late}")), "d1 > - a.example");
+    let changed = "12 203.0.113.9 is-called c.example to 10.0.0.5\n";
+    assert_eq!(last(&format!("{changed}{}", use_at(13, "10.0.0.5"))), "d1 > - c.example");
+    // A run that goes on knows it, too.
+    let mut before = inventory();
+    tell(&mut before, both);
+    assert_eq!(tell_both(before, &use_at(12, "10.0.0.5")), ["d1 > - a.example"]);
+}
+
+#[test]
 fn what_an_address_is_to_a_device_stays_when_it_turns_out_to_be_another_and_is_read_back() {
     let learn = "0 00:12:21:00:00:01 claims 10.0.0.5
         0 00:12:21:00:00:02 claims 10.0.0.6

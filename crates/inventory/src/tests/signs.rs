@@ -99,3 +99,22 @@ fn an_address_that_is_taken_is_told_and_one_that_is_given_is_not() {
         "it was given back, and leased"
     );
 }
+
+#[test]
+fn who_sends_an_arp_message_in_anothers_name_is_told_and_the_other_is_nobody() {
+    let [gateway, laptop, ghost] = ["00:00:0c:00:00:01", "00:1b:21:00:00:02", "02:00:00:00:00:09"];
+    let site = format!("0 {gateway} claims 10.0.0.1\n0 {laptop} claims 10.0.0.9\n");
+    let told = |story: &str| -> Vec<String> { signs(&format!("{site}{story}")).split_off(2) };
+    assert_eq!(told(&format!("1 {ghost} claims 10.0.0.1 from {laptop}")), ["d2 claims 10.0.0.1 of d1"]);
+    // That other has done nothing either if it is there.
+    let there = format!("1 {ghost} claims 10.0.0.7\n2 {ghost} claims 10.0.0.1 from {laptop}");
+    assert_eq!(told(&there), ["d3 appeared", "d2 claims 10.0.0.1 of d1"]);
+    // Sent as the gateway itself, it is who is named that gains by it.
+    assert_eq!(told(&format!("1 {laptop} claims 10.0.0.1 from {gateway}")), ["d2 claims 10.0.0.1 of d1"]);
+    // What is true may be said by anybody, and a card may speak for the other one of its device.
+    assert_eq!(told(&format!("1 {gateway} claims 10.0.0.1 from {laptop}")), [""; 0]);
+    let team = format!("0 {laptop} also {ghost}\n1 {laptop} claims 10.0.0.9 from {ghost}");
+    assert_eq!(told(&team), [""; 0]);
+    // Of an address that nobody has nothing is learned.
+    assert_eq!(told(&format!("1 {ghost} claims 10.0.0.77 from {laptop}")), [""; 0]);
+}

@@ -58,7 +58,7 @@ fn what_a_late_known_router_was_credited_with_is_taken_back() {
          4 00:00:0c:00:00:01 sends 10.3.0.7";
     check(
         story,
-        "d1 00:00:0c:00:00:01 10.1.0.5 10.2.0.7 10.3.0.7 name=far-b name=far-a model=C9300 maker=Cisco Systems, Inc unknown",
+        "d1 00:00:0c:00:00:01 10.3.0.7 10.2.0.7 10.1.0.5 name=far-b name=far-a model=C9300 maker=Cisco Systems, Inc unknown",
     );
     let inventory = check(
         &format!("{story}\n5 00:00:0c:00:00:01 sends 10.4.0.7"),
