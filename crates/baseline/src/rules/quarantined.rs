@@ -157,7 +157,10 @@ fn telnet_between_zones_is_not_learned_and_what_is_less_than_severe_is() {
         story.at(hour * HOUR).talk(desk, monitor, 23, None);
         story.talk(near, monitor, 21, None);
     }
-    assert_eq!(story.found("legacy-protocol").len(), 2);
+    // What hangs on the monitor makes either more urgent, and neither worse.
+    let found = story.found("legacy-protocol");
+    let severities: Vec<_> = found.iter().map(|f| f.severity).collect();
+    assert_eq!(severities, [Severity::Critical, Severity::High], "{found:#?}");
     assert_eq!(in_state(&story, EdgeState::Quarantined), [(2, 1, 23)]);
     assert_eq!(in_state(&story, EdgeState::Learned), [(3, 1, 21)]);
     assert_eq!((seen(&story, monitor).0, seen(&story, desk).0), (1, 0));
@@ -265,4 +268,14 @@ fn what_a_newcomer_to_a_learned_site_does_against_severe_rules_is_not_learned() 
     let found = story.found("new-service");
     assert_eq!(found.iter().map(|f| f.severity).collect::<Vec<_>>(), [Severity::High]);
     assert_eq!(in_state(&story, EdgeState::Quarantined), [(30, 9, 3389)]);
+
+    // A port that is none, however much hangs on who opens it.
+    let (mut story, new, pacs) = newcomer();
+    story.devices.get_mut(&pacs).unwrap().class = DeviceClass::Ventilator;
+    let serves = inventory::Sign::Serves { transport: model::IpProto::TCP, port: 8_080, application: None };
+    story.sign(pacs, serves);
+    story.talk(new, pacs, 8_080, None);
+    let found = story.found("new-service");
+    assert_eq!(found.iter().map(|f| f.severity).collect::<Vec<_>>(), [Severity::High]);
+    assert_eq!(in_state(&story, EdgeState::Quarantined), []);
 }
