@@ -83,7 +83,8 @@ mod tests {
         // Syslog, most likely.
         story.talk(desk, monitor, 514, None);
         let found = story.found("legacy-protocol");
-        let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.key.service.unwrap().1)).collect();
+        let brief: Vec<_> =
+            found.iter().map(|f| (f.key.device, f.severity, f.key.service.unwrap().1)).collect();
         assert_eq!(brief, [(Some(monitor), Severity::High, 21), (Some(monitor), Severity::Critical, 23)]);
         story.at(DAY).talk(desk, monitor, 23, None);
         story.wait(HOUR);

@@ -99,6 +99,7 @@ macro_rules! registry {
 
 mod asked;
 mod claims;
+mod destinations;
 mod edges;
 #[cfg(test)]
 mod merged;
@@ -110,6 +111,7 @@ mod spoken;
 #[cfg(test)]
 pub(crate) mod story;
 mod titles;
+mod unused;
 mod updates;
 mod versions;
 mod waves;

@@ -234,6 +234,13 @@ fn what_a_newcomer_to_a_learned_site_does_against_severe_rules_is_not_learned() 
     assert_eq!(story.found("dicom-bulk-query").len(), 1);
     assert_eq!(in_state(&story, EdgeState::Quarantined), [(30, 9, 104)]);
 
+    // Images sent to where nobody had any sent.
+    let (mut story, new, pacs) = newcomer();
+    story.ask(new, pacs, 104, "dicom", "A-ASSOCIATE", Some("accepted"));
+    story.learn(new, Attribute::other("dicom.move_destination"), "EXPORT");
+    assert_eq!(story.found("dicom-bulk-query").len(), 1);
+    assert_eq!(in_state(&story, EdgeState::Quarantined), [(30, 9, 104)]);
+
     // Servers that are tried.
     let (mut story, new, pacs) = newcomer();
     let others = [story.device(31, DeviceClass::Pacs, 30), story.device(32, DeviceClass::Pacs, 30)];
