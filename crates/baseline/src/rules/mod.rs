@@ -106,6 +106,8 @@ mod merged;
 #[cfg(test)]
 mod quarantined;
 mod said;
+#[cfg(test)]
+mod scans;
 mod span;
 mod spoken;
 #[cfg(test)]
