@@ -171,6 +171,28 @@ fn telnet_between_zones_is_not_learned_and_what_is_less_than_severe_is() {
 }
 
 #[test]
+fn what_was_quarantined_of_either_is_so_of_both() {
+    for quarantined_first in [true, false] {
+        let mut story = Story::new(10 * DAY);
+        let [old, new] = [1, 2].map(|n| story.device(n, DeviceClass::Workstation, 40));
+        let ct = story.device(61, DeviceClass::Ct, 20);
+        let (scans, works) = if quarantined_first { (old, new) } else { (new, old) };
+        for hour in 0..3 {
+            story.at(hour * HOUR).talk(works, ct, 104, None);
+            story.talk(works, ct, 443, None);
+        }
+        story.at(4 * HOUR);
+        sweep(&mut story, scans, 2..60, 104);
+        story.talk(scans, ct, 104, None);
+        assert_eq!(story.found("scan").len(), 1);
+        story.merge(old, new);
+        assert_eq!(in_state(&story, EdgeState::Learned), [(2, 61, 443)]);
+        assert!(in_state(&story, EdgeState::Quarantined).contains(&(2, 61, 104)));
+        assert_eq!(seen(&story, new).0, 1, "and counts no more");
+    }
+}
+
+#[test]
 fn what_is_planned_is_learned() {
     let mut story = Story::with(DAY, |config| {
         let (from, until) = (Timestamp(0), Timestamp(i64::MAX));
