@@ -48,6 +48,7 @@ mod tests;
 
 pub use calendar::Calendar;
 pub use config::{Config, Counters};
+pub use findings::ONE_WITH;
 pub use judge::Who;
 pub use learning::{Coverage, Learning, Seen};
 pub use roles::{RoleLearning, RoleUse, role};
