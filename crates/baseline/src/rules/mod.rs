@@ -103,6 +103,7 @@ mod destinations;
 mod edges;
 #[cfg(test)]
 mod merged;
+mod opened;
 #[cfg(test)]
 mod quarantined;
 mod said;

@@ -40,7 +40,7 @@ pub(super) static RULE: Rule = Rule {
 const MOST: usize = 1_024;
 
 /// Ports that let others in.
-const DOORS: [u16; 6] = [21, 22, 23, 445, 3389, 5900];
+pub(super) const DOORS: [u16; 6] = [21, 22, 23, 445, 3389, 5900];
 
 /// Devices with negotiated ports that are remembered, for how long after the last of them came up, and ports of each: with a
 /// second one, none is told unless content tells.
