@@ -334,7 +334,11 @@ mod tests {
         leave(&mut story, laptop, servers[1], WIDE);
         leave(&mut story, laptop, servers[1], WIDE);
         let found = story.found(RULE);
-        assert_eq!(found.iter().map(|f| f.count).collect::<Vec<_>>(), [3], "the same on the same day: {found:#?}");
+        assert_eq!(
+            found.iter().map(|f| f.count).collect::<Vec<_>>(),
+            [3],
+            "the same on the same day: {found:#?}"
+        );
         let servers = [crate::findings::number("servers", 1)];
         assert!(found[0].evidence.starts_with(&servers), "{found:#?}");
     }
