@@ -505,6 +505,22 @@ mod tests {
     }
 
     #[test]
+    fn what_went_up_in_one_that_stands_for_many_is_named_whatever_comes_later() {
+        let on = |device, port| {
+            let mut finding = finding(device, 10, Severity::Medium);
+            finding.key.service = Some((model::IpProto::TCP, port));
+            finding
+        };
+        let mut book = Book::default();
+        [1, 9].into_iter().for_each(|device| (1..=26).for_each(|port| book.raise(on(device, port))));
+        book.rename(DeviceId(9), DeviceId(1));
+        book.raise(on(1, 99));
+        let all = book.all();
+        let digest = all.iter().find(|f| f.key.service.is_none()).unwrap();
+        assert_eq!((digest.id.0, one_with(digest)), (26, word(ONE_WITH, "f52")));
+    }
+
+    #[test]
     fn whoever_is_named_is_there() {
         let party = |id: u32| {
             let name = Text::from_str_lossy(&DeviceId(id).to_string());
