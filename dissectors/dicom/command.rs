@@ -23,6 +23,9 @@ pub(super) struct Command {
     pub(super) retrieved: Option<SubOperations>,
 }
 
+/// Bytes of an application entity title, at most (PS3.5 §6.2).
+const TITLE: usize = 16;
+
 /// The bit that makes a command a response.
 pub(super) const RESPONSE: u16 = 0x8000;
 
@@ -48,7 +51,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Command> {
             }
             (0, 0x0110) => command.message = number,
             (0, 0x0120) => command.responded_to = number,
-            (0, 0x0600) => command.move_destination = Text::new(value),
+            (0, 0x0600) => command.move_destination = Text::new(value.get(..TITLE).unwrap_or(value)),
             (0, 0x0900) => command.status = number,
             (0, 0x1020..=0x1023) => {
                 let counts = command.retrieved.get_or_insert_default();

@@ -2,8 +2,9 @@
 //! §C.7.5.1) in any transfer syntax (PS3.5).
 //!
 //! Learned: application entities and their roles per SOP class, implementations, what was asked and how it was answered (of
-//! retrievals with the numbers of instances, PS3.7 §9.3.3 and §9.3.4), refusals, credentials in clear (that there is one,
-//! never what it is), and of the first instance per association, SOP class and hour the maker, model, serial number,
+//! retrievals with the numbers of instances, PS3.7 §9.3.3 and §9.3.4), where instances are to be moved, refusals, that an
+//! association looked like a scout's and nothing was asked in it, credentials in clear (that there is one, never what it is),
+//! and of the first instance per association, SOP class and hour the maker, model, serial number,
 //! software, station and modality. Stepped over by length, unread: every other element — the patient's group stands between
 //! those that are kept — and everything from group 0019 on; pixel data costs one addition a fragment and is never buffered.
 //!
@@ -19,6 +20,7 @@ mod command;
 mod dataset;
 mod observe;
 mod pdu;
+mod scout;
 mod session;
 
 use crate::{Claim, Dissector, Parse};

@@ -3,6 +3,7 @@
 use super::association::{Associate, Roles};
 use super::command::{self, C_STORE, Command, N_EVENT_REPORT, RESPONSE};
 use super::dataset::{Encoding, Module};
+use super::scout::Scout;
 use crate::{Pdu, Sink};
 use model::{
     Attribute, Confidence, DeviceClass, DicomRole, DicomStage, Equipment, EquipmentAttribute, Fact, Relation,
@@ -51,6 +52,8 @@ pub(super) struct Association {
     /// When the association was asked for that has not been answered.
     asked: Option<Timestamp>,
     is_accepted: bool,
+    /// What it looks like, as long as nothing was asked in it and all of the requestor's side was seen.
+    unused: Option<Scout>,
     contexts: BTreeMap<u8, Context>,
     /// Longest data transfer each side takes.
     max_length: [Option<u32>; 2],
@@ -87,6 +90,7 @@ impl Association {
         self.asked = Some(pdu.ts);
         self.called_is_told = false;
         self.is_accepted = false;
+        self.unused = Scout::of(&rq);
         self.max_length = [None; 2];
         self.contexts.clear();
         self.used.clear();
@@ -175,6 +179,35 @@ impl Association {
         }
         self.called = None;
         self.association_answered(why, pdu, sink);
+        self.ends(pdu, sink);
+    }
+
+    /// A-RELEASE-RQ.
+    pub(super) fn release(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
+        if self.unused == Some(Scout::Wide) && self.is_accepted && self.requestor == Some(pdu.side) {
+            self.tell_unused(pdu, sink);
+        }
+        self.ends(pdu, sink);
+    }
+
+    /// Bytes of a side were not seen: what was asked in them is not known.
+    pub(super) const fn lost(&mut self) {
+        self.unused = None;
+    }
+
+    /// It is over. Who offers much and does not release it may have lost the connection; who asks as nmap does never
+    /// releases it.
+    fn ends(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
+        if self.unused == Some(Scout::Nmap) {
+            self.tell_unused(pdu, sink);
+        }
+        self.unused = None;
+    }
+
+    fn tell_unused(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
+        let Some(scout) = self.unused.take() else { return };
+        let ends = if self.requestor == Some(pdu.side) { asked(pdu) } else { answered(pdu) };
+        exchange(ends, "A-ASSOCIATE", "A-ASSOCIATE unused", Some(scout.name()), None, None, sink);
     }
 
     /// A-ABORT.
@@ -188,10 +221,12 @@ impl Association {
             let fact = Fact::Is { attribute: Attribute::other("dicom.abort"), value };
             sink.learn(pdu.sender(), "A-ABORT", Confidence::STATED, fact);
         }
+        self.ends(pdu, sink);
     }
 
     /// The head of a data transfer.
     pub(super) fn transfer(&mut self, length: u32, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
+        self.unused = None;
         let taken = *of(&mut self.max_length, pdu.side.other());
         if taken.is_some_and(|most| most > 0 && length > most.saturating_add(LENGTH_SLACK)) {
             self.odd("DICOM data transfer longer than its receiver takes", 2, pdu, sink);
@@ -327,6 +362,9 @@ impl Association {
         if self.requestor == Some(pdu.side) && self.asked.take().is_some() {
             self.tell_called(pdu.receiver(), Confidence::HEARSAY, sink);
             exchange(asked(pdu), "A-ASSOCIATE", "A-ASSOCIATE", None, None, None, sink);
+        }
+        if self.requestor == Some(pdu.side) {
+            self.ends(pdu, sink);
         }
         for request in std::mem::take(of(&mut self.waiting, pdu.side)) {
             unanswered(request, pdu, sink);

@@ -73,6 +73,7 @@ impl Session for Connection {
 
     fn gap(&mut self, side: Side, _lost: u64) {
         *self.talk(side) = Talk { place: Place::Lost { fresh: true }, ..Talk::default() };
+        self.association.lost();
     }
 
     fn closed(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
@@ -149,6 +150,7 @@ impl Connection {
         } else if let &[_, _, source, reason] = body {
             match kind {
                 3 => self.association.reject(source, reason, pdu, sink),
+                5 => self.association.release(pdu, sink),
                 7 => self.association.abort(source, pdu, sink),
                 _ => {}
             }

@@ -1,5 +1,6 @@
 mod build;
 mod holes;
+mod scouts;
 
 use super::DISSECTOR;
 use super::dataset::{Dataset, Encoding};

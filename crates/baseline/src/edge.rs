@@ -347,8 +347,9 @@ impl State {
         self.hours = self.hours.max(other.hours);
         self.last_hour = self.last_hour.max(other.last_hour);
         self.judged = self.judged.saturating_add(other.judged);
-        // What was normal of either is normal of both.
-        if other.standing.is_normal() {
+        // What was normal of either is normal of both, but where something grave was done: nobody has approved of that.
+        let is_grave = |standing| standing == EdgeState::Quarantined;
+        if is_grave(other.standing) || (other.standing.is_normal() && !is_grave(self.standing)) {
             self.standing = other.standing;
         }
         match (&mut self.requests, other.requests) {

@@ -1,6 +1,11 @@
 //! The book of findings: the same thing seen again is the same finding.
 
+mod renamed;
+
+pub use renamed::ONE_WITH;
+
 use model::{Change, DeviceId, Figure, Finding, FindingId, FindingKey, Party, Severity, Text};
+use renamed::{joined, one_with, rename};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -126,7 +131,9 @@ impl Book {
         digest.evidence = tally(known.as_deref(), &whole, is_of_one);
         // What is told of it may be more severe than this one; the numbers are of all.
         if let Some(known) = known {
+            let merged = one_with(known);
             known.evidence.clone_from(&digest.evidence);
+            known.evidence.extend(merged);
         }
         digest
     }
@@ -221,7 +228,10 @@ impl Book {
                         std::mem::swap(known, &mut finding);
                     }
                     self.gone.insert(finding.id);
+                    let merged = joined(known, &finding);
                     add(known, finding);
+                    known.evidence.retain(|(name, _)| name != ONE_WITH);
+                    known.evidence.extend(merged);
                 }
                 None => self.insert(finding),
             }
@@ -275,35 +285,16 @@ fn add(known: &mut Finding, finding: Finding) {
     known.last = known.last.max(finding.last);
     known.count = known.count.saturating_add(finding.count);
     if finding.severity >= known.severity {
+        let merged = one_with(known);
         known.severity = finding.severity;
         known.peer = finding.peer;
         known.application = finding.application;
         known.title = finding.title;
         known.evidence = finding.evidence;
+        known.evidence.retain(|(name, _)| name != ONE_WITH);
+        known.evidence.extend(merged);
         known.baseline = finding.baseline;
         known.advice = finding.advice;
-    }
-}
-
-/// A party of a finding has another number now: who has no better name is called by it.
-fn rename(
-    finding: &mut Finding,
-    party: impl Fn(&mut Finding) -> &mut Option<Party>,
-    from: DeviceId,
-    into: DeviceId,
-) {
-    let (old, new) = (from.to_string(), into.to_string());
-    let Some(party) = party(finding) else { return };
-    party.device = Some(into);
-    if party.name.as_ref().is_some_and(|name| name.as_str() == old) {
-        party.name = Text::from_str_lossy(&new);
-        let title = finding.title.as_str();
-        let words = title.split_inclusive(|c: char| !c.is_alphanumeric()).map(|word| {
-            let is_it =
-                word.strip_prefix(old.as_str()).filter(|rest| !rest.starts_with(char::is_alphanumeric));
-            is_it.map_or_else(|| word.to_owned(), |rest| new.clone() + rest)
-        });
-        finding.title = Text::from_str_lossy(&words.collect::<String>()).unwrap_or(finding.title.clone());
     }
 }
 
@@ -498,9 +489,35 @@ mod tests {
         book.rename(DeviceId(5), DeviceId(1));
         book.raise(finding(1, 10, Severity::Medium));
         assert_eq!(book.all().iter().map(|f| (f.id.0, f.count)).collect::<Vec<_>>(), [(1, 8), (2, 4)]);
+        let names = |book: &Book| one_with(book.all()[0]);
+        assert_eq!(names(&book), word(ONE_WITH, "f3"), "whatever is told of it later");
         assert!(matches!(book.changes().as_slice(), [Change::Finding(_), Change::FindingGone(FindingId(3))]));
+        for device in [6, 7] {
+            book.raise(finding(device, 10, Severity::High));
+        }
+        book.rename(DeviceId(7), DeviceId(6));
+        book.rename(DeviceId(6), DeviceId(1));
+        book.settle();
+        assert_eq!(names(&book), word(ONE_WITH, "f3, f4, f5"));
+        book.changes();
         book.day(100);
         assert!(book.all().is_empty() || !book.dirty.is_empty(), "what was moved closes with its day");
+    }
+
+    #[test]
+    fn what_went_up_in_one_that_stands_for_many_is_named_whatever_comes_later() {
+        let on = |device, port| {
+            let mut finding = finding(device, 10, Severity::Medium);
+            finding.key.service = Some((model::IpProto::TCP, port));
+            finding
+        };
+        let mut book = Book::default();
+        [1, 9].into_iter().for_each(|device| (1..=26).for_each(|port| book.raise(on(device, port))));
+        book.rename(DeviceId(9), DeviceId(1));
+        book.raise(on(1, 99));
+        let all = book.all();
+        let digest = all.iter().find(|f| f.key.service.is_none()).unwrap();
+        assert_eq!((digest.id.0, one_with(digest)), (26, word(ONE_WITH, "f52")));
     }
 
     #[test]

@@ -48,6 +48,7 @@ mod tests;
 
 pub use calendar::Calendar;
 pub use config::{Config, Counters};
+pub use findings::ONE_WITH;
 pub use judge::Who;
 pub use learning::{Coverage, Learning, Seen};
 pub use roles::{RoleLearning, RoleUse, role};
@@ -565,6 +566,7 @@ impl Baseline {
         self.habits.rename(from, into);
         self.watchers.all.iter_mut().for_each(|(_, watch)| watch.renamed(from, into));
         self.book.rename(from, into);
+        self.edges.fixed.renamed(from, into);
         let mut changed: Vec<(EdgeKey, Key)> =
             self.edges.of_device(from).into_iter().map(|key| (self.edges.edge_key(&key), key)).collect();
         changed.sort_unstable();
@@ -583,17 +585,5 @@ impl Baseline {
             self.insert(new, moved);
         }
         merged.into_iter().for_each(|id| self.count_edges(id));
-    }
-
-    /// Counts a device's edges anew.
-    fn count_edges(&mut self, id: DeviceId) {
-        let counted =
-            |key: &Key| self.edges.get(key).filter(|state| state.standing != EdgeState::Quarantined);
-        let hours = |key: &Key| counted(key).map_or(0, |state| state.hours);
-        let counts: Vec<u32> =
-            self.edges.of_device(id).iter().map(hours).filter(|hours| *hours > 0).collect();
-        if let Some(habit) = self.habits.get_mut(id) {
-            habit.recount(&counts);
-        }
     }
 }

@@ -5,11 +5,15 @@
 //! the edge known between the same two on the same port, if there is such an edge; else it makes an edge without application,
 //! which becomes one with the first that content tells of. So beside an edge with an application there is none without. An
 //! application beside another one is an edge of its own.
+//!
+//! High ports are one, as they are agreed upon each time, but those of UDP that turn out to be a service's (`fixed`).
+
+pub(crate) mod fixed;
 
 use crate::Baseline;
 use crate::edge::lease_key;
 use crate::table::Key;
-use model::{FlowRecord, FlowState, IpProto, OriginatorBy};
+use model::{DeviceId, EdgeState, FlowRecord, FlowState, IpProto, OriginatorBy};
 
 impl Baseline {
     /// The edge of a conversation in which nothing was recognised, given its key without application, and whether its
@@ -35,7 +39,7 @@ impl Baseline {
                 return (known, false);
             }
         }
-        (at, false)
+        self.on_fixed(at, record)
     }
 
     /// The edge with an application that is known where this key leads, whatever its own application is, and its place.
@@ -76,6 +80,18 @@ impl Baseline {
         (known.waits, known.waits_for_hour) = (false, false);
         self.insert(*into, known);
         [Some(into.client), into.server].into_iter().flatten().for_each(|id| self.count_edges(id));
+    }
+
+    /// Counts a device's edges anew.
+    pub(crate) fn count_edges(&mut self, id: DeviceId) {
+        let counted =
+            |key: &Key| self.edges.get(key).filter(|state| state.standing != EdgeState::Quarantined);
+        let hours = |key: &Key| counted(key).map_or(0, |state| state.hours);
+        let counts: Vec<u32> =
+            self.edges.of_device(id).iter().map(hours).filter(|hours| *hours > 0).collect();
+        if let Some(habit) = self.habits.get_mut(id) {
+            habit.recount(&counts);
+        }
     }
 
     /// The key under which an edge of a device that turned out to be another one goes on.

@@ -92,6 +92,9 @@ impl Baseline {
         if name == CLOCK {
             return self.clock.restore(bytes);
         }
+        if name == FIXED {
+            return self.edges.fixed.restore(bytes);
+        }
         let rule = name.strip_prefix(RULE);
         let Watchers { all, written, .. } = &mut self.watchers;
         for ((known, watch), written) in all.iter_mut().zip(written) {
@@ -112,6 +115,8 @@ impl Baseline {
         rows.into_iter().try_for_each(|(id, bytes)| each(Change::Habit(id, bytes)))?;
         if std::mem::take(&mut self.clock.dirty) {
             each(Change::Site(CLOCK.into(), self.clock.save()))?;
+            let fixed = self.edges.fixed.save().into_iter();
+            fixed.map(|saved| Change::Site(FIXED.into(), saved)).try_for_each(&mut each)?;
             let Watchers { all, written, .. } = &mut self.watchers;
             for ((rule, watch), written) in all.iter().zip(written) {
                 let saved = watch.save();
@@ -134,6 +139,7 @@ pub(crate) fn digest(bytes: &[u8]) -> u64 {
 
 /// Under which names the site's rows stand.
 const CLOCK: &str = "clock";
+const FIXED: &str = "fixed ports";
 const RULE: &str = "rule ";
 
 /// What is known of a device's habits, for those who show it.

@@ -4,6 +4,7 @@ use crate::domains::Domains;
 use crate::edge::State;
 use crate::fetch;
 use crate::posture::{IN_CLEAR, legacy};
+use crate::purpose::fixed::Fixed;
 use hashbrown::{DefaultHashBuilder, HashMap};
 use model::{DeviceId, EdgeKey, Index, IpProto, Stranger, Timestamp};
 use std::borrow::Cow;
@@ -70,6 +71,11 @@ impl Key {
         Self { port, ..self }
     }
 
+    /// The device that answers, where it is one.
+    pub(crate) const fn answerer(&self) -> Option<DeviceId> {
+        if self.inbound { Some(self.client) } else { self.server }
+    }
+
     /// The key of who answers asking who asks, on a port; `None` where nobody is known to answer.
     pub(crate) const fn turned(self, port: u16) -> Option<Self> {
         match (self.server, self.peer) {
@@ -121,6 +127,8 @@ pub(crate) struct Table {
     /// The numbers of those that name patients and are not encrypted, one bit each.
     in_clear: u64,
     pub(crate) domains: Domains,
+    /// High ports that are services.
+    pub(crate) fixed: Fixed,
 }
 
 /// Places noted for which throwing out old ones is not worth while.

@@ -218,7 +218,8 @@ pub(crate) struct Out<'a> {
     pub(crate) book: &'a mut Book,
     /// The highest severity raised since this was made, of what happened.
     pub(crate) highest: Option<Severity>,
-    /// The same of all that is about a device, how things are included.
+    /// The same of all that is about a device, how things are included, before the steps for what hangs on it: what was
+    /// broken is no more severe because of who broke it.
     pub(crate) gravest: Option<Severity>,
     /// Edges over which something grave was done.
     pub(crate) held: Vec<Key>,
@@ -249,7 +250,7 @@ impl<'a> Out<'a> {
             Peer::Device(_) | Peer::Many(_) | Peer::Nobody => false,
         };
         let is_life = involved().any(|profile| profile.is_life_sustaining());
-        let mut severity = verdict.severity;
+        let (mut severity, mut broken) = (verdict.severity, verdict.severity);
         if rule.rises && (is_life || is_outside) {
             severity = severity.step(true);
         }
@@ -267,7 +268,7 @@ impl<'a> Out<'a> {
         let nowhere = (involved().next().is_none() && of_many.is_none()).then_some(None);
         if zones.chain(of_many).chain(nowhere).any(|zone| view.site.is_maintained(verdict.last, zone)) {
             evidence.extend(word(HELD, "within a maintenance window"));
-            severity = Severity::Info;
+            (severity, broken) = (Severity::Info, Severity::Info);
         }
         // How things are does not make what is new a departure.
         if !rule.posture {
@@ -275,8 +276,8 @@ impl<'a> Out<'a> {
         }
         // What is about the site as a whole is nothing that a device did.
         if device.is_some() {
-            self.gravest = self.gravest.max(Some(severity));
-            if severity >= Severity::High || (verdict.holds && severity > Severity::Info) {
+            self.gravest = self.gravest.max(Some(broken));
+            if broken >= Severity::High || (verdict.holds && broken > Severity::Info) {
                 self.held.extend(verdict.trail.edges(view));
             }
         }

@@ -58,6 +58,7 @@ fn is_told(attribute: &Attribute) -> bool {
             | "dhcp.hostname"
             | "dhcp.vendor_class"
             | "dicom.ae_title"
+            | "dicom.move_destination"
             | "firmware"
             | "forwards"
             | "hl7.application"

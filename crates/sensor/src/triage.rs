@@ -2,7 +2,9 @@
 
 use crate::Error;
 use crate::merged::Merged;
-use model::{Decision, Finding, FindingId, FindingKey, JournalEntry, Merge, Pattern, Timestamp, Which};
+use model::{
+    Decision, Figure, Finding, FindingId, FindingKey, JournalEntry, Merge, Pattern, Timestamp, Which,
+};
 use std::collections::BTreeMap;
 use std::fmt;
 use store::Reader;
@@ -49,8 +51,9 @@ impl fmt::Display for Status {
 /// The decisions that stand.
 #[derive(Debug, Default)]
 pub(crate) struct Triage {
-    /// The last word on each finding: when it had last been seen if it was resolved, `None` if it was acknowledged.
-    last: BTreeMap<FindingId, Option<Timestamp>>,
+    /// The last word on each finding: its number in the journal, and when it had last been seen if it was resolved, `None`
+    /// if it was acknowledged.
+    last: BTreeMap<FindingId, (u64, Option<Timestamp>)>,
     /// What is muted of each rule.
     mutes: BTreeMap<String, Vec<Pattern>>,
     /// Which devices turned out to be others.
@@ -68,8 +71,8 @@ impl Triage {
         let mut triage = Self { merged: Merged::new(merges), ..Self::default() };
         for entry in journal {
             match &entry.decision {
-                Decision::Acknowledge(id) => drop(triage.last.insert(*id, None)),
-                Decision::Resolve(id, last) => drop(triage.last.insert(*id, Some(*last))),
+                Decision::Acknowledge(id) => drop(triage.last.insert(*id, (entry.n, None))),
+                Decision::Resolve(id, last) => drop(triage.last.insert(*id, (entry.n, Some(*last)))),
                 Decision::Mute(..) | Decision::Unmute(..) | Decision::Lock(..) => {}
             }
         }
@@ -85,11 +88,12 @@ impl Triage {
         if mutes.is_some_and(|mutes| mutes.iter().any(|muted| self.covers(muted, &finding.key))) {
             return Status::Muted;
         }
-        match self.last.get(&finding.id) {
+        // What was decided about a finding that is one with this one was decided about it.
+        match ids(finding).filter_map(|id| self.last.get(&id)).max() {
             None => Status::Open,
-            Some(None) => Status::Acknowledged,
-            Some(Some(last)) if finding.last > *last => Status::Open,
-            Some(Some(_)) => Status::Resolved,
+            Some((_, None)) => Status::Acknowledged,
+            Some((_, Some(last))) if finding.last > *last => Status::Open,
+            Some((_, Some(_))) => Status::Resolved,
         }
     }
 
@@ -101,11 +105,22 @@ impl Triage {
     /// Whether a decision is about this finding.
     pub(crate) fn concerns(&self, decision: &Decision, finding: &Finding) -> bool {
         match decision {
-            Decision::Acknowledge(id) | Decision::Resolve(id, _) => *id == finding.id,
+            Decision::Acknowledge(id) | Decision::Resolve(id, _) => ids(finding).any(|own| own == *id),
             Decision::Mute(pattern) | Decision::Unmute(pattern) => self.covers(pattern, &finding.key),
             Decision::Lock(..) => false,
         }
     }
+}
+
+/// The numbers of a finding: its own, and those of findings that went up in it.
+fn ids(finding: &Finding) -> impl Iterator<Item = FindingId> {
+    let named = finding.evidence.iter().find(|(name, _)| name == baseline::ONE_WITH);
+    let words = match named {
+        Some((_, Figure::Words(words))) => words.as_str(),
+        _ => "",
+    };
+    let own = std::iter::once(finding.id);
+    own.chain(words.split(", ").filter_map(FindingId::parse))
 }
 
 /// The mutes that were not taken back, each with what it mutes, oldest first; of two of the same pattern the later.
@@ -234,6 +249,30 @@ pub(crate) mod tests {
         let twice = [done, Decision::Resolve(f.id, Timestamp(51))];
         assert_eq!(status(&twice, &again), Status::Resolved);
         assert_eq!(status(&[Decision::Lock(None, Timestamp(0))], &f), Status::Open);
+    }
+
+    #[test]
+    fn what_was_decided_about_one_that_went_up_in_it_holds() {
+        let mut f = finding(1, "new-peer", 7, 104, 50);
+        let named = Text::from_str_lossy("f3, f4").unwrap();
+        f.evidence.push((baseline::ONE_WITH.into(), Figure::Words(named)));
+        let [ack, done] =
+            [Decision::Acknowledge(FindingId(4)), Decision::Resolve(FindingId(3), Timestamp(50))];
+        assert_eq!(status(from_ref(&ack), &f), Status::Acknowledged);
+        assert_eq!(status(&[ack.clone(), done.clone()], &f), Status::Resolved);
+        assert_eq!(
+            status(&[done.clone(), Decision::Acknowledge(f.id)], &f),
+            Status::Acknowledged,
+            "the last word"
+        );
+        let early = Decision::Resolve(FindingId(3), Timestamp(49));
+        assert_eq!(status(&[early], &f), Status::Open, "seen after that");
+        assert!(Triage::default().concerns(&done, &f));
+        let other = Decision::Acknowledge(FindingId(5));
+        assert_eq!(
+            (status(from_ref(&other), &f), Triage::default().concerns(&other, &f)),
+            (Status::Open, false)
+        );
     }
 
     fn wide(rule: &str) -> Pattern {

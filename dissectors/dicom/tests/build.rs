@@ -33,8 +33,17 @@ pub(super) fn user(extra: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn request(contexts: &[(u8, &str, &str)], extra: &[u8]) -> Vec<u8> {
+    request_as("PACS", "CT3", contexts, extra)
+}
+
+pub(super) fn request_as(
+    called: &str,
+    calling: &str,
+    contexts: &[(u8, &str, &str)],
+    extra: &[u8],
+) -> Vec<u8> {
     let head =
-        [&[0, 1, 0, 0][..], &title("PACS"), &title("CT3"), &[0; 32], &item(0x10, b"1.2.840.10008.3.1.1.1")]
+        [&[0, 1, 0, 0][..], &title(called), &title(calling), &[0; 32], &item(0x10, b"1.2.840.10008.3.1.1.1")]
             .concat();
     let context = |(id, uid, syntax): &(u8, &str, &str)| {
         item(

@@ -13,6 +13,8 @@ use std::net::IpAddr;
 const MOST: usize = 1_024;
 const KEPT: i64 = 2 * DAY;
 pub(super) const MOST_EDGES: usize = 256;
+/// Peers that a finding names, at most.
+pub(super) const MOST_NAMED: usize = 8;
 
 /// Device, local day, class of the peers, transport and port: what makes a finding about edges one.
 pub(super) type Place = (u32, i32, String, u8, u16);
@@ -71,8 +73,9 @@ pub(super) struct Sum {
     pub(super) flows: u64,
     pub(super) bytes: [u64; 2],
     pub(super) first: Timestamp,
-    /// The devices among the peers, by number.
+    /// The devices among the peers, by number, and the names of others.
     pub(super) devices: Vec<DeviceId>,
+    pub(super) strangers: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -91,10 +94,13 @@ impl Asked {
         (id.0, day, class_of(view, &news.peer()), news.key.transport.0, news.key.port)
     }
 
-    /// An edge is told.
-    pub(super) fn note(&mut self, news: &EdgeNews, view: &View<'_>) -> Sum {
+    /// An edge is told, with others of a class if its peer is of no class of devices.
+    pub(super) fn note(&mut self, news: &EdgeNews, class: Option<&str>, view: &View<'_>) -> Sum {
         let today = view.site.calendar.day(news.last);
-        let place = Self::place(news.key.client, today, news, view);
+        let mut place = Self::place(news.key.client, today, news, view);
+        if let Some(class) = class {
+            place.2 = class.to_owned();
+        }
         let class = place.2.clone();
         let day = self.0.entry(news.last, place);
         // What is told before it has ended is one conversation, which is not counted again at its end.
@@ -119,6 +125,11 @@ impl Asked {
             Peer::Device(id) => Some(DeviceId(*id)),
             Peer::Nobody | Peer::Address(_) | Peer::Domain(_) => None,
         };
+        let stranger = |peer: &&Peer| match peer {
+            Peer::Address(ip) => Some(ip.to_string()),
+            Peer::Domain(domain) => Some(domain.clone()),
+            Peer::Nobody | Peer::Device(_) => None,
+        };
         let all = || day.edges.values();
         let sum = |of: fn(&Counted) -> u64| all().map(of).fold(0, u64::saturating_add);
         Sum {
@@ -130,6 +141,7 @@ impl Asked {
             bytes: [sum(|edge| edge.bytes[0]), sum(|edge| edge.bytes[1])],
             first: Timestamp(all().map(|edge| edge.first).min().unwrap_or(news.first.0)),
             devices: peers.iter().filter_map(device).collect(),
+            strangers: peers.iter().filter_map(stranger).take(MOST_NAMED).collect(),
         }
     }
 
@@ -200,5 +212,71 @@ impl Counted {
             *own = own.saturating_add(other);
         }
         self.is_noted &= other.is_noted;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::story::{DAY, HOUR, SECOND, Story};
+    use model::{DeviceClass, DeviceId, Figure, Finding, FlowState, Severity};
+
+    fn visit(story: &mut Story, device: DeviceId, site: usize, port: u16) {
+        let (own, peer) = (story.ip(device), std::net::IpAddr::from([203, 0, 113, 9]));
+        let domain = format!("site-{site}.example");
+        let ends = ((Some(device), own), (None, peer));
+        story.flow_by_name(
+            ends.0,
+            ends.1,
+            Some(&domain),
+            port,
+            Some("tls"),
+            [5_000, 9_000],
+            FlowState::Closed,
+        );
+    }
+
+    /// A learned device of a class that opens a web site, and then forty that are new.
+    fn visits(class: DeviceClass, learned: bool, port: u16) -> Vec<Finding> {
+        let mut story = Story::new(DAY);
+        let (device, server) = (story.device(1, class, 40), story.device(2, DeviceClass::Server, 30));
+        for hour in 0..10 {
+            story.at(hour * HOUR).talk(device, server, 80, None);
+            if learned {
+                visit(&mut story, device, 0, port);
+            }
+        }
+        story.at(DAY + HOUR);
+        for site in 1..=40 {
+            visit(&mut story, device, site, port);
+            story.wait(60 * SECOND);
+            if site == 20 {
+                story.restart();
+            }
+        }
+        story.found("new-edge")
+    }
+
+    #[test]
+    fn new_web_sites_of_a_desk_are_one_low_finding_a_day() {
+        let found = visits(DeviceClass::Workstation, true, 443);
+        let brief: Vec<_> = found.iter().map(|f| (f.severity, f.count, f.title.as_str())).collect();
+        let title = "host-1 (workstation) asks 40 web sites outside on tcp/443 tls, which is new";
+        assert_eq!(brief, [(Severity::Low, 40, title)]);
+        let named =
+            found[0].evidence.iter().find(|(name, _)| name == "peers_named").map(|(_, figure)| figure);
+        let Some(Figure::Words(named)) = named else { panic!("{found:#?}") };
+        assert_eq!(named.as_str().split(", ").count(), super::MOST_NAMED);
+        // Who never went outside, who is no desk, and what is no web site.
+        for (class, learned, port) in [
+            (DeviceClass::Workstation, false, 443),
+            (DeviceClass::Server, true, 443),
+            (DeviceClass::Workstation, true, 8_443),
+        ] {
+            let found = visits(class, learned, port);
+            assert!(
+                found.iter().filter(|f| f.severity == Severity::High).count() > 20,
+                "{class} {learned} {port}"
+            );
+        }
     }
 }

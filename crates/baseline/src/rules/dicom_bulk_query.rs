@@ -1,15 +1,15 @@
-//! Far more queries or retrievals than a device ever made.
+//! Far more queries or retrievals than a device ever made, or to where nobody sent any before.
 
+use super::destinations::{self, Destinations, New, Server};
 use super::window::{DAY, HOUR, Minutes, Recent, Rows, pack_as, peer, unpack_as};
 use super::{Rule, Wants, Watch};
-use crate::findings::number;
-use crate::judge::{ExchangeSeen, View};
+use crate::findings::{number, word};
+use crate::judge::{ExchangeSeen, SignSeen, View};
 use crate::profile::Profile;
 use crate::trail::Trail;
 use crate::verdict::{Out, Verdict};
 use model::{DeviceId, IpProto, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 
 pub(super) static RULE: Rule = Rule {
     name: "dicom-bulk-query",
@@ -20,14 +20,17 @@ pub(super) static RULE: Rule = Rule {
     finds: "Within an hour more than 500 images that an archive sent at one device's request (sub-operations of C-MOVE and \
         C-GET that were completed, with or without a warning, as the answers say), more than 50 C-MOVE and C-GET requests, or \
         more than 200 C-FIND; and more than four times the most within any hour while the device was learned. Images count \
-        when the retrieval they belong to has ended.",
-    matters: "This is how an archive is emptied: list all patients, then fetch study by study.",
-    innocent: "A migration, a prefetch for the next day's clinic, a new tool for research or for artificial intelligence.",
-    references: "DICOM PS3.4 annex C (Query/Retrieve); Medical Device Access Management: flag unusual data volumes; ATT&CK \
+        when the retrieval they belong to has ended. And a C-MOVE to a title that nobody in the learned site named as a \
+        destination before, unless it is one of the device's own; each once.",
+    matters: "This is how an archive is emptied: list all patients, then fetch study by study, or have all of it sent to a place \
+        of one's own.",
+    innocent: "A migration, a prefetch for the next day's clinic, a new tool for research or for artificial intelligence, \
+        a workstation that others send to for the first time.",
+    references: "DICOM PS3.4 annex C (Query/Retrieve), PS3.7 9.1.4 (C-MOVE); Medical Device Access Management: flag unusual data volumes; ATT&CK \
         T0811 Data from Information Repositories, T1119 Automated Collection.",
     advice: "Ask PACS administration who ordered it; if nobody did, have the archive refuse the title's queries.",
     contain: "",
-    wants: Wants::EXCHANGES,
+    wants: Wants { exchanges: true, ..Wants::SIGNS },
     watch: || Box::<BulkQuery>::default(),
 };
 
@@ -37,8 +40,9 @@ const KINDS: usize = 3;
 const IMAGES: usize = 2;
 /// And so many times the most that was learned.
 const FACTOR: u64 = 4;
-/// The layout of what is saved: before 2, images were not counted.
-const LAYOUT: u8 = 2;
+/// The layout of what is saved: before 2, images were not counted; before 3, destinations were not known.
+const LAYOUT: u8 = 3;
+const LAYOUT_BEFORE: u8 = 2;
 /// Clients that are counted, at most, and for how long without a request.
 const MOST_CLIENTS: usize = 8_192;
 const KEPT: i64 = 90 * DAY;
@@ -51,7 +55,7 @@ struct Client {
     images: Minutes,
     /// The most within an hour while it was learned.
     most: [u64; KINDS],
-    server: Option<(Option<u32>, IpAddr, u16)>,
+    server: Option<Server>,
     last: i64,
     /// When it began to ask after an hour without.
     began: i64,
@@ -60,25 +64,33 @@ struct Client {
 }
 
 #[derive(Debug)]
-struct BulkQuery(Recent<u32, Client>);
+struct BulkQuery {
+    clients: Recent<u32, Client>,
+    destinations: Destinations,
+}
 
 impl Default for BulkQuery {
     fn default() -> Self {
-        Self(Recent::new(MOST_CLIENTS))
+        Self { clients: Recent::new(MOST_CLIENTS), destinations: Destinations::default() }
     }
 }
 
 impl Watch for BulkQuery {
+    fn sign(&mut self, seen: &SignSeen<'_>) {
+        self.destinations.sign(seen);
+    }
+
     fn exchange(&mut self, seen: &ExchangeSeen<'_>) {
         if seen.application != "dicom" {
             return;
         }
+        self.destinations.exchange(seen);
         let counts = match seen.kind {
             "C-MOVE" | "C-GET" => [1, 0],
             "C-FIND" => [0, 1],
             _ => return,
         };
-        let client = self.0.entry(seen.ts, seen.client.0);
+        let client = self.clients.entry(seen.ts, seen.client.0);
         client.minutes.add(seen.ts, counts);
         if let Some(images) = seen.retrieved {
             client.images.add(seen.ts, [images.moved().into(), images.failed.into()]);
@@ -91,8 +103,11 @@ impl Watch for BulkQuery {
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
-        self.0.forget(view.now.0.saturating_sub(KEPT));
-        for (id, client) in self.0.iter_mut() {
+        for new in self.destinations.minute(view) {
+            raise_destination(&new, view, out);
+        }
+        self.clients.forget(view.now.0.saturating_sub(KEPT));
+        for (id, client) in self.clients.iter_mut() {
             if view.now.0.saturating_sub(client.last) > HOUR {
                 continue;
             }
@@ -124,7 +139,8 @@ impl Watch for BulkQuery {
     }
 
     fn renamed(&mut self, from: DeviceId, into: DeviceId) {
-        self.0.rename(&from.0, into.0, |own, other| {
+        self.destinations.renamed(from, into);
+        self.clients.rename(&from.0, into.0, |own, other| {
             own.minutes.absorb(other.minutes);
             own.images.absorb(other.images);
             for ((most, told), (other, other_told)) in
@@ -138,11 +154,18 @@ impl Watch for BulkQuery {
     }
 
     fn save(&self) -> Vec<u8> {
-        if self.0.is_empty() { Vec::new() } else { pack_as(LAYOUT, &self.0.rows()) }
+        if self.clients.is_empty() && self.destinations.is_empty() {
+            return Vec::new();
+        }
+        pack_as(LAYOUT, &(self.clients.rows(), self.destinations.rows()))
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        self.0.fill(unpack_as::<Rows<u32, Client>>(LAYOUT, saved).unwrap_or_default());
+        let before = || Some((unpack_as(LAYOUT_BEFORE, saved)?, destinations::Saved::default()));
+        let known = unpack_as::<(Rows<u32, Client>, destinations::Saved)>(LAYOUT, saved).or_else(before);
+        let (clients, destinations) = known.unwrap_or_default();
+        self.clients.fill(clients);
+        self.destinations.fill(destinations);
     }
 }
 
@@ -162,33 +185,52 @@ fn raise(
     ][kind];
     let class = profile.class();
     let title = match images {
-        Some(_) => format!("{} ({class}) retrieved {n} images within an hour from a DICOM archive", profile.name),
+        Some(_) => {
+            format!("{} ({class}) retrieved {n} images within an hour from a DICOM archive", profile.name)
+        }
         None => format!("{} ({class}) {what} far more than usual from a DICOM archive", profile.name),
     };
     let last = Timestamp(client.last);
     let mut verdict = Verdict::new(&RULE, Some(profile.id()), last, title)
         .between(Timestamp(client.began).max(view.now.plus(-HOUR)).min(last), last)
         .times(n)
-        .found([
-            number(counted, n),
-            number("threshold", limit),
-            number("factor", FACTOR),
-        ])
+        .found([number(counted, n), number("threshold", limit), number("factor", FACTOR)])
         .found(images.into_iter().flat_map(|(requests, failed)| {
             [number("retrievals_in_an_hour", requests), number("failed_images_in_an_hour", failed)]
         }))
         .normal([number("most_in_an_hour_while_learned", client.most[kind])]);
     if let Some((server, ip, port)) = client.server {
         let trail = Trail::one(profile.id(), server, ip, (IpProto::TCP, port));
-        verdict = verdict.peer(peer(server, ip)).service(IpProto::TCP, port, Some("dicom".into())).over(trail);
+        verdict =
+            verdict.peer(peer(server, ip)).service(IpProto::TCP, port, Some("dicom".into())).over(trail);
     }
     out.raise(view, verdict.apart(apart));
+}
+
+/// An archive is asked to send images to where nobody had any sent before.
+fn raise_destination(new: &New, view: &View<'_>, out: &mut Out<'_>) {
+    let New { client, title, at, server, known } = new;
+    let what = format!(
+        "{} ({}) has a DICOM archive send images to {title}, which is new",
+        client.name,
+        client.class()
+    );
+    let mut verdict = Verdict::new(&RULE, Some(client.id()), *at, what)
+        .found(word("destination", title))
+        .normal([number("destinations_known", *known)])
+        .normal(view.armed_from.and_then(|from| word("destinations_known_until", &from.to_string())));
+    if let Some((server, ip, port)) = *server {
+        let trail = Trail::one(client.id(), server, ip, (IpProto::TCP, port));
+        verdict =
+            verdict.peer(peer(server, ip)).service(IpProto::TCP, port, Some("dicom".into())).over(trail);
+    }
+    out.raise(view, verdict.apart(&format!("destination {title}")));
 }
 
 #[cfg(test)]
 mod tests {
     use crate::rules::story::{DAY, HOUR, SECOND, Story};
-    use model::{DeviceClass, DeviceId, Figure, Severity, SubOperations};
+    use model::{Attribute, DeviceClass, DeviceId, Figure, Severity, SubOperations};
 
     const RULE: &str = "dicom-bulk-query";
 
@@ -269,7 +311,8 @@ mod tests {
         let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.count)).collect();
         assert_eq!(brief, [(Some(viewer), Severity::High, 501)]);
         assert_eq!(found[0].key.peer_class.as_str(), "images");
-        let figure = |name: &str| found[0].evidence.iter().find(|(known, _)| known == name).map(|(_, n)| n.clone());
+        let figure =
+            |name: &str| found[0].evidence.iter().find(|(known, _)| known == name).map(|(_, n)| n.clone());
         for (name, n) in [
             ("images_in_an_hour", 501),
             ("threshold", 500),
@@ -283,7 +326,8 @@ mod tests {
     #[test]
     fn who_always_retrieved_many_images_may() {
         let mut story = Story::new(DAY);
-        let (pacs, viewer) = (story.device(1, DeviceClass::Pacs, 30), story.device(2, DeviceClass::ImagingWorkstation, 40));
+        let (pacs, viewer) =
+            (story.device(1, DeviceClass::Pacs, 30), story.device(2, DeviceClass::ImagingWorkstation, 40));
         story.talk(viewer, pacs, 104, Some("dicom"));
         fetch(&mut story, viewer, pacs, &[900, 1_100]);
         assert_eq!(story.found(RULE).len(), 0, "while learning");
@@ -292,5 +336,48 @@ mod tests {
         assert_eq!(story.found(RULE).len(), 0, "a list of large studies");
         fetch(&mut story, viewer, pacs, &[1]);
         assert_eq!(story.found(RULE).len(), 1);
+    }
+
+    /// A client asks for an association, and in it to have images sent somewhere.
+    fn send(story: &mut Story, from: DeviceId, to: DeviceId, destination: &str) {
+        story.ask(from, to, 104, "dicom", "A-ASSOCIATE", Some("accepted"));
+        story.learn(from, Attribute::other("dicom.move_destination"), destination);
+        story.ask(from, to, 104, "dicom", "C-MOVE", Some("0000H"));
+    }
+
+    #[test]
+    fn a_destination_that_nobody_named_before_is_told_once() {
+        let mut story = Story::new(DAY);
+        let pacs = story.device(1, DeviceClass::Pacs, 30);
+        let [viewer, other] = [2, 3].map(|n| story.device(n, DeviceClass::ImagingWorkstation, 40));
+        story.learn(other, Attribute::AE_TITLE, "WS3");
+        send(&mut story, viewer, pacs, "WS2");
+        assert_eq!(story.found(RULE).len(), 0, "while learning");
+        story.at(DAY + HOUR).restart();
+        send(&mut story, other, pacs, "WS2");
+        send(&mut story, other, pacs, "WS3");
+        assert_eq!(story.found(RULE).len(), 0, "another's that is known, and its own");
+        send(&mut story, viewer, pacs, "EXPORT");
+        let found = story.restart().found(RULE);
+        let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.count)).collect();
+        assert_eq!(brief, [(Some(viewer), Severity::High, 1)]);
+        assert_eq!(
+            found[0].title.as_str(),
+            "host-2 (imaging workstation) has a DICOM archive send images to EXPORT, which is new"
+        );
+        assert_eq!(found[0].peer.as_ref().unwrap().device, Some(pacs));
+        send(&mut story, other, pacs, "EXPORT");
+        assert_eq!(story.found(RULE).len(), 1, "it was told");
+        // Who has the name of a client sends to that one, and who is that client to itself.
+        send(&mut story, viewer, pacs, "WS3");
+        assert_eq!(story.found(RULE).len(), 2);
+    }
+
+    #[test]
+    fn what_was_saved_before_destinations_were_known_is_read() {
+        let client = super::Client { last: 9, ..super::Client::default() };
+        let mut bulk = super::BulkQuery::default();
+        super::Watch::restore(&mut bulk, &super::pack_as(2, &vec![(3_u32, 9_i64, client)]));
+        assert_eq!(bulk.clients.get(&3).map(|client| client.last), Some(9));
     }
 }

@@ -1,6 +1,7 @@
 //! Somebody who tries who speaks DICOM.
 
-use super::window::{DAY, HOUR, MINUTE, Recent, Rows, pack, peer, unpack};
+use super::unused::{self, Unused};
+use super::window::{DAY, HOUR, MINUTE, Recent, Rows, pack_as, peer, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::number;
 use crate::judge::{ExchangeSeen, View};
@@ -18,10 +19,13 @@ pub(super) static RULE: Rule = Rule {
     posture: false,
     attack: &["T0888", "T1046"],
     finds: "A device that within an hour tries three or more DICOM servers that it did not talk to before, and wants nothing \
-        of them: it sends C-ECHO, or asks for an association and does nothing with it.",
+        of them: it sends C-ECHO, or asks for an association and does nothing with it. Or one that offers 20 or more \
+        presentation contexts, all of storage and of query and retrieve, to a server that it did not use before, and releases \
+        the association without a command; or that asks for one as nmap's dicom-ping does and sends nothing. Who did so while \
+        the site was learned, and who scans by order, may.",
     matters: "Before images are stolen or forged somebody finds out which servers answer, and to which titles.",
     innocent: "A test of the connections of a new modality; monitoring that pings archives; a service engineer's laptop.",
-    references: "DICOM PS3.7 9.1.5 (C-ECHO); nmap dicom-ping and dicom-brute; ATT&CK T0888 Remote System Information \
+    references: "DICOM PS3.7 9.1.5 (C-ECHO); PS3.8 9.3.2 (A-ASSOCIATE-RQ); nmap dicom-ping and dicom-brute; ATT&CK T0888 Remote System Information \
         Discovery, T1046 Network Service Discovery.",
     advice: "Ask PACS administration and biomedical engineering whose test it is; if nobody's, find out what runs there.",
     contain: "Until then its switch port can be closed.",
@@ -29,6 +33,8 @@ pub(super) static RULE: Rule = Rule {
     watch: || Box::<Recon>::default(),
 };
 
+/// The layout of what is saved: before 2, it was not known who left associations unused.
+const LAYOUT: u8 = 2;
 /// Servers within this span.
 const SPAN: i64 = HOUR;
 const LEAST: usize = 3;
@@ -60,11 +66,20 @@ type Servers = BTreeMap<IpAddr, Tried>;
 struct Recon {
     known: Recent<(u32, IpAddr), ()>,
     tried: Recent<u32, Servers>,
+    unused: Unused,
 }
 
 impl Default for Recon {
     fn default() -> Self {
-        Self { known: Recent::new(MOST_KNOWN), tried: Recent::new(MOST_CLIENTS) }
+        Self { known: Recent::new(MOST_KNOWN), tried: Recent::new(MOST_CLIENTS), unused: Unused::default() }
+    }
+}
+
+impl Recon {
+    /// Whether a client was known to use a server, or has just used it.
+    fn uses(&self, client: u32, server: IpAddr) -> bool {
+        let tried = self.tried.get(&client).and_then(|servers| servers.get(&server));
+        self.known.contains(&(client, server)) || tried.is_some_and(|tried| tried.is_used)
     }
 }
 
@@ -74,6 +89,10 @@ impl Watch for Recon {
             return;
         }
         let pair = (seen.client.0, seen.peer);
+        if seen.kind == unused::KIND {
+            let uses = self.uses(pair.0, pair.1);
+            return self.unused.note(seen, uses);
+        }
         if self.known.contains(&pair) {
             if seen.kind == "A-ASSOCIATE" {
                 self.known.entry(seen.ts, pair);
@@ -97,7 +116,9 @@ impl Watch for Recon {
         });
         tried.last = tried.last.max(at);
         match seen.kind {
-            "A-ASSOCIATE" if seen.outcome.is_some() => tried.associations = tried.associations.saturating_add(1),
+            "A-ASSOCIATE" if seen.outcome.is_some() => {
+                tried.associations = tried.associations.saturating_add(1)
+            }
             "A-ASSOCIATE" => {}
             "C-ECHO" => tried.echoes = tried.echoes.saturating_add(1),
             _ => tried.is_used = true,
@@ -105,6 +126,7 @@ impl Watch for Recon {
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
+        self.unused.minute(&RULE, view, out);
         self.known.forget(view.now.0.saturating_sub(KEPT));
         let mut done = Vec::new();
         for (id, servers) in self.tried.iter_mut() {
@@ -130,6 +152,7 @@ impl Watch for Recon {
     }
 
     fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        self.unused.renamed(from, into);
         let start = (from.0, IpAddr::from([0, 0, 0, 0]));
         self.known.rename_all(start, |(id, _)| *id == from.0, |(_, ip)| (into.0, ip), |(), ()| {});
         self.tried.rename(&from.0, into.0, |own, other| {
@@ -155,17 +178,21 @@ impl Watch for Recon {
     }
 
     fn save(&self) -> Vec<u8> {
-        if self.known.is_empty() && self.tried.is_empty() {
+        if self.known.is_empty() && self.tried.is_empty() && self.unused.is_empty() {
             return Vec::new();
         }
-        pack(&(self.known.rows(), self.tried.rows()))
+        pack_as(LAYOUT, &(self.known.rows(), self.tried.rows(), self.unused.rows()))
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        type Saved = (Rows<(u32, IpAddr), ()>, Rows<u32, Servers>);
-        let Some((known, tried)) = unpack::<Saved>(saved) else { return };
+        type Before = (Rows<(u32, IpAddr), ()>, Rows<u32, Servers>);
+        type Saved = (Rows<(u32, IpAddr), ()>, Rows<u32, Servers>, unused::Saved);
+        let before =
+            || unpack::<Before>(saved).map(|(known, tried)| (known, tried, unused::Saved::default()));
+        let Some((known, tried, unused)) = unpack_as::<Saved>(LAYOUT, saved).or_else(before) else { return };
         self.known.fill(known);
         self.tried.fill(tried);
+        self.unused.fill(unused);
     }
 }
 
@@ -180,7 +207,9 @@ fn raise(id: DeviceId, servers: &mut Servers, view: &View<'_>, out: &mut Out<'_>
     if idle.len() < LEAST || untold == 0 {
         return;
     }
-    let Some(profile) = view.profile(id) else { return };
+    let Some(profile) = view.profile(id).filter(|profile| !profile.is_in(&view.site.scanners)) else {
+        return;
+    };
     let n = idle.len() as u64;
     let first = idle.iter().map(|(_, tried)| tried.since).min().unwrap_or(view.now.0);
     let last = idle.iter().map(|(_, tried)| tried.last).max().unwrap_or(view.now.0);
@@ -195,8 +224,10 @@ fn raise(id: DeviceId, servers: &mut Servers, view: &View<'_>, out: &mut Out<'_>
     });
     let of_care = named.filter(|server| server.is_clinical()).count() as u64;
     let mut doors = Doors::default();
-    idle.iter().for_each(|(ip, tried)| doors.add(tried.server.map(DeviceId), *ip, Some((IpProto::TCP, tried.port))));
-    let title = format!("{} ({}) tries {n} DICOM servers and wants nothing of them", profile.name, profile.class());
+    idle.iter()
+        .for_each(|(ip, tried)| doors.add(tried.server.map(DeviceId), *ip, Some((IpProto::TCP, tried.port))));
+    let title =
+        format!("{} ({}) tries {n} DICOM servers and wants nothing of them", profile.name, profile.class());
     let verdict = Verdict::new(&RULE, Some(profile.id()), Timestamp(last), title)
         .peer(Peer::Many(n))
         .over(Trail::Asked(profile.id(), doors, Timestamp(first)))
@@ -279,5 +310,78 @@ mod tests {
         let last = story.device(8, DeviceClass::Pacs, 30);
         ask(&mut story, monitor, last, "C-ECHO", "0000H");
         assert_eq!(story.found(RULE).len(), 0, "the third an hour later");
+    }
+
+    const WIDE: &str = "20 or more presentation contexts";
+    const NMAP: &str = "as nmap dicom-ping";
+
+    fn leave(story: &mut Story, from: DeviceId, to: DeviceId, how: &str) {
+        ask(story, from, to, "A-ASSOCIATE", "accepted");
+        ask(story, from, to, super::unused::KIND, how);
+    }
+
+    #[test]
+    fn who_offers_much_to_a_server_and_wants_nothing_is_told_at_once() {
+        let (mut story, servers, laptop) = story();
+        leave(&mut story, laptop, servers[0], WIDE);
+        let found = story.restart().found(RULE);
+        let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.count)).collect();
+        assert_eq!(brief, [(Some(laptop), Severity::High, 1)]);
+        assert_eq!(
+            found[0].title.as_str(),
+            "host-9 (workstation) asks host-1 (PACS) what it can do, and wants nothing of it"
+        );
+        leave(&mut story, laptop, servers[1], WIDE);
+        leave(&mut story, laptop, servers[1], WIDE);
+        let found = story.found(RULE);
+        assert_eq!(
+            found.iter().map(|f| f.count).collect::<Vec<_>>(),
+            [3],
+            "the same on the same day: {found:#?}"
+        );
+        let servers = [crate::findings::number("servers", 1)];
+        assert!(found[0].evidence.starts_with(&servers), "{found:#?}");
+    }
+
+    #[test]
+    fn a_modality_that_offers_much_and_sends_images_is_none() {
+        let (mut story, servers, ct) = story();
+        ask(&mut story, ct, servers[0], "A-ASSOCIATE", "accepted");
+        ask(&mut story, ct, servers[0], "C-STORE", "0000H");
+        // Now and then there is nothing to send.
+        leave(&mut story, ct, servers[0], WIDE);
+        assert_eq!(story.found(RULE).len(), 0);
+        leave(story.wait(2 * HOUR), ct, servers[0], WIDE);
+        assert_eq!(story.found(RULE).len(), 0);
+        leave(&mut story, ct, servers[0], NMAP);
+        assert_eq!(story.found(RULE).len(), 1, "but nobody asks as nmap does by chance");
+    }
+
+    #[test]
+    fn who_did_so_while_learning_or_scans_by_order_may() {
+        let mut story =
+            Story::with(DAY, |config| config.site.scanners = vec![("10.20.40.8".parse().unwrap(), 32)]);
+        let servers: Vec<_> = (1..=4).map(|n| story.device(n, DeviceClass::Pacs, 30)).collect();
+        let [router, by_order, laptop] = [7, 8, 9].map(|n| story.device(n, DeviceClass::Server, 40));
+        leave(&mut story, router, servers[0], WIDE);
+        leave(&mut story, router, servers[0], NMAP);
+        assert_eq!(story.found(RULE).len(), 0);
+        story.at(DAY + HOUR).restart();
+        leave(&mut story, router, servers[1], WIDE);
+        leave(&mut story, router, servers[1], NMAP);
+        servers.iter().for_each(|server| leave(&mut story, by_order, *server, NMAP));
+        story.wait(2 * 60 * SECOND);
+        assert_eq!(story.found(RULE).len(), 0);
+        leave(&mut story, laptop, servers[1], NMAP);
+        assert_eq!(story.found(RULE).len(), 1, "the control");
+    }
+
+    #[test]
+    fn what_was_saved_before_unused_associations_were_known_is_read() {
+        let pair = (3_u32, std::net::IpAddr::from([10, 20, 30, 1]));
+        let mut recon = super::Recon::default();
+        let before = (vec![(pair, 9_i64, ())], super::Rows::<u32, super::Servers>::new());
+        super::Watch::restore(&mut recon, &super::pack_as(1, &before));
+        assert!(recon.known.contains(&pair));
     }
 }

@@ -5,6 +5,7 @@ use crate::findings::word;
 use crate::judge::{EdgeNews, View};
 use crate::profile::Profile;
 use crate::site::ZoneKind;
+use crate::table::{Far, Key};
 use model::{EdgeState, Figure, IpProto, Stranger};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -117,6 +118,29 @@ fn is_service_for_all(news: &EdgeNews, ends: &Ends) -> bool {
 fn pings_router(news: &EdgeNews, ends: &Ends) -> bool {
     matches!(news.key.transport, IpProto::ICMP | IpProto::ICMPV6)
         && ends.iter().flatten().any(|profile| profile.device.router)
+}
+
+/// Whether somebody at a desk opens another web site, as they did before.
+pub(crate) fn opens_web_sites(news: &EdgeNews, ends: &Ends, view: &View<'_>) -> bool {
+    let [Some(asker), None] = ends else { return false };
+    if !asker.is_office() || asker.is_clinical() || !news.is_with_outside(view.site) {
+        return false;
+    }
+    let is_web = |transport: IpProto, port| {
+        matches!((transport, port), (IpProto::TCP, 80 | 443) | (IpProto::UDP, 443))
+    };
+    let is_known = |key: &Key| {
+        let is_outside = match key.peer {
+            Some(Far::Address(ip)) => view.site.is_outside(ip),
+            Some(Far::Domain(_)) => true,
+            None => false,
+        };
+        is_outside
+            && !key.inbound
+            && is_web(key.transport, key.port)
+            && view.edges.get(key).is_some_and(|state| state.standing.is_normal() && state.hours > 0)
+    };
+    is_web(news.key.transport, news.key.port) && view.edges.of_device(asker.id()).iter().any(is_known)
 }
 
 /// Leases are asked of everybody, and rules of their own look at who answers.

@@ -13,11 +13,11 @@ use std::rc::Rc;
 pub(super) static RULE: Rule = Rule {
     name: "legacy-protocol",
     severity: Severity::Medium,
-    rises: false,
+    rises: true,
     posture: true,
     attack: &["T0869", "T1040"],
     finds: "A device answers on a port of Telnet, FTP, TFTP, rexec or rlogin; high when the other end is in another \
-        zone. Told by handshake and port, as none of them is dissected yet; rsh shares its port with syslog; SMBv1, SNMPv1, \
+        zone; a step more where a life hangs on an end or the other one is outside. Told by handshake and port, as none of them is dissected yet; rsh shares its port with syslog; SMBv1, SNMPv1, \
         old TLS, LDAP and HTTP Basic need dissectors: these are not told. One finding a month for each device and protocol, \
         counted by the hour.",
     matters: "These send names and passwords in clear, and let whoever answers first pretend to be the server.",
@@ -83,8 +83,9 @@ mod tests {
         // Syslog, most likely.
         story.talk(desk, monitor, 514, None);
         let found = story.found("legacy-protocol");
-        let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.key.service.unwrap().1)).collect();
-        assert_eq!(brief, [(Some(monitor), Severity::Medium, 21), (Some(monitor), Severity::High, 23)]);
+        let brief: Vec<_> =
+            found.iter().map(|f| (f.key.device, f.severity, f.key.service.unwrap().1)).collect();
+        assert_eq!(brief, [(Some(monitor), Severity::High, 21), (Some(monitor), Severity::Critical, 23)]);
         story.at(DAY).talk(desk, monitor, 23, None);
         story.wait(HOUR);
         let found = story.found("legacy-protocol");

@@ -58,6 +58,40 @@ fn an_hour_goes_on_and_is_told_once() {
 }
 
 #[test]
+fn a_destination_is_known_whoever_named_it() {
+    let send = |story: &mut Story, from: DeviceId, title: &str| {
+        story.learn(from, Attribute::other("dicom.move_destination"), title);
+    };
+    let (mut story, [pacs, ..], [old, new]) = site(|story, old| send(story, old, "WS1"));
+    associate(&mut story, old, pacs, "accepted");
+    send(&mut story, old, "WS1");
+    send(&mut story, old, "EXPORT");
+    story.merge(old, new);
+    send(&mut story, new, "WS1");
+    send(&mut story, new, "EXPORT");
+    let found = story.found("dicom-bulk-query");
+    assert_eq!(brief(&found), [(new, 1)]);
+    assert_eq!(found[0].peer.as_ref().and_then(|peer| peer.device), Some(pacs), "of the association before");
+}
+
+#[test]
+fn who_left_associations_unused_goes_on() {
+    let leave = |story: &mut Story, from: DeviceId, to: DeviceId| {
+        story.ask(from, to, 104, "dicom", "A-ASSOCIATE unused", Some("as nmap dicom-ping"));
+    };
+    let (mut story, [pacs, other, _], [old, new]) = site(|_, _| {});
+    leave(&mut story, old, pacs);
+    story.merge(old, new);
+    leave(&mut story, new, other);
+    assert_eq!(brief(&story.found("dicom-recon")), [(new, 2)]);
+    let (mut story, [pacs, other, _], [old, new]) = site(|story, old| leave(story, old, DeviceId(1)));
+    story.merge(old, new);
+    leave(&mut story, new, pacs);
+    leave(&mut story, new, other);
+    assert_eq!(story.found("dicom-recon").len(), 0, "as while learning");
+}
+
+#[test]
 fn a_scan_goes_on() {
     let (mut story, _, [old, new]) = site(|_, _| {});
     let knock = |story: &mut Story, from: DeviceId, hosts: std::ops::Range<u8>| {

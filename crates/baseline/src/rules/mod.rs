@@ -99,17 +99,22 @@ macro_rules! registry {
 
 mod asked;
 mod claims;
+mod destinations;
 mod edges;
 #[cfg(test)]
 mod merged;
+mod opened;
 #[cfg(test)]
 mod quarantined;
 mod said;
+#[cfg(test)]
+mod scans;
 mod span;
 mod spoken;
 #[cfg(test)]
 pub(crate) mod story;
 mod titles;
+mod unused;
 mod updates;
 mod versions;
 mod waves;

@@ -1,12 +1,13 @@
 //! A device talks to somebody, or for a purpose, that is new to it.
 
-use super::asked::{self, Asked, MOST_EDGES};
-use super::edges::{Ends, Kind, kind, name, service};
+use super::asked::{self, Asked, MOST_EDGES, MOST_NAMED};
+use super::edges::{Ends, Kind, kind, name, opens_web_sites, service};
+use super::opened::{self, Opened, WHY, is_rolled_out};
 use super::waves::{self, Change, Joined, Told, Waves};
 use super::window::{pack_as, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, real, word};
-use crate::judge::{EdgeNews, View};
+use crate::judge::{EdgeNews, SignSeen, View};
 use crate::verdict::{Out, Verdict};
 use model::{DeviceId, EdgeState, Severity, Timestamp};
 
@@ -21,7 +22,9 @@ pub(super) static RULE: Rule = Rule {
         Info when it does the same with other peers of the same role already. Silent when at least 3 devices and \
         a fifth of its role do it. When 3 devices of a role take up the same with the same peer inside the site within 14 \
         days, that is one note of severity info for the role, which grows with each that joins within 14 days of the last; \
-        what was told of the first of them becomes a note, too. What was quarantined while learning is told for as long as it \
+        what was told of the first of them becomes a note, too. Who asks 3 devices of a role or more on a port that came up on \
+        them within such a time is part of that, and not told. New web sites (TCP 80 and 443, UDP 443) of an office device \
+        that opened others before are low, and one finding a day. What was quarantined while learning is told for as long as it \
         is done.",
     matters: "What a clinical device talks to hardly ever changes by itself. Each change is a commissioning, a mistake or \
         an intruder.",
@@ -29,23 +32,29 @@ pub(super) static RULE: Rule = Rule {
     references: "Medical Device Access Management: baseline normal behaviour and surface drift; Good 1953, Chao and Jost 2012.",
     advice: "Ask who is responsible for the device whether this is wanted; if it is, acknowledge the finding.",
     contain: "If not, block this connection at the firewall.",
-    wants: Wants::NOTHING,
+    wants: Wants::SIGNS,
     watch: || Box::<NewEdge>::default(),
 };
 
-/// The layout of what is saved: before 2, it was not kept what was told on a day.
-const LAYOUT: u8 = 2;
+/// The layout of what is saved: before 2, it was not kept what was told on a day; before 3, which ports came up.
+const LAYOUT: u8 = 3;
+const LAYOUT_BEFORE: u8 = 2;
 
-/// Peers that a finding names, at most.
-const MOST_NAMED: usize = 8;
+/// The class that web sites are told as.
+const WEB_SITES: &str = "web sites outside";
 
 #[derive(Debug, Default)]
 struct NewEdge {
     waves: Waves,
     asked: Asked,
+    opened: Opened,
 }
 
 impl Watch for NewEdge {
+    fn sign(&mut self, seen: &SignSeen<'_>) {
+        self.opened.sign(seen);
+    }
+
     fn edge(&mut self, news: &EdgeNews, view: &View<'_>, out: &mut Out<'_>) {
         let (kind, ends) = kind(news, view);
         let severity = match kind {
@@ -54,7 +63,12 @@ impl Watch for NewEdge {
             Kind::Pooled if !news.is_little => Severity::Info,
             _ => return,
         };
-        let told = Change::of(news, &ends, view).map(|change| self.waves.take_in(change, news, kind == Kind::Pooled));
+        let Self { waves, asked, opened } = self;
+        if is_rolled_out((opened, waves, asked), (news, &ends), (view, out)) {
+            return;
+        }
+        let told = Change::of(news, &ends, view)
+            .map(|change| self.waves.take_in(change, news, kind == Kind::Pooled));
         match told {
             Some(Told::Wave(joined)) => return self.raise_wave(&joined, news, &ends, view, out),
             Some(Told::Nothing) => return,
@@ -66,9 +80,14 @@ impl Watch for NewEdge {
             EdgeState::Quarantined => "which was quarantined while it was learned",
             _ => "which is new",
         };
-        let told = self.asked.note(news, view);
+        let web_sites = opens_web_sites(news, &ends, view).then_some(WEB_SITES);
+        let severity = if web_sites.is_some() { Severity::Info } else { severity };
+        let told = self.asked.note(news, web_sites, view);
         let several = || {
             let least = if told.peers >= MOST_EDGES { "at least " } else { "" };
+            if web_sites.is_some() {
+                return format!("{least}{} {}", told.peers, told.class);
+            }
             let of = if told.devices.is_empty() { "of" } else { "devices of class" };
             format!("{least}{} {of} {}", told.peers, told.class)
         };
@@ -78,33 +97,42 @@ impl Watch for NewEdge {
             (_, true) => ("ask", several(), name(answerer, news)),
         };
         let title = format!("{asker} {asks} {answerer} on {}, {what}", service(news));
-        out.raise(view, about(news, &told, view, title).severity(severity));
+        let verdict = about(news, &told, view, title).severity(severity);
+        out.raise(view, if web_sites.is_some() { verdict.apart(WEB_SITES) } else { verdict });
     }
 
     fn minute(&mut self, view: &View<'_>, _: &mut Out<'_>) {
         self.waves.forget(view.now);
         self.asked.forget(view.now);
+        self.opened.minute(view);
     }
 
     fn renamed(&mut self, from: DeviceId, into: DeviceId) {
         self.waves.renamed(from, into);
         self.asked.renamed(from, into);
+        self.opened.renamed(from, into);
     }
 
     fn save(&self) -> Vec<u8> {
-        if self.waves.is_empty() && self.asked.is_empty() {
+        if self.waves.is_empty() && self.asked.is_empty() && self.opened.is_empty() {
             Vec::new()
         } else {
-            pack_as(LAYOUT, &(self.waves.rows(), self.asked.rows()))
+            pack_as(LAYOUT, &(self.waves.rows(), self.asked.rows(), self.opened.rows()))
         }
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        let before = || Some((unpack(saved)?, Vec::new()));
-        let known = unpack_as::<(waves::Saved, asked::Saved)>(LAYOUT, saved).or_else(before);
-        let (waves, asked) = known.unwrap_or_default();
+        type Before = (waves::Saved, asked::Saved);
+        let first = || Some((unpack(saved)?, Vec::new(), Vec::new()));
+        let before = || {
+            let (waves, asked) = unpack_as::<Before>(LAYOUT_BEFORE, saved)?;
+            Some((waves, asked, Vec::new()))
+        };
+        let known = unpack_as::<(waves::Saved, asked::Saved, opened::Saved)>(LAYOUT, saved);
+        let (waves, asked, opened) = known.or_else(before).or_else(first).unwrap_or_default();
         self.waves.fill(waves);
         self.asked.fill(asked);
+        self.opened.fill(opened);
     }
 }
 
@@ -123,7 +151,7 @@ impl NewEdge {
         for id in &joined.new {
             let since = joined.devices.get(id).map_or(news.first, |at| Timestamp(*at));
             let is_noted = |day: i32| self.asked.is_noted(*id, day, news, view);
-            out.lower_edge(view, &RULE, (*id, since), news, is_noted, "part of a change of the whole role");
+            out.lower_edge(view, &RULE, (*id, since), news, is_noted, WHY);
         }
         let peer = ends.get(other).map_or_else(String::new, |end| name(end, news));
         let verb = if news.key.inbound { "are asked by" } else { "now talk to" };
@@ -140,7 +168,8 @@ fn about(news: &EdgeNews, told: &asked::Sum, view: &View<'_>, title: String) -> 
     let novelty = news.novelty;
     let called =
         |id: &DeviceId| view.profile(*id).map_or_else(|| id.to_string(), |profile| profile.name.to_string());
-    let named: Vec<String> = told.devices.iter().take(MOST_NAMED).map(called).collect();
+    let devices = told.devices.iter().map(called);
+    let named: Vec<String> = devices.chain(told.strangers.iter().cloned()).take(MOST_NAMED).collect();
     let several = (told.peers > 1).then(|| word("peers_named", &named.join(", "))).flatten();
     Verdict::new(&RULE, Some(news.key.client), news.first, title)
         .edge(news)
@@ -222,7 +251,9 @@ mod tests {
         assert_eq!(brief, [note(11), note(12), (None, Severity::Info, 6)], "{found:#?}");
         let held = crate::findings::word("held", "part of a change of the whole role").unwrap();
         assert!(found[..2].iter().all(|f| f.evidence.contains(&held)));
-        let does = |f: &model::Finding| f.evidence.iter().find(|(name, _)| name == "role_devices_that_do_it").cloned();
+        let does = |f: &model::Finding| {
+            f.evidence.iter().find(|(name, _)| name == "role_devices_that_do_it").cloned()
+        };
         assert_eq!(does(&found[2]), Some(crate::findings::number("role_devices_that_do_it", 6)));
         assert_eq!(
             found[2].title.as_str(),
@@ -234,7 +265,8 @@ mod tests {
     /// Nine pumps that ask a server, and another server; learned.
     fn pumps() -> (Story, Vec<DeviceId>, DeviceId) {
         let mut story = Story::new(DAY);
-        let (gateway, update) = (story.device(90, DeviceClass::Gateway, 30), story.device(91, DeviceClass::Server, 30));
+        let (gateway, update) =
+            (story.device(90, DeviceClass::Gateway, 30), story.device(91, DeviceClass::Server, 30));
         let ids: Vec<_> = (1..10).map(|n| story.device(n, DeviceClass::InfusionPump, 26)).collect();
         for hour in 0..10 {
             story.at(hour * HOUR);
@@ -253,7 +285,9 @@ mod tests {
                 story.at(DAY + (1 + 8 * n) * HOUR);
                 // Who did it before does it again: that is no news.
                 for _ in 0..3 {
-                    ids.iter().take(n as usize).for_each(|known| story.talk(*known, update, 443, Some("tls")));
+                    ids.iter()
+                        .take(n as usize)
+                        .for_each(|known| story.talk(*known, update, 443, Some("tls")));
                     story.talk(*id, update, 443, Some("tls"));
                     story.wait(60_000_000_000);
                 }
@@ -263,7 +297,8 @@ mod tests {
                 }
                 let found = story.found("new-edge");
                 let grave = found.iter().filter(|f| f.severity > Severity::Info).count();
-                let notes: Vec<_> = found.iter().filter(|f| f.key.device.is_none()).map(|f| f.count).collect();
+                let notes: Vec<_> =
+                    found.iter().filter(|f| f.key.device.is_none()).map(|f| f.count).collect();
                 let told = usize::try_from(n).unwrap() + 1;
                 assert_eq!(grave, if told < 3 { told } else { 0 }, "{found:#?}");
                 assert_eq!(notes, if told < 3 { vec![] } else { vec![told as u64] }, "{found:#?}");
@@ -272,7 +307,11 @@ mod tests {
         }
         assert_eq!(all[0], all[1]);
         let note = all[0].last().unwrap();
-        assert!(note.title.as_str().starts_with("9 of 9 devices of class infusion pump now talk to host-91 (server) on tcp/443"));
+        assert!(
+            note.title
+                .as_str()
+                .starts_with("9 of 9 devices of class infusion pump now talk to host-91 (server) on tcp/443")
+        );
         assert_eq!(note.last.since(note.first), 64 * HOUR);
         assert_eq!(note.key.day, all[0][0].key.day, "under the day of the first");
         assert_eq!(note.peer.as_ref().and_then(|peer| peer.device), Some(DeviceId(91)));
@@ -299,11 +338,19 @@ mod tests {
     #[test]
     fn what_spreads_by_itself_is_told_of_each_device_however_many_do_it() {
         let (mut story, ids, _) = pumps();
-        let (desk, other) = (story.device(80, DeviceClass::Workstation, 40), story.device(81, DeviceClass::Ventilator, 26));
+        let (desk, other) =
+            (story.device(80, DeviceClass::Workstation, 40), story.device(81, DeviceClass::Ventilator, 26));
         let outside = "203.0.113.9".parse().unwrap();
         for id in &ids {
             let own = story.ip(*id);
-            story.flow((Some(*id), own), (None, outside), 443, None, [9_000, 9_000], model::FlowState::Closed);
+            story.flow(
+                (Some(*id), own),
+                (None, outside),
+                443,
+                None,
+                [9_000, 9_000],
+                model::FlowState::Closed,
+            );
             story.talk(*id, other, 445, None);
             story.talk(desk, *id, 3389, None);
         }
@@ -322,11 +369,20 @@ mod tests {
         let (mut story, ..) = self::story();
         for n in 11..17 {
             let own = story.ip(DeviceId(n));
-            story.flow((Some(DeviceId(n)), own), (None, outside), 443, None, [9_000, 9_000], model::FlowState::Closed);
+            story.flow(
+                (Some(DeviceId(n)), own),
+                (None, outside),
+                443,
+                None,
+                [9_000, 9_000],
+                model::FlowState::Closed,
+            );
             story.talk(DeviceId(n), DeviceId(9), 22, None);
         }
         let found = story.found("new-edge");
-        assert!(found.len() >= 6 && found.iter().all(|f| f.key.device.is_some() && f.severity >= Severity::Low));
+        assert!(
+            found.len() >= 6 && found.iter().all(|f| f.key.device.is_some() && f.severity >= Severity::Low)
+        );
     }
 
     #[test]
@@ -380,10 +436,18 @@ mod tests {
         let titles: Vec<_> = found.iter().map(|f| f.title.as_str()).collect();
         assert_eq!(titles, ["host-1 (workstation) asks example.net on tcp/443 tls, which is new"]);
         let peer = found[0].peer.as_ref().unwrap();
-        assert_eq!((peer.kind.as_ref(), peer.name.as_ref().map(model::Text::as_str)), ("domain", Some("example.net")));
-        assert_eq!((found[0].severity, peer.ips.len()), (Severity::High, 0), "as of anybody outside");
+        assert_eq!(
+            (peer.kind.as_ref(), peer.name.as_ref().map(model::Text::as_str)),
+            ("domain", Some("example.net"))
+        );
+        assert_eq!((found[0].severity, peer.ips.len()), (Severity::Low, 0), "a web site more");
         call(&mut story, "203.0.113.9", None);
-        assert_eq!(story.found("new-edge").len(), 2, "the control: whom nothing names is told by network");
+        let title = "host-1 (workstation) asks 2 web sites outside on tcp/443 tls, which is new";
+        assert_eq!(
+            story.found("new-edge")[0].title.as_str(),
+            title,
+            "the control: whom nothing names is a network"
+        );
     }
 
     #[test]
@@ -450,7 +514,8 @@ mod tests {
             }
         }
         let mut story = story;
-        let found: Vec<_> = ["new-edge", "east-west-clinical"].iter().flat_map(|rule| story.found(rule)).collect();
+        let found: Vec<_> =
+            ["new-edge", "east-west-clinical"].iter().flat_map(|rule| story.found(rule)).collect();
         let told: Vec<_> = found.iter().map(|f| (f.count, figure(f, "conversations"))).collect();
         assert_eq!(told, [(4, Some(4)), (4, Some(4))], "{found:#?}");
     }

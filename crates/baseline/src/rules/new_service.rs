@@ -23,7 +23,8 @@ pub(super) static RULE: Rule = Rule {
     attack: &["T0886", "T1021"],
     finds: "A learned device answers on a port that it never answered on before: a handshake was completed, or the content \
         says what is served. High for FTP, SSH, Telnet, SMB, RDP and VNC (by port). Negotiated ports (TCP from 32768, UDP from \
-        16384) do not count unless the content tells, or it is the only one of the device and a second client asks on it. When \
+        16384) do not count unless the content tells, or it is the only one of the device and a second client asks on it, or \
+        conversations on one of UDP begin in 6 hours of a day. When \
         3 devices of a class begin to serve the same within 14 days, that is one note of severity info for the role, which \
         grows with each that joins within 14 days of the last; what was told of the first of them becomes a note, too. What \
         lets others in (those of the first list, and of remote-access) is told of each device.",
@@ -40,10 +41,10 @@ pub(super) static RULE: Rule = Rule {
 const MOST: usize = 1_024;
 
 /// Ports that let others in.
-const DOORS: [u16; 6] = [21, 22, 23, 445, 3389, 5900];
+pub(super) const DOORS: [u16; 6] = [21, 22, 23, 445, 3389, 5900];
 
 /// Devices with negotiated ports that are remembered, for how long after the last of them came up, and ports of each: with a
-/// second one, none is told unless content tells.
+/// second one, none is told unless content tells or, of UDP, it is asked for hour by hour.
 const MOST_DEVICES: usize = 4_096;
 const KEPT: i64 = 90 * DAY;
 const MOST_PORTS: usize = 4;
@@ -110,13 +111,18 @@ impl Watch for NewService {
         }
         let Some(server) = seen.flow.devices[1] else { return };
         let ports = self.high.get_mut(&server.0);
-        let Some(port) = ports.and_then(|ports| ports.get_mut(&(record.key.proto.0, port))) else { return };
+        let place = (record.key.proto.0, port);
+        let Some(port) = ports.and_then(|ports| ports.get_mut(&place)) else { return };
         let client = seen.flow.devices[0].map_or(Client::Address(asker), |id| Client::Device(id.0));
         let app = record.app.filter(|_| record.app_by_content && port.application.is_none());
         let is_other = *port.client.get_or_insert_with(|| client.clone()) != client;
         if app.is_some() || (is_other && !port.is_service) {
             port.application = app.map(str::to_owned).or_else(|| port.application.take());
             port.is_service = true;
+            self.changed.insert(server.0);
+        }
+        // Whether it is asked for hour by hour is known to the baseline.
+        if record.key.proto == IpProto::UDP && port.standing != Standing::Known {
             self.changed.insert(server.0);
         }
     }
@@ -198,8 +204,8 @@ impl Watch for NewService {
 type Found = ((u8, u16), Timestamp, Option<String>);
 
 impl NewService {
-    /// What is to be told of ports of a device that may be negotiated: that of which content tells, and the only one of the
-    /// device if a second client asks on it.
+    /// What is to be told of ports of a device that may be negotiated: that of which content tells, that of UDP which is asked for
+    /// hour by hour, and the only one of the device if a second client asks on it.
     fn services(&mut self, id: u32, view: &View<'_>) -> Vec<Found> {
         let mut found = Vec::new();
         let Some(ports) = self.high.get_mut(&id) else { return found };
@@ -209,7 +215,8 @@ impl NewService {
                 let is_new = view.was_armed(DeviceId(id), Timestamp(port.at));
                 port.standing = if is_new { Standing::New } else { Standing::Known };
             }
-            let is_told = port.is_service && (port.application.is_some() || unread == 1);
+            let is_fixed = place.0 == IpProto::UDP.0 && view.edges.fixed.has(DeviceId(id), place.1);
+            let is_told = is_fixed || (port.is_service && (port.application.is_some() || unread == 1));
             if port.standing == Standing::New && is_told {
                 port.standing = Standing::Known;
                 found.push((*place, Timestamp(port.at), port.application.clone()));
@@ -229,7 +236,9 @@ impl NewService {
         let Some(device) = view.profile(id) else { return };
         let is_door = transport == IpProto::TCP && DOORS.contains(&port);
         let service = (transport, port, application);
-        if let Some(change) = Change::served(device.class(), (transport, port), application).filter(|_| !is_door) {
+        if let Some(change) =
+            Change::served(device.class(), (transport, port), application).filter(|_| !is_door)
+        {
             match self.waves.serves(change, device.id(), ts) {
                 Told::Wave(joined) => return raise_wave(&joined, &device, service, view, out),
                 Told::Nothing => return,
@@ -270,7 +279,8 @@ fn raise_wave(
         out.lower_service(view, &RULE, (*id, at), (transport, port), "part of a change of the whole role");
     }
     let what = format!("now serve {}", called(service));
-    let about = |verdict: Verdict| verdict.service(transport, port, application.map(|app| app.to_owned().into()));
+    let about =
+        |verdict: Verdict| verdict.service(transport, port, application.map(|app| app.to_owned().into()));
     if let Some(verdict) = joined.note(&RULE, device.class(), &what, view, about) {
         out.raise(view, verdict);
     }
@@ -289,7 +299,8 @@ mod tests {
     #[test]
     fn a_door_that_opens_after_learning_is_told() {
         let mut story = Story::new(DAY);
-        let (pump, ct) = (story.device(1, DeviceClass::InfusionPump, 26), story.device(2, DeviceClass::Ct, 20));
+        let (pump, ct) =
+            (story.device(1, DeviceClass::InfusionPump, 26), story.device(2, DeviceClass::Ct, 20));
         story.talk(pump, ct, 104, None);
         story.sign(pump, serves(80));
         assert_eq!(story.found("new-service").len(), 0, "while learning");
@@ -300,7 +311,11 @@ mod tests {
         story.sign(late, serves(443));
         let found = story.found("new-service");
         let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity)).collect();
-        assert_eq!(brief, [(Some(pump), Severity::High), (Some(ct), Severity::High)], "a step up for the pump");
+        assert_eq!(
+            brief,
+            [(Some(pump), Severity::High), (Some(ct), Severity::High)],
+            "a step up for the pump"
+        );
     }
 
     /// A server and three desks; learned.
@@ -370,6 +385,35 @@ mod tests {
     }
 
     #[test]
+    fn a_second_high_port_of_udp_is_a_service_when_it_is_asked_for_hour_by_hour() {
+        let (mut story, server, [a, b, other]) = desks();
+        let ports = |story: &mut Story| -> Vec<u16> {
+            story.found("new-service").iter().map(|f| f.key.service.unwrap().1).collect()
+        };
+        let speech = |port| Sign::Serves { transport: IpProto::UDP, port, application: None };
+        story.transport = IpProto::UDP;
+        [24_005, 24_105].iter().for_each(|port| story.sign(server, speech(*port)));
+        story.talk(a, server, 24_005, None);
+        for hour in 1..=6 {
+            assert_eq!(ports(&mut story), [], "{hour}");
+            story.at(DAY + (1 + 2 * hour) * HOUR).restart();
+            (0..4).for_each(|_| story.talk(a, server, 24_105, None));
+        }
+        assert_eq!(ports(&mut story), [24_105]);
+        // As often, but not within a day; and by TCP, where whoever starts anew may have another.
+        story.transport = IpProto::TCP;
+        [50_000, 50_001].iter().for_each(|port| story.sign(other, serves(*port)));
+        for hour in 0..9 {
+            story.at(3 * DAY + hour * HOUR).talk(b, other, 50_000, None);
+        }
+        story.transport = IpProto::UDP;
+        for day in 4..13 {
+            story.at(day * DAY).talk(a, server, 24_005, None);
+        }
+        assert_eq!(ports(&mut story), [24_105]);
+    }
+
+    #[test]
     fn what_a_role_begins_to_serve_is_one_note_and_doors_are_not() {
         let mut story = Story::new(DAY);
         let cts: Vec<DeviceId> = (1..9).map(|n| story.device(n, DeviceClass::Ct, 20)).collect();
@@ -385,7 +429,10 @@ mod tests {
         }
         let found = story.found("new-service");
         let doors: Vec<_> = found.iter().filter(|f| f.key.service.unwrap().1 == 3_389).collect();
-        assert_eq!(doors.iter().filter(|f| f.severity == Severity::High && f.key.device.is_some()).count(), 8);
+        assert_eq!(
+            doors.iter().filter(|f| f.severity == Severity::High && f.key.device.is_some()).count(),
+            8
+        );
         let others: Vec<_> = found.iter().filter(|f| f.key.service.unwrap().1 == 8_080).collect();
         let brief: Vec<_> = others.iter().map(|f| (f.key.device, f.severity, f.count)).collect();
         let one = |ct: usize| (Some(cts[ct]), Severity::Info, 1);

@@ -157,7 +157,10 @@ fn telnet_between_zones_is_not_learned_and_what_is_less_than_severe_is() {
         story.at(hour * HOUR).talk(desk, monitor, 23, None);
         story.talk(near, monitor, 21, None);
     }
-    assert_eq!(story.found("legacy-protocol").len(), 2);
+    // What hangs on the monitor makes either more urgent, and neither worse.
+    let found = story.found("legacy-protocol");
+    let severities: Vec<_> = found.iter().map(|f| f.severity).collect();
+    assert_eq!(severities, [Severity::Critical, Severity::High], "{found:#?}");
     assert_eq!(in_state(&story, EdgeState::Quarantined), [(2, 1, 23)]);
     assert_eq!(in_state(&story, EdgeState::Learned), [(3, 1, 21)]);
     assert_eq!((seen(&story, monitor).0, seen(&story, desk).0), (1, 0));
@@ -165,6 +168,28 @@ fn telnet_between_zones_is_not_learned_and_what_is_less_than_severe_is() {
     story.talk(near, monitor, 21, None);
     let found = story.found("new-edge");
     assert_eq!(found.iter().map(|f| f.key.device).collect::<Vec<_>>(), [Some(desk)], "{found:#?}");
+}
+
+#[test]
+fn what_was_quarantined_of_either_is_so_of_both() {
+    for quarantined_first in [true, false] {
+        let mut story = Story::new(10 * DAY);
+        let [old, new] = [1, 2].map(|n| story.device(n, DeviceClass::Workstation, 40));
+        let ct = story.device(61, DeviceClass::Ct, 20);
+        let (scans, works) = if quarantined_first { (old, new) } else { (new, old) };
+        for hour in 0..3 {
+            story.at(hour * HOUR).talk(works, ct, 104, None);
+            story.talk(works, ct, 443, None);
+        }
+        story.at(4 * HOUR);
+        sweep(&mut story, scans, 2..60, 104);
+        story.talk(scans, ct, 104, None);
+        assert_eq!(story.found("scan").len(), 1);
+        story.merge(old, new);
+        assert_eq!(in_state(&story, EdgeState::Learned), [(2, 61, 443)]);
+        assert!(in_state(&story, EdgeState::Quarantined).contains(&(2, 61, 104)));
+        assert_eq!(seen(&story, new).0, 1, "and counts no more");
+    }
 }
 
 #[test]
@@ -231,6 +256,13 @@ fn what_a_newcomer_to_a_learned_site_does_against_severe_rules_is_not_learned() 
     assert_eq!(story.found("dicom-bulk-query").len(), 1);
     assert_eq!(in_state(&story, EdgeState::Quarantined), [(30, 9, 104)]);
 
+    // Images sent to where nobody had any sent.
+    let (mut story, new, pacs) = newcomer();
+    story.ask(new, pacs, 104, "dicom", "A-ASSOCIATE", Some("accepted"));
+    story.learn(new, Attribute::other("dicom.move_destination"), "EXPORT");
+    assert_eq!(story.found("dicom-bulk-query").len(), 1);
+    assert_eq!(in_state(&story, EdgeState::Quarantined), [(30, 9, 104)]);
+
     // Servers that are tried.
     let (mut story, new, pacs) = newcomer();
     let others = [story.device(31, DeviceClass::Pacs, 30), story.device(32, DeviceClass::Pacs, 30)];
@@ -265,4 +297,14 @@ fn what_a_newcomer_to_a_learned_site_does_against_severe_rules_is_not_learned() 
     let found = story.found("new-service");
     assert_eq!(found.iter().map(|f| f.severity).collect::<Vec<_>>(), [Severity::High]);
     assert_eq!(in_state(&story, EdgeState::Quarantined), [(30, 9, 3389)]);
+
+    // A port that is none, however much hangs on who opens it.
+    let (mut story, new, pacs) = newcomer();
+    story.devices.get_mut(&pacs).unwrap().class = DeviceClass::Ventilator;
+    let serves = inventory::Sign::Serves { transport: model::IpProto::TCP, port: 8_080, application: None };
+    story.sign(pacs, serves);
+    story.talk(new, pacs, 8_080, None);
+    let found = story.found("new-service");
+    assert_eq!(found.iter().map(|f| f.severity).collect::<Vec<_>>(), [Severity::High]);
+    assert_eq!(in_state(&story, EdgeState::Quarantined), []);
 }

@@ -1,9 +1,9 @@
 //! A device knocks on many doors.
 
-use super::span::{FAIL, Found, Knock, MANY, Span, Width};
+use super::span::{FAIL, Found, Knock, MANY, Span, Widest, Width};
 use super::window::{Recent, Rows, pack_as, unpack_as};
 use super::{Rule, Wants, Watch};
-use crate::findings::{number, real};
+use crate::findings::{number, real, word};
 use crate::judge::{FlowSeen, View};
 use crate::trail::{Doors, Trail};
 use crate::verdict::{Out, Peer, Verdict};
@@ -21,6 +21,7 @@ pub(super) static RULE: Rule = Rule {
     finds: "One device asks at least 20 hosts on one port, or one host on at least 20 ports, within 60 seconds, and at least \
         80 % of that is refused or not answered; or at least 50 hosts within a day that do not answer, did not fail to before, \
         and are 80 % of those that it asks; what was told as a fast scan does not count again. \
+        All of a day are one finding, which tells of the widest and says how many there were. \
         High from a clinical device, medium else. Hosts that scan by order are to be configured. What is scanned while the \
         device is learned is not learned.",
     matters: "Whoever looks around does not know the network: an intruder, or software that spreads.",
@@ -47,9 +48,14 @@ const MOST_HOSTS: usize = 4 * MANY_SLOW;
 const MOST_ANSWERED: usize = MOST_HOSTS * (100 - FAIL) / FAIL + 1;
 
 /// The layout of what is saved: before 2, conversations that were answered were counted, not hosts; before 3, it was not
-/// known when a host failed to answer first.
-const LAYOUT: u8 = 3;
-const LAYOUT_BEFORE: u8 = 2;
+/// known when a host failed to answer first; before 4, neither the last knocks were kept nor the widest scan of a day.
+const LAYOUT: u8 = 4;
+const WITHOUT_KNOCKS: u8 = 3;
+const WITHOUT_TIMES: u8 = 2;
+
+/// For how long before the last one the knocks of an asker are saved: a scan may have begun, and what is heard of late
+/// happened before.
+const KEPT: i64 = 2 * FAST;
 
 /// When a host failed to answer first, and on which port.
 type Failed = (i64, u16);
@@ -66,8 +72,11 @@ impl Default for Scan {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Asker {
     last: i64,
+    /// Kept behind the rest, as is the widest scan.
     #[serde(skip)]
     knocks: VecDeque<Knock>,
+    #[serde(skip)]
+    widest: Option<Widest>,
     /// The day, and the hosts that failed to answer in it and never before, and those that answered.
     day: i64,
     hosts: BTreeMap<IpAddr, Failed>,
@@ -128,31 +137,37 @@ impl Watch for Scan {
                 continue;
             }
             let severity = if device.is_clinical() { Severity::High } else { RULE.severity };
-            let is_of_ports = found.ports > found.hosts;
+            let day = view.site.calendar.day(Timestamp(found.last));
+            let all = Widest::with(asker.widest.take(), day, &found);
+            let Widest { windows, found: widest, .. } = asker.widest.insert(all).clone();
+            let is_of_ports = widest.ports > widest.hosts;
             let what = if is_of_ports { "ports" } else { "hosts" };
-            let (limit, within) = if found.is_slow { (MANY_SLOW, SLOW) } else { (MANY, FAST) };
+            let (limit, within) = if widest.is_slow { (MANY_SLOW, SLOW) } else { (MANY, FAST) };
+            let began = (windows > 1).then(|| word("widest_since", &Timestamp(widest.first).to_string()));
             let title = format!(
                 "{} ({}) knocks on {} {what} within {} s",
                 device.name,
                 device.class(),
-                found.hosts.max(found.ports),
-                (found.last - found.first) / SECOND + 1
+                widest.doors(),
+                (widest.last - widest.first) / SECOND + 1
             );
             let verdict = Verdict::new(&RULE, Some(device.id()), Timestamp(found.first), title)
                 .severity(severity)
-                .peer(Peer::Many(found.hosts as u64))
+                .peer(Peer::Many(widest.hosts as u64))
                 .over(asker.trail(device.id(), &found))
                 .holding()
                 .between(Timestamp(found.first), Timestamp(found.last))
                 .times(found.new)
                 .found([
-                    number("hosts", found.hosts as u64),
-                    number("ports", found.ports as u64),
-                    number("knocks", found.knocks as u64),
-                    real("fail_share", found.share),
+                    number("hosts", widest.hosts as u64),
+                    number("ports", widest.ports as u64),
+                    number("knocks", widest.knocks as u64),
+                    real("fail_share", widest.share),
                     number(if is_of_ports { "ports_limit" } else { "hosts_limit" }, limit as u64),
                     number("limit_within_seconds", (within / SECOND).unsigned_abs()),
-                ]);
+                    number("windows", windows),
+                ])
+                .found(began.flatten());
             out.raise(view, verdict);
             asker.tell(&found);
         }
@@ -163,15 +178,42 @@ impl Watch for Scan {
     }
 
     fn save(&self) -> Vec<u8> {
-        if self.0.is_empty() { Vec::new() } else { pack_as(LAYOUT, &self.0.rows()) }
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        let knocks: Vec<(u32, Vec<&Knock>)> = self
+            .0
+            .iter()
+            .map(|(id, asker)| (*id, asker.last()))
+            .filter(|(_, last)| !last.is_empty())
+            .collect();
+        let widest: Vec<(u32, &Widest)> =
+            self.0.iter().filter_map(|(id, asker)| Some((*id, asker.widest.as_ref()?))).collect();
+        pack_as(LAYOUT, &(self.0.rows(), knocks, widest))
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        let before = || {
-            let rows: Rows<u32, AskerBefore> = unpack_as(LAYOUT_BEFORE, saved)?;
-            Some(rows.into_iter().map(|(id, last, asker)| (id, last, asker.now())).collect())
+        type Saved = (Rows<u32, Asker>, Vec<(u32, VecDeque<Knock>)>, Vec<(u32, Widest)>);
+        let without_knocks = || Some((unpack_as(WITHOUT_KNOCKS, saved)?, Vec::new(), Vec::new()));
+        let without_times = || {
+            let rows: Rows<u32, AskerBefore> = unpack_as(WITHOUT_TIMES, saved)?;
+            let rows = rows.into_iter().map(|(id, last, asker)| (id, last, asker.now())).collect();
+            Some((rows, Vec::new(), Vec::new()))
         };
-        self.0.fill(unpack_as::<Rows<u32, Asker>>(LAYOUT, saved).or_else(before).unwrap_or_default());
+        let known = unpack_as::<Saved>(LAYOUT, saved).or_else(without_knocks).or_else(without_times);
+        let (rows, knocks, widest) = known.unwrap_or_default();
+        self.0.fill(rows);
+        for (id, knocks) in knocks {
+            if let Some(asker) = self.0.get_mut(&id) {
+                // Maybe nobody has judged them yet.
+                (asker.knocks, asker.changed) = (knocks, true);
+            }
+        }
+        for (id, widest) in widest {
+            if let Some(asker) = self.0.get_mut(&id) {
+                asker.widest = Some(widest);
+            }
+        }
     }
 }
 
@@ -196,6 +238,14 @@ impl Asker {
             self.knocks.pop_front();
         }
         self.knocks.push_back(knock);
+    }
+
+    /// The last knocks, as they came, if any of them was in vain: else no scan may have begun.
+    fn last(&self) -> Vec<&Knock> {
+        let newest = self.knocks.iter().map(|knock| knock.at).max().unwrap_or_default();
+        let last: Vec<&Knock> =
+            self.knocks.iter().filter(|knock| newest.saturating_sub(knock.at) <= KEPT).collect();
+        if last.iter().any(|knock| knock.fails) { last } else { Vec::new() }
     }
 
     /// These failed to answer before.
@@ -248,6 +298,10 @@ impl Asker {
         while self.answered.len() > MOST_ANSWERED {
             self.answered.pop_last();
         }
+        self.widest = match (self.widest.take(), other.widest) {
+            (Some(own), Some(other)) => Some(own.and(other)),
+            (own, other) => own.or(other),
+        };
         self.told = self.told.max(other.told);
         self.last = self.last.max(other.last);
         self.changed |= other.changed;
@@ -259,7 +313,8 @@ impl Asker {
     /// Whether enough fails within a minute for a scan, whomever it asked. Most only fail now and then.
     fn fails_often(&self) -> bool {
         const LEAST: usize = MANY * FAIL / 100;
-        let mut fails: Vec<i64> = self.knocks.iter().filter(|knock| knock.fails).map(|knock| knock.at).collect();
+        let mut fails: Vec<i64> =
+            self.knocks.iter().filter(|knock| knock.fails).map(|knock| knock.at).collect();
         fails.sort_unstable();
         fails.iter().zip(fails.iter().skip(LEAST - 1)).any(|(from, to)| to.saturating_sub(*from) <= FAST)
     }
@@ -331,7 +386,14 @@ mod tests {
     fn knock(story: &mut Story, from: DeviceId, host: u8, port: u16, state: FlowState) {
         let ip = story.ip(from);
         let bytes = if state == FlowState::Attempt { [60, 0] } else { [60, 40] };
-        story.flow((Some(from), ip), (None, std::net::IpAddr::from([10, 20, 50, host])), port, None, bytes, state);
+        story.flow(
+            (Some(from), ip),
+            (None, std::net::IpAddr::from([10, 20, 50, host])),
+            port,
+            None,
+            bytes,
+            state,
+        );
     }
 
     #[test]
@@ -353,8 +415,10 @@ mod tests {
 
     #[test]
     fn who_is_answered_asks_by_right() {
-        let mut story = Story::with(DAY, |config| config.site.scanners = vec![("10.20.40.3".parse().unwrap(), 32)]);
-        let (server, by_order) = (story.device(1, DeviceClass::Server, 30), story.device(3, DeviceClass::Server, 40));
+        let mut story =
+            Story::with(DAY, |config| config.site.scanners = vec![("10.20.40.3".parse().unwrap(), 32)]);
+        let (server, by_order) =
+            (story.device(1, DeviceClass::Server, 30), story.device(3, DeviceClass::Server, 40));
         (1..40).for_each(|host| {
             let state = if host % 4 == 0 { FlowState::Closed } else { FlowState::Attempt };
             knock(&mut story, server, host, 161, state);
@@ -447,7 +511,8 @@ mod tests {
             let found = story.found("scan");
             assert_eq!(found.len(), 1);
             let [hosts, ports, knocks, limit, within] =
-                ["hosts", "ports", "knocks", "hosts_limit", "limit_within_seconds"].map(|name| figure(&found[0], name));
+                ["hosts", "ports", "knocks", "hosts_limit", "limit_within_seconds"]
+                    .map(|name| figure(&found[0], name));
             assert_eq!((hosts, ports, knocks), (Some(64), Some(2), Some(128)), "{found:#?}");
             assert_eq!((limit, within, found[0].count), (Some(20), Some(60), 128));
             assert_eq!(found[0].title.as_str(), "host-1 (workstation) knocks on 64 hosts within 13 s");
@@ -483,7 +548,8 @@ mod tests {
         });
         let found = story.found("scan");
         assert_eq!(found.len(), 1);
-        let numbers = ["hosts", "knocks", "hosts_limit", "limit_within_seconds"].map(|name| figure(&found[0], name));
+        let numbers =
+            ["hosts", "knocks", "hosts_limit", "limit_within_seconds"].map(|name| figure(&found[0], name));
         assert_eq!(numbers, [Some(61), Some(61), Some(50), Some(86_400)]);
         assert_eq!((found[0].last, found[0].count), (ended, 61));
     }
@@ -491,11 +557,20 @@ mod tests {
     #[test]
     fn what_was_saved_before_times_were_kept_is_read() {
         let ip: std::net::IpAddr = "10.20.50.9".parse().unwrap();
-        let before =
-            super::AskerBefore { last: 9, day: 5, hosts: [ip].into(), answered: [].into(), before: [ip].into(), told: 7 };
+        let before = super::AskerBefore {
+            last: 9,
+            day: 5,
+            hosts: [ip].into(),
+            answered: [].into(),
+            before: [ip].into(),
+            told: 7,
+        };
         let mut scan = super::Scan::default();
         super::Watch::restore(&mut scan, &super::pack_as(2, &vec![(3_u32, 9_i64, before)]));
         let known = scan.0.get(&3).unwrap();
         assert_eq!((known.hosts.get(&ip), known.before.len(), known.told), (Some(&(5, 0)), 1, 7));
+        let without_knocks = vec![(4_u32, 9_i64, super::Asker { told: 8, ..super::Asker::default() })];
+        super::Watch::restore(&mut scan, &super::pack_as(3, &without_knocks));
+        assert_eq!(scan.0.get(&4).map(|known| known.told), Some(8));
     }
 }

@@ -129,6 +129,7 @@ impl Span {
 }
 
 /// A scan in numbers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Found {
     pub(super) first: i64,
     pub(super) last: i64,
@@ -138,4 +139,37 @@ pub(super) struct Found {
     pub(super) new: u64,
     pub(super) share: f64,
     pub(super) is_slow: bool,
+}
+
+impl Found {
+    /// How many doors, by which one scan is wider than another.
+    pub(super) fn doors(&self) -> usize {
+        self.hosts.max(self.ports)
+    }
+}
+
+/// The widest scan of a day, and how many there were.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Widest {
+    pub(super) day: i32,
+    pub(super) windows: u64,
+    pub(super) found: Found,
+}
+
+impl Widest {
+    /// Another scan of a day; of two as wide the first.
+    pub(super) fn with(known: Option<Self>, day: i32, found: &Found) -> Self {
+        let new = Self { day, windows: 1, found: found.clone() };
+        known.map_or_else(|| new.clone(), |known| known.and(new.clone()))
+    }
+
+    /// Both together; of two days the later.
+    pub(super) fn and(self, other: Self) -> Self {
+        if self.day != other.day {
+            return if self.day > other.day { self } else { other };
+        }
+        let windows = self.windows.saturating_add(other.windows);
+        let found = if other.found.doors() > self.found.doors() { other.found } else { self.found };
+        Self { day: self.day, windows, found }
+    }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Story {
     pub(crate) copied: bool,
     /// Whether their application is only what the port is for, and who asks only who was heard first.
     pub(crate) by_port: bool,
+    /// What conversations are carried by.
+    pub(crate) transport: IpProto,
     /// From which port was asked last.
     pub(crate) port: u16,
     /// Everything that was written, in order.
@@ -90,6 +92,7 @@ impl Story {
             cut_short: false,
             copied: false,
             by_port: false,
+            transport: IpProto::TCP,
             port: 40_000,
             rows: Vec::new(),
         };
@@ -200,7 +203,7 @@ impl Story {
     ) {
         self.port = if self.port == u16::MAX { 40_000 } else { self.port + 1 };
         let (key, originator): (FlowKey, Side) =
-            FlowKey::new(Vlan::NONE, IpProto::TCP, (from_ip, self.port), (to_ip, port));
+            FlowKey::new(Vlan::NONE, self.transport, (from_ip, self.port), (to_ip, port));
         let record = Box::new(FlowRecord {
             first_no: 1,
             key,

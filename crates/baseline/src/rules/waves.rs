@@ -90,6 +90,14 @@ impl Change {
         })
     }
 
+    /// What a device asks several of a class for is part of. Nothing is that lets one steer another.
+    pub(super) fn asked_by(asker: DeviceId, class: DeviceClass, news: &EdgeNews) -> Option<Self> {
+        let key = &news.key;
+        let application = key.application.as_deref();
+        let change = Self::served(class, (key.transport, key.port), application)?;
+        Some(Self { whom: Whom::Device(asker.0), ..change })
+    }
+
     /// What its note is told apart by. It stays what it was when the wave began, whatever its peer is called later.
     fn apart(&self) -> String {
         let whom = match self.whom {
@@ -288,6 +296,16 @@ impl Waves {
     /// The same of a service that is new to a device.
     pub(super) fn serves(&mut self, change: Change, id: DeviceId, at: Timestamp) -> Told {
         self.0.entry(at, change.clone()).take_in(&change, id.0, at.0, false)
+    }
+
+    /// The same of an edge that leads to a device of the class.
+    pub(super) fn polled(&mut self, change: Change, server: DeviceId, news: &EdgeNews) -> Told {
+        self.0.entry(news.last, change.clone()).take_in(&change, server.0, news.first.0, false)
+    }
+
+    /// Whether a device has its part in a change.
+    pub(super) fn has(&self, change: &Change, id: DeviceId) -> bool {
+        self.0.get(change).is_some_and(|wave| wave.devices.contains_key(&id.0))
     }
 
     /// What was not done for long is not remembered.

@@ -60,6 +60,10 @@ impl<K: Ord + Clone, V> Recent<K, V> {
         self.all.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     pub(super) fn get(&self, key: &K) -> Option<&V> {
         self.all.get(key).map(|(_, value)| value)
     }

@@ -33,9 +33,12 @@ fn newcomers_new_values_and_services_are_told_once() {
          3 10.0.0.5 is dicom.ae_title CT4 by dicom 90
          4 10.0.0.5 is model Aquilion by dicom 90
          5 10.0.0.9 flow 10.0.0.5:104
-         6 10.0.0.9 flow 10.0.0.5:104",
+         6 10.0.0.9 flow 10.0.0.5:104
+         7 10.0.0.5 is dicom.move_destination WS7 by dicom 90
+         8 10.0.0.5 is dicom.move_destination WS7 by dicom 90",
     );
     assert_eq!(told[0], "d1 appeared");
+    assert_eq!(told.iter().filter(|sign| sign.ends_with("move_destination WS7")).count(), 1, "{told:?}");
     assert_eq!(told.iter().filter(|sign| sign.ends_with("serves 104")).count(), 1, "{told:?}");
     assert_eq!(told.iter().filter(|sign| sign.ends_with("CT3")).count(), 1, "{told:?}");
     assert!(
