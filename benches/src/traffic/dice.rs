@@ -2,14 +2,16 @@
 
 /// Marsaglia's xorshift with a multiplied output (xorshift64*).
 #[derive(Clone, Debug)]
-pub(crate) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    pub(crate) const fn new(seed: u64) -> Self {
+    /// The same numbers for the same seed.
+    pub const fn new(seed: u64) -> Self {
         Self(seed | 1)
     }
 
-    pub(crate) const fn roll(&mut self) -> u64 {
+    /// The next 64 bits.
+    pub const fn roll(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -17,16 +19,17 @@ impl Dice {
     }
 
     /// From 0 to one less than `end`.
-    pub(crate) const fn below(&mut self, end: u32) -> u32 {
+    pub const fn below(&mut self, end: u32) -> u32 {
         (((self.roll() >> 32) * end as u64) >> 32) as u32
     }
 
     /// From `low` to `high`, both included.
-    pub(crate) const fn between(&mut self, low: u32, high: u32) -> u32 {
+    pub const fn between(&mut self, low: u32, high: u32) -> u32 {
         low + self.below(high - low + 1)
     }
 
-    pub(crate) const fn one_in(&mut self, n: u32) -> bool {
+    /// True once in `n` times.
+    pub const fn one_in(&mut self, n: u32) -> bool {
         self.below(n) == 0
     }
 }

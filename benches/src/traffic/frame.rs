@@ -6,39 +6,53 @@ use std::net::IpAddr;
 /// Shortest frame without its check sequence; what is shorter is padded.
 const SHORTEST: usize = 60;
 
-pub(crate) type Mac = [u8; 6];
+/// A hardware address.
+pub type Mac = [u8; 6];
 
 /// One end of a conversation as its frames show it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct End {
-    pub(crate) mac: Mac,
-    pub(crate) ip: IpAddr,
-    pub(crate) port: u16,
+pub struct End {
+    /// Hardware address.
+    pub mac: Mac,
+    /// Address.
+    pub ip: IpAddr,
+    /// Port.
+    pub port: u16,
 }
 
 /// Both ends, who began first, and the VLAN they were heard in.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Path {
-    pub(crate) vlan: Option<u16>,
-    pub(crate) ends: [End; 2],
+pub struct Path {
+    /// The VLAN; untagged if there is none.
+    pub vlan: Option<u16>,
+    /// Who began, and the other.
+    pub ends: [End; 2],
 }
 
 /// What varies in a TCP header.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Segment {
-    pub(crate) seq: u32,
-    pub(crate) ack: u32,
-    pub(crate) flags: u8,
+pub struct Segment {
+    /// Sequence number.
+    pub seq: u32,
+    /// What the other side sent until now.
+    pub ack: u32,
+    /// [`SYN`] and the like.
+    pub flags: u8,
 }
 
-pub(crate) const FIN: u8 = 1;
-pub(crate) const SYN: u8 = 2;
-pub(crate) const RST: u8 = 4;
-pub(crate) const PSH: u8 = 8;
-pub(crate) const ACK: u8 = 16;
+/// The sender has no more to say.
+pub const FIN: u8 = 1;
+/// A connection is opened.
+pub const SYN: u8 = 2;
+/// There is no such connection.
+pub const RST: u8 = 4;
+/// The other side may read it now.
+pub const PSH: u8 = 8;
+/// The acknowledgement counts.
+pub const ACK: u8 = 16;
 
 /// Begins a frame; `ether` is an EtherType or, for 802.3, a length.
-pub(crate) fn ethernet(out: &mut Vec<u8>, dst: Mac, src: Mac, vlan: Option<u16>, ether: u16) {
+pub fn ethernet(out: &mut Vec<u8>, dst: Mac, src: Mac, vlan: Option<u16>, ether: u16) {
     out.clear();
     out.extend_from_slice(&dst);
     out.extend_from_slice(&src);
@@ -50,14 +64,14 @@ pub(crate) fn ethernet(out: &mut Vec<u8>, dst: Mac, src: Mac, vlan: Option<u16>,
 }
 
 /// Ends a frame.
-pub(crate) fn pad(out: &mut Vec<u8>) {
+pub fn pad(out: &mut Vec<u8>) {
     if out.len() < SHORTEST {
         out.resize(SHORTEST, 0);
     }
 }
 
 /// A whole TCP frame. The first segment of each side carries the options that real ones do.
-pub(crate) fn tcp(out: &mut Vec<u8>, path: &Path, from: usize, ident: u16, segment: Segment, payload: &[u8]) {
+pub fn tcp(out: &mut Vec<u8>, path: &Path, from: usize, ident: u16, segment: Segment, payload: &[u8]) {
     const OPTIONS: [u8; 12] = [2, 4, 0x05, 0xb4, 1, 3, 3, 8, 1, 1, 4, 2];
     let options: &[u8] = if segment.flags & SYN != 0 { &OPTIONS } else { &[] };
     let header = 20 + options.len();
@@ -74,7 +88,7 @@ pub(crate) fn tcp(out: &mut Vec<u8>, path: &Path, from: usize, ident: u16, segme
 }
 
 /// A whole UDP frame.
-pub(crate) fn udp(out: &mut Vec<u8>, path: &Path, from: usize, ident: u16, payload: &[u8]) {
+pub fn udp(out: &mut Vec<u8>, path: &Path, from: usize, ident: u16, payload: &[u8]) {
     let length = 8 + payload.len();
     let start = packet(out, path, from, ident, 17, length);
     let (src, dst) = (path.ends[from], path.ends[1 - from]);
@@ -140,14 +154,15 @@ fn seal(out: &mut Vec<u8>, start: usize, at: usize, proto: u8, src: IpAddr, dst:
 }
 
 /// Sum of big-endian words of 16 bits, four bytes at a time (RFC 1071 §2).
-pub(crate) fn summed(bytes: &[u8]) -> u64 {
+pub fn summed(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<4>();
     let mut last = [0; 4];
     last[..rest.len()].copy_from_slice(rest);
     words.iter().chain([&last]).map(|word| u64::from(u32::from_be_bytes(*word))).sum()
 }
 
-pub(crate) fn folded(mut sum: u64) -> u16 {
+/// The sum in 16 bits.
+pub fn folded(mut sum: u64) -> u16 {
     while sum > 0xffff {
         sum = (sum >> 16) + (sum & 0xffff);
     }

@@ -13,10 +13,10 @@
 
 mod chatter;
 mod dice;
-pub(crate) use dice::Dice;
-pub(crate) mod frame;
+pub use dice::Dice;
+pub mod frame;
 mod hospital;
-mod says;
+pub mod says;
 mod talk;
 #[cfg(test)]
 mod tests;

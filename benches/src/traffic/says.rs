@@ -5,22 +5,24 @@ use super::dice::Dice;
 
 /// A message of one side.
 #[derive(Debug)]
-pub(crate) struct Message {
+pub struct Message {
     /// 0 for who began the conversation, 1 for the other.
-    pub(crate) from: usize,
-    pub(crate) bytes: Vec<u8>,
+    pub from: usize,
+    /// What it says.
+    pub bytes: Vec<u8>,
     /// Bytes that follow and mean nothing.
-    pub(crate) fill: usize,
+    pub fill: usize,
     /// Whether the sender waits after it, so that the next message opens a packet of its own.
-    pub(crate) last: bool,
+    pub last: bool,
 }
 
-pub(crate) fn message(from: usize, bytes: impl Into<Vec<u8>>, fill: u32) -> Message {
+/// A message after which its sender waits.
+pub fn message(from: usize, bytes: impl Into<Vec<u8>>, fill: u32) -> Message {
     Message { from, bytes: bytes.into(), fill: fill as usize, last: true }
 }
 
 /// A DICOM item: type, a reserved byte, length, value (PS3.8 §9.3).
-fn item(kind: u8, value: &[u8]) -> Vec<u8> {
+pub fn item(kind: u8, value: &[u8]) -> Vec<u8> {
     let [upper, lower] = (value.len() as u16).to_be_bytes();
     [&[kind, 0, upper, lower], value].concat()
 }
@@ -28,7 +30,7 @@ fn item(kind: u8, value: &[u8]) -> Vec<u8> {
 const CT_IMAGE: &[u8] = b"1.2.840.10008.5.1.4.1.1.2";
 
 /// An association for CT images is asked for and accepted.
-pub(crate) fn associate(calling: &str, called: &str) -> [Message; 2] {
+pub fn associate(calling: &str, called: &str) -> [Message; 2] {
     let title = |name: &str| format!("{name:<16.16}").into_bytes();
     [false, true].map(|accepted| {
         let mut context = vec![1, 0, 0, 0];
@@ -58,14 +60,14 @@ pub(crate) fn associate(calling: &str, called: &str) -> [Message; 2] {
 }
 
 /// The header of a P-DATA PDU with one value of `length` bytes.
-fn data_pdu(is_command: bool, is_last: bool, length: usize) -> Vec<u8> {
+pub fn data_pdu(is_command: bool, is_last: bool, length: usize) -> Vec<u8> {
     let length = length as u32;
     let control = u8::from(is_command) | u8::from(is_last) << 1;
     [&[4, 0][..], &(length + 6).to_be_bytes(), &(length + 2).to_be_bytes(), &[1, control]].concat()
 }
 
 /// A command set, implicit little endian, in a PDU of its own (PS3.7 §6.3.1).
-fn command(elements: &[(u16, &[u8])]) -> Vec<u8> {
+pub fn command(elements: &[(u16, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (element, value) in elements {
         body.extend([0, 0]);
@@ -78,7 +80,7 @@ fn command(elements: &[(u16, &[u8])]) -> Vec<u8> {
 }
 
 /// An explicit little endian element with a short length.
-fn element(group: u16, number: u16, kind: &[u8; 2], text: &str) -> Vec<u8> {
+pub fn element(group: u16, number: u16, kind: &[u8; 2], text: &str) -> Vec<u8> {
     let mut value = text.as_bytes().to_vec();
     if value.len() % 2 == 1 {
         value.push(if kind == b"UI" { 0 } else { b' ' });
@@ -89,7 +91,7 @@ fn element(group: u16, number: u16, kind: &[u8; 2], text: &str) -> Vec<u8> {
 
 /// An image of about `size` bytes is stored: the command, what made it and whose it is, pixels in PDUs of 16 kB, and the
 /// answer.
-pub(crate) fn store(station: &str, serial: u32, number: u32, size: u32) -> Vec<Message> {
+pub fn store(station: &str, serial: u32, number: u32, size: u32) -> Vec<Message> {
     const PDU: usize = 16_384 - 6;
     let mut instance = format!("1.2.840.113619.2.55.3.{serial}.{number}").into_bytes();
     if instance.len() % 2 == 1 {
@@ -140,12 +142,12 @@ pub(crate) fn store(station: &str, serial: u32, number: u32, size: u32) -> Vec<M
 }
 
 /// The association is released.
-pub(crate) fn release() -> [Message; 2] {
+pub fn release() -> [Message; 2] {
     [5, 6].map(|kind| message(usize::from(kind == 6), [kind, 0, 0, 0, 0, 4, 0, 0, 0, 0], 0))
 }
 
 /// Results of a monitor and their acknowledgement, over MLLP.
-pub(crate) fn results(sender: u32, number: u32, values: u32, dice: &mut Dice) -> [Message; 2] {
+pub fn results(sender: u32, number: u32, values: u32, dice: &mut Dice) -> [Message; 2] {
     let (unit, second) = (sender % 500, number % 60);
     let mut text = format!(
         "\x0bMSH|^~\\&|MON{unit}|ICU|HIE|HOSP|202603010800{second:02}||ORU^R01|{sender}-{number}|P|2.5.1\r"
@@ -173,7 +175,7 @@ fn record(kind: u8, length: u32) -> [u8; 5] {
 }
 
 /// A TLS 1.2 handshake's first flights; the server's certificates are `certificates` bytes.
-pub(crate) fn hello(server: &str, certificates: u32, dice: &mut Dice) -> Vec<Message> {
+pub fn hello(server: &str, certificates: u32, dice: &mut Dice) -> Vec<Message> {
     let name = server.as_bytes();
     let length = |more: usize| ((name.len() + more) as u16).to_be_bytes();
     let random = |dice: &mut Dice| [(); 4].map(|()| dice.roll().to_be_bytes()).concat();
@@ -213,7 +215,7 @@ pub(crate) fn hello(server: &str, certificates: u32, dice: &mut Dice) -> Vec<Mes
 }
 
 /// `length` bytes of ciphertext, in records of 16 kB.
-pub(crate) fn sealed(from: usize, mut length: u32) -> Vec<Message> {
+pub fn sealed(from: usize, mut length: u32) -> Vec<Message> {
     let mut out = Vec::new();
     while length > 0 {
         let fill = length.min(16_384);
@@ -225,7 +227,7 @@ pub(crate) fn sealed(from: usize, mut length: u32) -> Vec<Message> {
 }
 
 /// A page of `length` bytes.
-pub(crate) fn page(number: u32, length: u32) -> [Message; 2] {
+pub fn page(number: u32, length: u32) -> [Message; 2] {
     let ask = format!(
         "GET /api/v1/item/{} HTTP/1.1\r\nHost: web.hospital.example\r\nUser-Agent: Mozilla/5.0 (Windows NT 10.0; Win64; \
          x64) AppleWebKit/537.36\r\nAccept: */*\r\n\r\n",
@@ -250,14 +252,14 @@ fn smb(from: usize, what: u16, number: u64, body: &[u8], fill: u32) -> Message {
 }
 
 /// Dialects are agreed on.
-pub(crate) fn negotiate() -> [Message; 2] {
+pub fn negotiate() -> [Message; 2] {
     let ask = [&[36, 0, 2, 0, 1, 0, 0, 0, 0x7f, 0, 0, 0][..], &[7; 16], &[0; 8], &[2, 2, 0, 3]].concat();
     let answer = [&[65, 0, 1, 0, 0, 3, 0, 0][..], &[9; 16], &[0; 40]].concat();
     [smb(0, 0, 0, &ask, 0), smb(1, 0, 0, &answer, 0)]
 }
 
 /// A part of a file is read.
-pub(crate) fn read_file(number: u32, length: u32) -> [Message; 2] {
+pub fn read_file(number: u32, length: u32) -> [Message; 2] {
     let mut ask = vec![49, 0, 0x50, 0];
     ask.extend(length.to_le_bytes());
     ask.resize(49, 0);
@@ -268,7 +270,7 @@ pub(crate) fn read_file(number: u32, length: u32) -> [Message; 2] {
 }
 
 /// A name as DNS writes it.
-pub(crate) fn dns_name(name: &str) -> Vec<u8> {
+pub fn dns_name(name: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(name.len() + 2);
     for label in name.split('.') {
         out.push(label.len() as u8);
@@ -279,7 +281,7 @@ pub(crate) fn dns_name(name: &str) -> Vec<u8> {
 }
 
 /// A name is looked up.
-pub(crate) fn lookup(dice: &mut Dice) -> [Message; 2] {
+pub fn lookup(dice: &mut Dice) -> [Message; 2] {
     const HOSTS: [&str; 8] = ["www", "ehr", "pacs", "ldap", "update", "mail", "time", "api"];
     const ZONES: [&str; 5] = ["corp", "rad", "icu", "lab", "er"];
     let pick = |dice: &mut Dice, list: &[&'static str]| list[dice.below(list.len() as u32) as usize];
@@ -300,7 +302,7 @@ pub(crate) fn lookup(dice: &mut Dice) -> [Message; 2] {
 }
 
 /// A device is asked how long it has been up, by SNMP.
-pub(crate) fn uptime(number: u32) -> [Message; 2] {
+pub fn uptime(number: u32) -> [Message; 2] {
     let tagged =
         |tag: u8, parts: &[&[u8]]| [&[tag, parts.concat().len() as u8], &parts.concat()[..]].concat();
     [(0, 0xa0, &[5, 0][..]), (1, 0xa2, &[0x43, 4, 0, 0x12, 0x34, 0x56])].map(|(from, pdu, value)| {
@@ -312,7 +314,7 @@ pub(crate) fn uptime(number: u32) -> [Message; 2] {
 }
 
 /// The time is asked for.
-pub(crate) fn time(dice: &mut Dice) -> [Message; 2] {
+pub fn time(dice: &mut Dice) -> [Message; 2] {
     [(0, 0x23), (1, 0x24)].map(|(from, first)| {
         let mut bytes = vec![first, 2 * from as u8, 6, 0xec];
         bytes.resize(40, 0);
@@ -323,7 +325,7 @@ pub(crate) fn time(dice: &mut Dice) -> [Message; 2] {
 }
 
 /// A line for the log server.
-pub(crate) fn log(name: &str, number: u32) -> Message {
+pub fn log(name: &str, number: u32) -> Message {
     message(
         0,
         format!("<134>{name} app[{}]: event {number} user=u{} result=ok", number % 9_000, number % 300),
@@ -332,13 +334,13 @@ pub(crate) fn log(name: &str, number: u32) -> Message {
 }
 
 /// The head of a monitor's waveforms.
-pub(crate) fn waveform(unit: u32, number: u32, fill: u32) -> Message {
+pub fn waveform(unit: u32, number: u32, fill: u32) -> Message {
     let words = [0x0000_0100, number, unit, fill];
     message(0, words.map(u32::to_be_bytes).concat(), fill)
 }
 
 /// A fiftieth of a second of voice (RTP).
-pub(crate) fn voice(from: usize, unit: u32, number: u32, fill: u32) -> Message {
+pub fn voice(from: usize, unit: u32, number: u32, fill: u32) -> Message {
     let head =
         [[0x80, 0, (number >> 8) as u8, number as u8], (number * 160).to_be_bytes(), unit.to_be_bytes()];
     message(from, head.concat(), fill)
