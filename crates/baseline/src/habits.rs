@@ -6,10 +6,9 @@ pub(crate) use habit::Habit;
 
 use crate::fetch;
 use crate::learning::Learning;
-use crate::places::Places;
 use crate::rates::{Counts, Metric};
 use inventory::Newcomers;
-use model::{DeviceClass, DeviceId, LearningState, Timestamp};
+use model::{DeviceClass, DeviceId, LearningState, Numbered, Timestamp};
 
 /// What a device's habits take, with the room the list has left over, and among the newcomers.
 const HABIT: usize = size_of::<Entry>() + size_of::<Entry>() / MORE + 40;
@@ -37,7 +36,7 @@ const MORE: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Habits {
     /// Where each device's are. They stand in a list, so that going through all of them is going through memory in order.
-    places: Places,
+    places: Numbered<u32>,
     all: Vec<Entry>,
     /// Until when each may be silent, at least, by place: who is silent is asked for often, and hardly anybody is.
     patience: Vec<Timestamp>,
@@ -59,7 +58,7 @@ const AT_STAKE: usize = 8;
 impl Habits {
     pub(crate) fn new(max_bytes: usize) -> Self {
         Self {
-            places: Places::default(),
+            places: Numbered::default(),
             all: Vec::new(),
             patience: Vec::new(),
             free: Vec::new(),
@@ -78,23 +77,23 @@ impl Habits {
     }
 
     pub(crate) fn get(&self, id: DeviceId) -> Option<&Habit> {
-        let place = self.places.get(id)? as usize;
+        let place = *self.places.get(&id)? as usize;
         self.all.get(place).map(|entry| &entry.habit)
     }
 
     pub(crate) fn get_mut(&mut self, id: DeviceId) -> Option<&mut Habit> {
-        let place = self.places.get(id)? as usize;
+        let place = *self.places.get(&id)? as usize;
         self.all.get_mut(place).map(|entry| &mut entry.habit)
     }
 
     /// Has brought from memory where a device's habits are, for [`Habits::fetch`].
     pub(crate) fn fetch_place(&self, id: DeviceId) {
-        self.places.fetch(id);
+        self.places.get(&id).into_iter().for_each(fetch);
     }
 
     /// Has that of a device's habits brought from memory which every conversation asks for.
     pub(crate) fn fetch(&self, id: DeviceId) {
-        let Some(place) = self.places.get(id) else { return };
+        let Some(place) = self.places.get(&id).copied() else { return };
         if let Some(Entry { habit, .. }) = self.all.get(place as usize) {
             fetch(&habit.first);
             fetch(&habit.open);
@@ -154,7 +153,7 @@ impl Habits {
     }
 
     fn take(&mut self, id: DeviceId) -> Option<Habit> {
-        let place = self.places.remove(id)?;
+        let place = self.places.remove(&id)?;
         self.free.push(place);
         let entry = self.all.get_mut(place as usize)?;
         entry.is_there = false;
@@ -174,7 +173,7 @@ impl Habits {
         until: Timestamp,
         hour: i32,
     ) -> Option<&mut Habit> {
-        let place = match self.places.get(id) {
+        let place = match self.places.get(&id).copied() {
             Some(place) => place,
             None if self.bytes + self.places.held() + HABIT > self.max_bytes && !self.evict() => {
                 self.refused += 1;
@@ -311,7 +310,7 @@ impl Habits {
     /// Rows of those that changed, by number, and of those that went.
     pub(crate) fn changes(&mut self) -> (Vec<DeviceId>, Vec<(DeviceId, Vec<u8>)>) {
         let mut gone = std::mem::take(&mut self.gone);
-        gone.retain(|id| self.places.get(*id).is_none());
+        gone.retain(|id| !self.places.contains_key(id));
         gone.sort_unstable();
         gone.dedup();
         let mut rows = Vec::new();

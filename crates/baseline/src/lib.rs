@@ -28,7 +28,6 @@ mod habits;
 mod judge;
 mod ladder;
 mod learning;
-mod places;
 mod posture;
 mod profile;
 mod purpose;

@@ -167,8 +167,7 @@ impl Inventory {
         self.drop_orphans();
         // Nothing of it is news.
         self.signs.clear();
-        let mut all: Vec<DeviceId> = self.nodes.keys().copied().collect();
-        all.sort_unstable();
+        let all: Vec<DeviceId> = self.nodes.iter().map(|(id, _)| id).collect();
         for id in &all {
             self.index(*id);
         }
@@ -203,7 +202,7 @@ impl Inventory {
         match row {
             Change::Merge(merge) if merge.undone.is_none() => {
                 for id in [merge.into, merge.from] {
-                    self.nodes.entry(id).or_insert_with(|| Box::new(Node::new(merge.at)));
+                    self.nodes.get_or_insert_with(id, || Box::new(Node::new(merge.at)));
                 }
                 self.link(merge.into, merge.from);
             }
@@ -252,15 +251,15 @@ impl Inventory {
     }
 
     fn node_at(&mut self, id: DeviceId, ts: Timestamp) -> &mut Node {
-        self.nodes.entry(id).or_insert_with(|| Box::new(Node::new(ts)))
+        self.nodes.get_or_insert_with(id, || Box::new(Node::new(ts)))
     }
 
     /// Merges outlive the devices they were about; nodes without a device do not.
     fn drop_orphans(&mut self) {
         let orphans: Vec<DeviceId> = self
             .nodes
-            .keys()
-            .copied()
+            .iter()
+            .map(|(id, _)| id)
             .filter(|id| self.nodes.get(&self.root(*id)).is_none_or(|root| !root.written))
             .collect();
         for id in orphans {

@@ -62,7 +62,7 @@ use hashbrown::HashMap;
 use merge::Recorded;
 use model::{
     Attribute, Confidence, DeviceId, Event, Fact, Flow, FlowRecord, FlowState, IpProto, KeyKind, Mac,
-    Observation, OriginatorBy, Subject, Text, Timestamp, Vlan,
+    Numbered, Observation, OriginatorBy, Subject, Text, Timestamp, Vlan,
 };
 use recent::{Partners, Places, Recent};
 use std::collections::{BTreeMap, BTreeSet};
@@ -132,7 +132,7 @@ pub struct Inventory {
     config: Config,
     vendors: Arc<Vendors>,
     counters: Counters,
-    nodes: HashMap<DeviceId, Box<Node>>,
+    nodes: Numbered<Box<Node>>,
     next: u32,
     by_mac: Index<Mac>,
     by_address: Index<(Vlan, IpAddr)>,
@@ -184,7 +184,7 @@ impl Inventory {
             config,
             vendors,
             counters: Counters::default(),
-            nodes: HashMap::new(),
+            nodes: Numbered::default(),
             next: 1,
             by_mac: HashMap::new(),
             by_address: HashMap::new(),
@@ -234,7 +234,7 @@ impl Inventory {
             }
         }
         self.report_merges(out);
-        if self.bytes > self.config.max_bytes {
+        if self.held() > self.config.max_bytes {
             self.relieve();
         }
     }

@@ -55,9 +55,7 @@ impl Inventory {
     /// Every device as the evidence stands, by number.
     pub fn devices(&self) -> impl Iterator<Item = Device> {
         let roots = self.nodes.iter().filter(|(_, node)| node.parent.is_none());
-        let mut ids: Vec<DeviceId> = roots.map(|(id, _)| *id).collect();
-        ids.sort_unstable();
-        ids.into_iter().map(|id| self.project(id))
+        roots.map(|(id, _)| self.project(id))
     }
 
     pub(crate) fn project(&self, id: DeviceId) -> Device {

@@ -44,7 +44,7 @@ const fn listed(row: usize) -> usize {
 }
 
 /// A node, its number and its MAC in the indexes, and its place in the order of eviction.
-const NODE: usize = size_of::<Node>() + hashed(16) + hashed(32) + 4 * ALLOCATION + 160;
+const NODE: usize = size_of::<Node>() + hashed(32) + 4 * ALLOCATION + 160;
 /// A key other than a MAC: kept by the node and by the index.
 const KEY: usize = 480 + hashed(56) + 4 * ALLOCATION;
 const CLAIM: usize = listed(size_of::<(Claim, Weight)>()) + 4 * ALLOCATION;
@@ -115,7 +115,7 @@ fn size(id: DeviceId, weight: usize) -> Option<Size> {
 impl Inventory {
     /// Bytes that all devices take, as far as they are charged for it.
     pub const fn held(&self) -> usize {
-        self.bytes
+        self.bytes + self.nodes.held()
     }
 
     /// Takes note of what a node takes now.
@@ -147,11 +147,11 @@ impl Inventory {
 
     /// Whether there is room for one more device, or it could be made.
     pub(crate) fn has_room(&mut self, ts: Timestamp, keep: Option<DeviceId>) -> bool {
-        if self.bytes + FOR_A_NEWCOMER > self.config.max_bytes {
+        if self.held() + FOR_A_NEWCOMER > self.config.max_bytes {
             self.slim_the_large();
         }
         let is_full = self.nodes.len() >= self.config.max_devices
-            || self.bytes + FOR_A_NEWCOMER > self.config.max_bytes;
+            || self.held() + FOR_A_NEWCOMER > self.config.max_bytes;
         !is_full || self.evict_device(Some(ts), keep)
     }
 
@@ -307,7 +307,7 @@ impl Inventory {
         // The latest stays, so that its number is never given again by a run that goes on from the rows.
         let latest = Some(DeviceId(self.next.saturating_sub(1)));
         self.slim_the_large();
-        while self.bytes > self.config.max_bytes {
+        while self.held() > self.config.max_bytes {
             match self.large.last().copied() {
                 Some((_, id)) if self.newcomers.is_empty() => self.slim(id),
                 _ if self.evict_device(None, latest) => {}

@@ -14,6 +14,7 @@ mod flow;
 mod frame;
 mod index;
 mod net;
+mod numbered;
 mod observation;
 mod text;
 mod time;
@@ -32,6 +33,7 @@ pub use flow::{Flow, FlowRecord, FlowState, OriginatorBy};
 pub use frame::{Frame, LinkType};
 pub use index::{Bucket, Index};
 pub use net::{FlowKey, IpProto, Mac, Side, Vlan, is_private};
+pub use numbered::Numbered;
 pub use observation::{
     Attribute, BindingSource, Confidence, DicomRole, DicomStage, Equipment, EquipmentAttribute, Event, Fact,
     Lease, LeaseMessage, Observation, Relation, SubOperations, Subject,

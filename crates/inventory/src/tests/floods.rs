@@ -135,6 +135,6 @@ fn many_names_push_out_no_other_evidence() {
     let device = inventory.devices().next().unwrap();
     assert_eq!(device.attribute(&Attribute::MODEL).map(Text::as_str), Some("M0"));
     assert_eq!(device.macs, [mac("00:12:21:00:00:01")]);
-    let names = inventory.nodes[&DeviceId(1)].values_of(&Attribute::HOSTNAME);
+    let names = inventory.nodes.get(&DeviceId(1)).unwrap().values_of(&Attribute::HOSTNAME);
     assert!(names <= 128 && inventory.counters().evidence_evicted > 4_000, "{names} names");
 }
