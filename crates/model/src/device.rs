@@ -321,6 +321,6 @@ pub enum Change {
     Site(Cow<'static, str>, Vec<u8>),
     /// A finding is new or was seen again.
     Finding(Box<Finding>),
-    /// A finding fell to a cap, or is one with another.
+    /// A finding is one with another.
     FindingGone(FindingId),
 }

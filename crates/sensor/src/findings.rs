@@ -3,7 +3,7 @@
 use crate::cli::{self, Format, TableOrJson};
 use crate::show::heading;
 use crate::text::{self, bytes, count, line, moment, plural, table};
-use crate::triage::{Status, Triage, words};
+use crate::triage::{Status, Triage, ids, words};
 use crate::{Error, find};
 use model::{DeviceClass, Figure, Finding, FindingId, JournalEntry, Mac, Party, Severity, Timestamp};
 use std::cmp::Reverse;
@@ -327,11 +327,15 @@ pub(crate) fn lasting(seconds: u64) -> String {
     }
 }
 
-/// The finding of this number.
+/// The finding of this number, or the one that it went up in.
 pub(crate) fn named(reader: &Reader<'_>, name: &str) -> Result<Finding, Error> {
     let id = FindingId::parse(&name.to_lowercase())
         .ok_or_else(|| Error::Usage(format!("{name:?} is no finding's number; expected one such as f3")))?;
-    reader.finding(id)?.ok_or_else(|| {
+    let known = match reader.finding(id)? {
+        None => reader.finding_with(id, |other| ids(other).any(|own| own == id))?,
+        known => known,
+    };
+    known.ok_or_else(|| {
         Error::Usage(format!("there is no finding {id}; `wardwatch findings --all` lists those there are"))
     })
 }

@@ -51,9 +51,8 @@ impl fmt::Display for Status {
 /// The decisions that stand.
 #[derive(Debug, Default)]
 pub(crate) struct Triage {
-    /// The last word on each finding: its number in the journal, and when it had last been seen if it was resolved, `None`
-    /// if it was acknowledged.
-    last: BTreeMap<FindingId, (u64, Option<Timestamp>)>,
+    /// The last word on each finding: when it had last been seen if it was resolved, `None` if it was acknowledged.
+    last: BTreeMap<FindingId, Option<Timestamp>>,
     /// What is muted of each rule.
     mutes: BTreeMap<String, Vec<Pattern>>,
     /// Which devices turned out to be others.
@@ -71,8 +70,8 @@ impl Triage {
         let mut triage = Self { merged: Merged::new(merges), ..Self::default() };
         for entry in journal {
             match &entry.decision {
-                Decision::Acknowledge(id) => drop(triage.last.insert(*id, (entry.n, None))),
-                Decision::Resolve(id, last) => drop(triage.last.insert(*id, (entry.n, Some(*last)))),
+                Decision::Acknowledge(id) => drop(triage.last.insert(*id, None)),
+                Decision::Resolve(id, last) => drop(triage.last.insert(*id, Some(*last))),
                 Decision::Mute(..) | Decision::Unmute(..) | Decision::Lock(..) => {}
             }
         }
@@ -88,12 +87,12 @@ impl Triage {
         if mutes.is_some_and(|mutes| mutes.iter().any(|muted| self.covers(muted, &finding.key))) {
             return Status::Muted;
         }
-        // What was decided about a finding that is one with this one was decided about it.
-        match ids(finding).filter_map(|id| self.last.get(&id)).max() {
+        // What was decided about one that went up in it is shown with it, but decides nothing: nobody looked at the rest.
+        match self.last.get(&finding.id) {
             None => Status::Open,
-            Some((_, None)) => Status::Acknowledged,
-            Some((_, Some(last))) if finding.last > *last => Status::Open,
-            Some((_, Some(_))) => Status::Resolved,
+            Some(None) => Status::Acknowledged,
+            Some(Some(last)) if finding.last > *last => Status::Open,
+            Some(Some(_)) => Status::Resolved,
         }
     }
 
@@ -113,7 +112,7 @@ impl Triage {
 }
 
 /// The numbers of a finding: its own, and those of findings that went up in it.
-fn ids(finding: &Finding) -> impl Iterator<Item = FindingId> {
+pub(crate) fn ids(finding: &Finding) -> impl Iterator<Item = FindingId> {
     let named = finding.evidence.iter().find(|(name, _)| name == baseline::ONE_WITH);
     let words = match named {
         Some((_, Figure::Words(words))) => words.as_str(),
@@ -252,22 +251,15 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_was_decided_about_one_that_went_up_in_it_holds() {
+    fn what_was_decided_about_one_that_went_up_in_it_is_shown_and_hides_nothing() {
         let mut f = finding(1, "new-peer", 7, 104, 50);
         let named = Text::from_str_lossy("f3, f4").unwrap();
         f.evidence.push((baseline::ONE_WITH.into(), Figure::Words(named)));
         let [ack, done] =
             [Decision::Acknowledge(FindingId(4)), Decision::Resolve(FindingId(3), Timestamp(50))];
-        assert_eq!(status(from_ref(&ack), &f), Status::Acknowledged);
-        assert_eq!(status(&[ack.clone(), done.clone()], &f), Status::Resolved);
-        assert_eq!(
-            status(&[done.clone(), Decision::Acknowledge(f.id)], &f),
-            Status::Acknowledged,
-            "the last word"
-        );
-        let early = Decision::Resolve(FindingId(3), Timestamp(49));
-        assert_eq!(status(&[early], &f), Status::Open, "seen after that");
-        assert!(Triage::default().concerns(&done, &f));
+        assert_eq!(status(&[ack.clone(), done.clone()], &f), Status::Open, "nobody looked at the rest of it");
+        assert_eq!(status(&[Decision::Acknowledge(f.id), done.clone()], &f), Status::Acknowledged);
+        assert!([ack, done].iter().all(|decision| Triage::default().concerns(decision, &f)));
         let other = Decision::Acknowledge(FindingId(5));
         assert_eq!(
             (status(from_ref(&other), &f), Triage::default().concerns(&other, &f)),

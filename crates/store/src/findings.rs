@@ -72,6 +72,21 @@ impl Reader<'_> {
         Ok(self.query("finding", &sql, &[&id.0], finding_row)?.pop())
     }
 
+    /// The finding that one of this number went up in, when their devices turned out to be one.
+    pub fn finding_with(
+        &self,
+        id: FindingId,
+        named: impl Fn(&Finding) -> bool,
+    ) -> Result<Option<Finding>, StoreError> {
+        let mut found = None;
+        let sql = format!("SELECT {COLUMNS} FROM finding WHERE id < ?1 ORDER BY id DESC");
+        self.until("finding", &sql, &[&id.0], |row| {
+            found = Some(finding_row(row)?).filter(&named);
+            Ok(found.is_none())
+        })?;
+        Ok(found)
+    }
+
     /// How many findings went because there were too many.
     pub fn findings_gone(&self) -> Result<u64, StoreError> {
         let sql = "SELECT n FROM tally WHERE name = ?1";
@@ -123,8 +138,8 @@ pub(crate) fn put_finding(tx: &Transaction<'_>, f: &Finding) -> rusqlite::Result
 
 /// Takes a finding out that fell to a cap, and counts it.
 pub(crate) fn drop_finding(tx: &Transaction<'_>, id: FindingId) -> rusqlite::Result<()> {
-    let gone = tx.prepare_cached("DELETE FROM finding WHERE id = ?1")?.execute([id.0])?;
-    count_gone(tx, gone)
+    tx.prepare_cached("DELETE FROM finding WHERE id = ?1")?.execute([id.0])?;
+    Ok(())
 }
 
 /// Lets those go that were not seen for longest, as many as there are more than `max`. The one with the highest number
@@ -437,7 +452,11 @@ pub(crate) mod tests {
         assert_eq!(store.reader().finding(FindingId(1)).unwrap(), Some(again));
         store.write(&[Change::FindingGone(FindingId(1)), Change::FindingGone(FindingId(99))]).unwrap();
         assert_eq!(ids(&store, &FindingFilter::default()), [2, u32::MAX]);
-        assert_eq!(store.reader().findings_gone().unwrap(), 1, "what was never there is not counted");
+        assert_eq!(
+            store.reader().findings_gone().unwrap(),
+            0,
+            "it went up in another, and not for want of room"
+        );
     }
 
     #[test]
@@ -450,6 +469,17 @@ pub(crate) mod tests {
         assert_eq!(ids(&store, &FindingFilter { severity: Some(Severity::Low), ..all() }), [1, 3]);
         assert_eq!(ids(&store, &FindingFilter { device: Some(DeviceId(7)), ..all() }), [1, 3]);
         assert_eq!(ids(&store, &FindingFilter { seen: Some(Timestamp(11)), ..all() }), [2, 3]);
+    }
+
+    #[test]
+    fn one_that_another_went_up_in_is_found_among_those_before_it() {
+        let mut store = Store::in_memory().unwrap();
+        put(&mut store, &[finding(1, 10), finding(2, 20), finding(4, 30)]);
+        let with = |id: u32, last: i64| {
+            let found = store.reader().finding_with(FindingId(id), |f| f.last == Timestamp(last)).unwrap();
+            found.map(|f| f.id.0)
+        };
+        assert_eq!([with(3, 10), with(3, 20), with(3, 30), with(1, 10)], [Some(1), Some(2), None, None]);
     }
 
     #[test]
