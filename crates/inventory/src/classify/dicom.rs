@@ -120,10 +120,12 @@ impl Case<'_> {
                 *best = (*best).max(*seen);
             }
         }
-        // Offers are lists of what a program can do; what is accepted and used is what a device does.
-        if makes.values().any(|seen| seen.1 != "offered") {
-            makes.retain(|_, seen| seen.1 != "offered");
-        }
+        // Offers are lists of what a program can do, and what is accepted is what it may do; what is used is what a device does.
+        // So a modality from which somebody once tries everything out is none the less one.
+        let stage =
+            |seen: &(u16, &str, u64)| ["offered", "accepted", "used"].iter().position(|name| *name == seen.1);
+        let best = makes.values().map(stage).max().flatten();
+        makes.retain(|_, seen| stage(seen) == best);
         let takes = scp.iter().filter(|(uid, (weight, ..))| *weight > 0 && is_storage(uid)).count();
         let families: Vec<_> = makes.keys().copied().collect();
         let many = families.len() > 2;

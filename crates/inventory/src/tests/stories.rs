@@ -299,6 +299,19 @@ fn a_modality_that_sends_its_own_images_is_what_it_says() {
 }
 
 #[test]
+fn a_modality_from_which_everything_was_tried_out_once_is_still_one() {
+    let images = "0 00:1b:21:00:00:01 claims 10.0.0.5
+         1 10.0.0.5 sop scu used 5.1.4.1.1.2
+         2 10.0.0.5 sop scu used 5.1.4.1.1.2
+         3 10.0.0.5 sop scu used 5.1.4.1.1.2\n";
+    let tried = "4 10.0.0.5 sop scu accepted 5.1.4.1.1.2
+         4 10.0.0.5 sop scu accepted 5.1.4.1.1.4
+         4 10.0.0.5 sop scu accepted 5.1.4.1.1.6.1
+         4 10.0.0.5 sop scu accepted 5.1.4.1.1.1";
+    check(&format!("{images}{tried}"), "d1 00:1b:21:00:00:01 10.0.0.5 maker=Intel Corporate CT");
+}
+
+#[test]
 fn an_archive_that_passes_on_two_modalities_is_neither() {
     check(
         "0 00:50:56:00:00:01 claims 10.0.0.5
