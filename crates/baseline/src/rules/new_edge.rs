@@ -23,7 +23,7 @@ pub(super) static RULE: Rule = Rule {
         a fifth of its role do it. When 3 devices of a role take up the same with the same peer inside the site within 14 \
         days, that is one note of severity info for the role, which grows with each that joins within 14 days of the last; \
         what was told of the first of them becomes a note, too. Who asks 3 devices of a role or more on a port that came up on \
-        them within such a time is part of that, and not told. New web sites (TCP 80 and 443, UDP 443) of an office device \
+        them within such a time, and had to do with that role before, is part of that, and not told. New web sites (TCP 80 and 443, UDP 443) of an office device \
         that opened others before are low, and one finding a day. What was quarantined while learning is told for as long as it \
         is done.",
     matters: "What a clinical device talks to hardly ever changes by itself. Each change is a commissioning, a mistake or \

@@ -10,7 +10,7 @@ use crate::edge::is_negotiated;
 use crate::judge::{EdgeNews, SignSeen, View};
 use crate::verdict::Out;
 use inventory::Sign;
-use model::{DeviceId, EdgeKey, EdgeState, IpProto, Timestamp};
+use model::{DeviceClass, DeviceId, EdgeKey, EdgeState, IpProto, Timestamp};
 use std::collections::BTreeSet;
 
 /// Ports that are remembered, at most, and for how long after they were asked for last.
@@ -108,6 +108,10 @@ pub(super) fn is_rolled_out(
     if !matches!(news.state, EdgeState::Fresh | EdgeState::Reported) {
         return false;
     }
+    // Whoever comes to a role by what was opened on it is no part of the work for which that was done.
+    if !works_with(asker.id(), server.class(), view) {
+        return false;
+    }
     let Some(change) = Change::asked_by(asker.id(), server.class(), news) else { return false };
     if !opened.is_of(server.id(), news, view) && !waves.has(&change, server.id()) {
         return false;
@@ -125,6 +129,17 @@ pub(super) fn is_rolled_out(
         out.lower_edge(view, &super::new_edge::RULE, (asker.id(), from), &news, is_noted, WHY);
     }
     true
+}
+
+/// Whether a device had to do with one of a role before, whichever of the two asked.
+fn works_with(id: DeviceId, role: DeviceClass, view: &View<'_>) -> bool {
+    view.edges.of_device(id).iter().any(|key| {
+        let other = if key.client == id { key.server } else { Some(key.client) };
+        let is_learned = || view.edges.get(key).is_some_and(|state| state.standing.is_normal());
+        other.is_some_and(|other| {
+            is_learned() && view.profile(other).is_some_and(|other| other.class() == role)
+        })
+    })
 }
 
 /// Why what was told is no more than a note.
@@ -202,6 +217,12 @@ mod tests {
         ids.iter().for_each(|id| opens(&mut story, *id, 8_090));
         polls(&mut story, central, &ids, 8_090);
         polls(&mut story, desk, &ids[..2], 8_090);
+        let told: Vec<_> = grave(&mut story).iter().map(|f| f.key.device).collect();
+        assert!(told == [Some(desk)], "{told:?}");
+        // Nor is who never had to do with any of them, however many it asks.
+        let (mut story, ids, _) = pumps();
+        ids.iter().for_each(|id| opens(&mut story, *id, 8_090));
+        polls(&mut story, desk, &ids, 8_090);
         let told: Vec<_> = grave(&mut story).iter().map(|f| f.key.device).collect();
         assert!(told == [Some(desk)], "{told:?}");
         // What lets others in is told however many have it.
