@@ -135,6 +135,16 @@ pub(crate) fn network(ip: IpAddr) -> IpAddr {
     }
 }
 
+/// What an address that is no device's is called: of one outside only the network is known.
+pub(crate) fn called(ip: IpAddr) -> String {
+    let is_network = network(ip) == ip && !model::is_private(ip) && !ip.is_multicast();
+    match ip {
+        _ if !is_network => ip.to_string(),
+        IpAddr::V4(_) => format!("{ip}/24"),
+        IpAddr::V6(_) => format!("{ip}/48"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,6 +174,9 @@ mod tests {
         );
         assert!(!site.is_outside("224.0.0.1".parse().unwrap()));
         assert_eq!(network("203.0.113.9".parse().unwrap()).to_string(), "203.0.113.0");
+        let names = ["203.0.113.0", "2001:db8:7::", "203.0.113.9", "10.20.30.0", "224.0.0.0"];
+        let called = names.map(|ip| called(ip.parse().unwrap()));
+        assert_eq!(called, ["203.0.113.0/24", "2001:db8:7::/48", "203.0.113.9", "10.20.30.0", "224.0.0.0"]);
         assert_eq!(network("2001:db8:7:8::1".parse().unwrap()).to_string(), "2001:db8:7::");
     }
 }

@@ -4,7 +4,7 @@ use crate::findings::{Book, HELD, word};
 use crate::judge::{EdgeNews, View};
 use crate::profile::{Profile, nameless};
 use crate::rules::Rule;
-use crate::site::ZoneKind;
+use crate::site::{ZoneKind, called};
 use crate::table::Key;
 use crate::trail::Trail;
 use model::{DeviceId, Figure, Finding, FindingId, FindingKey, IpProto, Party, Severity, Text, Timestamp};
@@ -462,7 +462,11 @@ fn party(view: &View<'_>, peer: &Peer) -> (Option<Party>, String) {
             } else {
                 zone.as_ref().map_or_else(|| kind.to_owned(), |zone| format!("{kind} in {zone}"))
             };
-            (Some(Party { ips: vec![ip], kind: kind.into(), zone, ..Party::default() }), class)
+            let name = called(ip);
+            // A network is no address.
+            let (name, ips) =
+                if name == ip.to_string() { (None, vec![ip]) } else { (Some(text(&name)), Vec::new()) };
+            (Some(Party { name, ips, kind: kind.into(), zone, ..Party::default() }), class)
         }
         Peer::Domain(ref domain) => {
             let party = Party { name: Some(domain.clone()), kind: "domain".into(), ..Party::default() };

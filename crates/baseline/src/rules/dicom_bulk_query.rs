@@ -207,11 +207,11 @@ fn raise(
     out.raise(view, verdict.apart(apart));
 }
 
-/// An archive is asked to send images to where nobody had any sent before.
+/// An archive is asked to send images to where nobody had any sent before; whether it did is not known yet.
 fn raise_destination(new: &New, view: &View<'_>, out: &mut Out<'_>) {
     let New { client, title, at, server, known } = new;
     let what = format!(
-        "{} ({}) has a DICOM archive send images to {title}, which is new",
+        "{} ({}) asks a DICOM archive to send images to {title}, which is new",
         client.name,
         client.class()
     );
@@ -363,7 +363,7 @@ mod tests {
         assert_eq!(brief, [(Some(viewer), Severity::High, 1)]);
         assert_eq!(
             found[0].title.as_str(),
-            "host-2 (imaging workstation) has a DICOM archive send images to EXPORT, which is new"
+            "host-2 (imaging workstation) asks a DICOM archive to send images to EXPORT, which is new"
         );
         assert_eq!(found[0].peer.as_ref().unwrap().device, Some(pacs));
         send(&mut story, other, pacs, "EXPORT");

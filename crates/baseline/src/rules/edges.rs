@@ -4,7 +4,7 @@
 use crate::findings::word;
 use crate::judge::{EdgeNews, View};
 use crate::profile::Profile;
-use crate::site::ZoneKind;
+use crate::site::{ZoneKind, called};
 use crate::table::{Far, Key};
 use model::{EdgeState, Figure, IpProto, Stranger};
 use std::borrow::Cow;
@@ -161,6 +161,7 @@ fn is_everybody(ip: IpAddr) -> bool {
 pub(crate) fn name(end: &Option<Rc<Profile>>, news: &EdgeNews) -> String {
     match (end, &news.key.peer) {
         (Some(profile), _) => format!("{} ({})", profile.name, profile.class()),
+        (None, Some(Stranger::Address(ip))) => called(*ip),
         (None, Some(peer)) => peer.to_string(),
         (None, None) => "somebody".to_owned(),
     }
@@ -169,7 +170,7 @@ pub(crate) fn name(end: &Option<Rc<Profile>>, news: &EdgeNews) -> String {
 /// The other end of an edge with somebody outside, as evidence.
 pub(crate) fn outsider(news: &EdgeNews) -> Option<(Cow<'static, str>, Figure)> {
     match news.key.peer.as_ref()? {
-        Stranger::Address(ip) => word("network", &ip.to_string()),
+        Stranger::Address(ip) => word("network", &called(*ip)),
         Stranger::Domain(domain) => word("domain", domain.as_str()),
     }
 }

@@ -1,6 +1,6 @@
 //! A clinical device talks to somebody outside the site.
 
-use super::edges::{Kind, kind, outsider, service};
+use super::edges::{Kind, kind, name, outsider, service};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{EdgeNews, View};
@@ -31,7 +31,7 @@ struct FromClinical;
 impl Watch for FromClinical {
     fn edge(&mut self, news: &EdgeNews, view: &View<'_>, out: &mut Out<'_>) {
         let (Kind::ToOutside, [Some(device), _]) = kind(news, view) else { return };
-        let net = news.key.peer.as_ref().map(ToString::to_string).unwrap_or_default();
+        let net = name(&None, news);
         let title = format!("{} ({}) reaches {net} outside on {}", device.name, device.class(), service(news));
         let verdict = Verdict::new(&RULE, Some(device.id()), news.first, title)
             .edge(news)
@@ -118,7 +118,7 @@ mod tests {
         let found = story.found("internet-from-clinical");
         let titles: Vec<_> = found.iter().map(|f| f.title.as_str()).collect();
         let on = |peer: &str| format!("host-1 (MR) reaches {peer} outside on tcp/443 tls");
-        assert_eq!(titles, [on("example.org"), on("198.51.100.0")]);
+        assert_eq!(titles, [on("example.org"), on("198.51.100.0/24")]);
         let figures: Vec<_> = found.iter().map(|f| f.evidence.iter().map(|(name, _)| name.as_ref()).next_back()).collect();
         assert_eq!(figures, [Some("domain"), Some("network")]);
     }

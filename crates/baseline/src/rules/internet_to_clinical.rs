@@ -1,6 +1,6 @@
 //! Somebody outside the site reaches a clinical device.
 
-use super::edges::{Kind, kind, outsider, service};
+use super::edges::{Kind, kind, name, outsider, service};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{EdgeNews, View};
@@ -31,7 +31,7 @@ struct ToClinical;
 impl Watch for ToClinical {
     fn edge(&mut self, news: &EdgeNews, view: &View<'_>, out: &mut Out<'_>) {
         let (Kind::FromOutside, [_, Some(device)]) = kind(news, view) else { return };
-        let net = news.key.peer.as_ref().map(ToString::to_string).unwrap_or_default();
+        let net = name(&None, news);
         let title = format!("{net} outside reaches {} ({}) on {}", device.name, device.class(), service(news));
         let verdict = Verdict::new(&RULE, Some(device.id()), news.first, title)
             .edge(news)
