@@ -20,7 +20,7 @@ const HOUR: i64 = 3_600 * SECOND;
 /// A step back by more than this sets the clock back.
 const TURNED_BACK: i64 = 24 * HOUR;
 
-/// Without an operator, the site counts as learned after a week.
+/// Without an operator, the site as a whole counts as learned after a week.
 const WARM_UP: i64 = 7 * 24 * HOUR;
 
 /// A device that sent this much within an hour is looked at before the hour is over.
@@ -463,8 +463,10 @@ impl<'a> View<'a> {
         who: Who<'a>,
         profiles: Profiles,
     ) -> Self {
+        // An operator who ends learning says when; else it is not before what is told can be told from what was there.
         let warm = Timestamp(clock.first.saturating_add(WARM_UP));
-        let armed_from = clock.locked.map(Timestamp).into_iter().chain((warm <= now).then_some(warm)).min();
+        let is_warm = warm <= now && config.learning.until.is_none();
+        let armed_from = clock.locked.map(Timestamp).or(is_warm.then_some(warm));
         Self {
             now,
             told: now,

@@ -146,7 +146,8 @@ pub struct Replay {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=32))]
     pub shards: Option<u16>,
     /// End the learning of all devices at this time of the frames (2026-03-09T00:00:00Z): what is new after it is reported.
-    /// Without it, learning ends by itself, device by device.
+    /// Without it, learning ends by itself, device by device; what is new to the site as a whole, such as a device, is
+    /// reported after a week.
     #[arg(long, value_name = "TIME", value_parser = learn_until)]
     pub learn_until: Option<Timestamp>,
     /// End with exit code 1 when an open finding of this severity or above was raised or seen again.

@@ -313,6 +313,25 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_new_before_learning_was_ended_and_without_that_for_a_week() {
+        for (until, told) in [(Some(9), [0, 1]), (None, [1, 2])] {
+            let mut story = Story::with(0, |config| {
+                config.learning.until = until.map(|days| config.learning.until.unwrap().plus(days * DAY));
+            });
+            let desk = story.device(1, DeviceClass::Workstation, 40);
+            story.sign(desk, Sign::Appeared);
+            for (id, day, told) in [(2, 8, told[0]), (3, 10, told[1])] {
+                story.at(day * DAY);
+                let new = story.device(id, DeviceClass::Workstation, 40);
+                story.sign(new, Sign::Appeared);
+                story.sign(new, ack());
+                story.restart().wait(3 * HOUR);
+                assert_eq!(story.found("new-device").len(), told, "{until:?}, day {day}");
+            }
+        }
+    }
+
+    #[test]
     fn a_newcomer_to_a_learned_site_is_told_of_once() {
         let mut story = Story::new(DAY);
         story.device(1, DeviceClass::Ct, 20);
