@@ -7,7 +7,7 @@ pub(crate) use habit::Habit;
 use crate::fetch;
 use crate::learning::Learning;
 use crate::places::Places;
-use crate::rates::{Counts, Metric};
+use crate::rates::Metric;
 use inventory::Newcomers;
 use model::{DeviceClass, DeviceId, LearningState, Timestamp};
 
@@ -210,9 +210,8 @@ impl Habits {
             }
         }
         if habit.hour != hour {
-            habit.hour = hour;
+            habit.count_anew(hour);
             habit.began = ts.0;
-            habit.open = Counts::default();
             self.active.push(id);
         }
         Some(habit)
@@ -265,8 +264,7 @@ impl Habits {
             let open = habit.open;
             habit.rates.fold(slot, &open);
         }
-        habit.hour = i32::MIN;
-        habit.open = Counts::default();
+        habit.count_anew(i32::MIN);
         habit.dirty = true;
         let is_other = class.is_some_and(|class| habit.classify(class));
         habit.converged |= habit.state(rules, now) == LearningState::Converged;
@@ -319,7 +317,9 @@ impl Habits {
             let Some(habit) = self.get_mut(id).filter(|habit| habit.dirty) else { continue };
             (habit.dirty, habit.written) = (false, true);
             // Plain data: writing it to memory cannot fail.
-            if let Ok(bytes) = postcard::to_allocvec(&(&*habit, &habit.rates.sent)) {
+            if let Ok(bytes) =
+                postcard::to_allocvec(&(&*habit, &habit.rates.sent, habit.begun, habit.begun_before))
+            {
                 rows.push((id, bytes));
             }
         }
@@ -329,7 +329,10 @@ impl Habits {
     /// From a row; one that cannot be read is learned anew.
     pub(crate) fn restore(&mut self, id: DeviceId, bytes: &[u8]) {
         let Ok((mut habit, rest)) = postcard::take_from_bytes::<Habit>(bytes) else { return };
-        habit.rates.sent = postcard::from_bytes(rest).unwrap_or_default();
+        // What was written without what stands behind the rest is read.
+        let (sent, rest) = postcard::take_from_bytes(rest).unwrap_or_default();
+        let begun: (u16, i32) = postcard::from_bytes(rest).unwrap_or((0, i32::MIN));
+        (habit.rates.sent, (habit.begun, habit.begun_before)) = (sent, begun);
         habit.written = true;
         self.bytes += habit.weight();
         if habit.hours <= 1 {
