@@ -395,6 +395,29 @@ mod tests {
     }
 
     #[test]
+    fn what_was_written_with_less_behind_it_is_read() {
+        let mut habits = Habits::new(1 << 20);
+        if let Some(habit) = habits.active(DeviceId(1), Timestamp(5), 0) {
+            habit.begin(-1);
+            habit.rates.sent.add(9);
+        }
+        let (_, rows) = habits.changes();
+        let known = habits.get(DeviceId(1)).unwrap();
+        let without = [
+            postcard::to_allocvec(&(known, &known.rates.sent)).unwrap(),
+            postcard::to_allocvec(known).unwrap(),
+        ];
+        let of = |row: &[u8]| {
+            let mut habits = Habits::new(1 << 20);
+            habits.restore(DeviceId(1), row);
+            let habit = habits.get(DeviceId(1)).unwrap();
+            (habit.begun(), habit.rates.sent == known.rates.sent)
+        };
+        assert_eq!(of(&rows[0].1), ((0, Some(-1)), true));
+        assert_eq!(without.map(|row| of(&row)), [((0, None), true), ((0, None), false)]);
+    }
+
+    #[test]
     fn who_is_silent_for_longer_than_before_is_overdue() {
         let mut habits = Habits::new(1 << 20);
         let at = |minutes: i64| Timestamp::new(minutes * 60, 0);
