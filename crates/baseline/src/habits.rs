@@ -6,7 +6,7 @@ pub(crate) use habit::Habit;
 
 use crate::fetch;
 use crate::learning::Learning;
-use crate::rates::{Counts, Metric};
+use crate::rates::Metric;
 use inventory::Newcomers;
 use model::{DeviceClass, DeviceId, LearningState, Numbered, Timestamp};
 
@@ -209,9 +209,8 @@ impl Habits {
             }
         }
         if habit.hour != hour {
-            habit.hour = hour;
+            habit.count_anew(hour);
             habit.began = ts.0;
-            habit.open = Counts::default();
             self.active.push(id);
         }
         Some(habit)
@@ -264,8 +263,7 @@ impl Habits {
             let open = habit.open;
             habit.rates.fold(slot, &open);
         }
-        habit.hour = i32::MIN;
-        habit.open = Counts::default();
+        habit.count_anew(i32::MIN);
         habit.dirty = true;
         let is_other = class.is_some_and(|class| habit.classify(class));
         habit.converged |= habit.state(rules, now) == LearningState::Converged;
@@ -318,7 +316,9 @@ impl Habits {
             let Some(habit) = self.get_mut(id).filter(|habit| habit.dirty) else { continue };
             (habit.dirty, habit.written) = (false, true);
             // Plain data: writing it to memory cannot fail.
-            if let Ok(bytes) = postcard::to_allocvec(&(&*habit, &habit.rates.sent)) {
+            if let Ok(bytes) =
+                postcard::to_allocvec(&(&*habit, &habit.rates.sent, habit.begun, habit.begun_before))
+            {
                 rows.push((id, bytes));
             }
         }
@@ -328,7 +328,10 @@ impl Habits {
     /// From a row; one that cannot be read is learned anew.
     pub(crate) fn restore(&mut self, id: DeviceId, bytes: &[u8]) {
         let Ok((mut habit, rest)) = postcard::take_from_bytes::<Habit>(bytes) else { return };
-        habit.rates.sent = postcard::from_bytes(rest).unwrap_or_default();
+        // What was written without what stands behind the rest is read.
+        let (sent, rest) = postcard::take_from_bytes(rest).unwrap_or_default();
+        let begun: (u16, i32) = postcard::from_bytes(rest).unwrap_or((0, i32::MIN));
+        (habit.rates.sent, (habit.begun, habit.begun_before)) = (sent, begun);
         habit.written = true;
         self.bytes += habit.weight();
         if habit.hours <= 1 {
@@ -388,6 +391,29 @@ mod tests {
             assert_eq!(by_number(ids), [0, 7, 63, 64, far].map(DeviceId));
         }
         assert_eq!(by_number(Vec::new()), []);
+    }
+
+    #[test]
+    fn what_was_written_with_less_behind_it_is_read() {
+        let mut habits = Habits::new(1 << 20);
+        if let Some(habit) = habits.active(DeviceId(1), Timestamp(5), 0) {
+            habit.begin(-1);
+            habit.rates.sent.add(9);
+        }
+        let (_, rows) = habits.changes();
+        let known = habits.get(DeviceId(1)).unwrap();
+        let without = [
+            postcard::to_allocvec(&(known, &known.rates.sent)).unwrap(),
+            postcard::to_allocvec(known).unwrap(),
+        ];
+        let of = |row: &[u8]| {
+            let mut habits = Habits::new(1 << 20);
+            habits.restore(DeviceId(1), row);
+            let habit = habits.get(DeviceId(1)).unwrap();
+            (habit.begun(), habit.rates.sent == known.rates.sent)
+        };
+        assert_eq!(of(&rows[0].1), ((0, Some(-1)), true));
+        assert_eq!(without.map(|row| of(&row)), [((0, None), true), ((0, None), false)]);
     }
 
     #[test]

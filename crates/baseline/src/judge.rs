@@ -162,14 +162,14 @@ impl HourSeen<'_> {
         self.habit.rates.score(metric, self.slot, self.count(metric))
     }
 
-    /// Hours like it in which the device did anything.
-    pub(crate) fn active_before(&self) -> u16 {
-        self.habit.rates.active_hours(Metric::Flows, self.slot)
+    /// Hours of a kind in which the device did anything.
+    pub(crate) fn active_before(&self, slot: u8) -> u16 {
+        self.habit.rates.active_hours(Metric::Flows, slot)
     }
 
-    /// Hours like it in which the device could have.
-    pub(crate) fn hours_before(&self, view: &View<'_>) -> u16 {
-        view.hours_like(self.slot, self.habit.first())
+    /// Hours of a kind in which the device could have.
+    pub(crate) fn hours_before(&self, slot: u8, view: &View<'_>) -> u16 {
+        view.hours_like(slot, self.habit.first())
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::habits::Habits;
 use crate::judge::{Novelty, View};
 use crate::table::{Far, Key, Table};
-use model::{DeviceClass, DeviceId, EdgeState};
+use model::{DeviceClass, DeviceId, EdgeState, Timestamp};
 
 /// Devices of a role that are asked whether they do the same.
 const MOST_PEERS: usize = 256;
@@ -38,38 +38,38 @@ const fn same_purpose(known: &Key, key: &Key) -> bool {
         && (known.application() == key.application() || key.application() == 0)
 }
 
-/// What a device does, normally or in spite of having been reported for it. What was only attempted is not done.
-fn done(edges: &Table, id: DeviceId) -> impl Iterator<Item = (Key, bool)> {
+/// What a device did by a time, normally or in spite of having been reported for it. What was only attempted is not done.
+fn done(edges: &Table, id: DeviceId, until: Timestamp) -> impl Iterator<Item = (Key, bool)> {
     let own = edges.of_device(id).into_iter().filter(move |key| key.client == id).take(MOST_EDGES);
-    let is_done = |key: &Key| edges.get(key).filter(|state| state.hours > 0);
+    let is_done = move |key: &Key| edges.get(key).filter(|state| state.hours > 0 && state.first <= until);
     own.filter_map(move |key| match is_done(&key)?.standing {
         EdgeState::Reported => Some((key, false)),
         standing => standing.is_normal().then_some((key, true)),
     })
 }
 
-/// What a device does normally.
-fn normal(edges: &Table, id: DeviceId) -> impl Iterator<Item = Key> {
-    done(edges, id).filter(|(_, is_normal)| *is_normal).map(|(key, _)| key)
+/// What a device did normally by a time.
+fn normal(edges: &Table, id: DeviceId, until: Timestamp) -> impl Iterator<Item = Key> {
+    done(edges, id, until).filter(|(_, is_normal)| *is_normal).map(|(key, _)| key)
 }
 
-/// How new an edge is. `by_class` gives the devices of each role.
-pub(crate) fn novelty(view: &View<'_>, key: &Key, of_class: &[DeviceId]) -> Novelty {
+/// How new an edge is, or was by what was done until a time. `of_class` are the devices of its role.
+pub(crate) fn novelty(view: &View<'_>, key: &Key, of_class: &[DeviceId], until: Timestamp) -> Novelty {
     let (edges, habits) = (view.edges, view.habits);
     let wanted = role(habits, key);
     let is_same = |known: &Key| known != key && same_purpose(known, key) && role(habits, known) == wanted;
-    let same_with_role = normal(edges, key.client).any(|known| is_same(&known));
+    let same_with_role = normal(edges, key.client, until).any(|known| is_same(&known));
     let others = || of_class.iter().copied().filter(|id| *id != key.client).take(MOST_PEERS);
     let (mut peers_with, mut peers_normal) = (0, 0);
     for id in others() {
-        let same = done(edges, id).filter(|(known, _)| is_same(known)).map(|(_, is_normal)| is_normal);
+        let same = done(edges, id, until).filter(|(known, _)| is_same(known)).map(|(_, is_normal)| is_normal);
         if let Some(is_normal) = same.max() {
             peers_with += 1;
             peers_normal += usize::from(is_normal);
         }
     }
     let zone = peer_zone(view, key);
-    let to_zone = |id: DeviceId| normal(edges, id).any(|known| peer_zone(view, &known) == zone);
+    let to_zone = |id: DeviceId| normal(edges, id, until).any(|known| peer_zone(view, &known) == zone);
     let zone_known = zone.is_none() || to_zone(key.client) || others().any(to_zone);
     Novelty { same_with_role, peers: others().count(), peers_with, peers_normal, zone_known }
 }

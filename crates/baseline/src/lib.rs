@@ -349,7 +349,12 @@ impl Baseline {
             }
             Habits::count(habit, Metric::BytesOut, record.bytes[side]);
             Habits::count(habit, Metric::BytesIn, record.bytes[1 - side]);
-            Habits::count(habit, Metric::Flows, u64::from(side == 0 && !is_lease));
+            if side == 0 && !is_lease {
+                Habits::count(habit, Metric::Flows, 1);
+                if !record.continued {
+                    habit.begin(calendar::hour(record.first));
+                }
+            }
             self.clock.note_loud(id, habit);
         }
         let at = key.map(|at| if at.0.application() == 0 { self.unread(at, record) } else { (at, false) });

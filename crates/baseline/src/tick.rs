@@ -505,13 +505,19 @@ fn news_of(view: &View<'_>, key: &Key, roles: &mut Option<Roles>) -> Option<Edge
     let armed = state.standing == EdgeState::Fresh || view.was_armed(key.client, state.last);
     let [asked, answered] = state.bytes();
     let is_little = state.flows < LEAST_FLOWS && (asked.min(answered) == 0 || asked + answered < LEAST_BYTES);
-    let novelty = if state.standing == EdgeState::Fresh {
+    // What was reported is told again as what it was when it was new, whatever was taken up since.
+    let until = match state.standing {
+        EdgeState::Fresh => Some(Timestamp(i64::MAX)),
+        EdgeState::Reported => Some(minute_over(state.first)),
+        EdgeState::Learned | EdgeState::Accepted | EdgeState::Quarantined => None,
+    };
+    let novelty = if let Some(until) = until {
         let roles = roles.get_or_insert_with(|| roles_of(view));
         let of_class = match view.class(key.client) {
             DeviceClass::Unknown => &[][..],
             class => roles.get(&class).map(Vec::as_slice).unwrap_or_default(),
         };
-        novelty(view, key, of_class)
+        novelty(view, key, of_class, until)
     } else {
         Novelty::default()
     };

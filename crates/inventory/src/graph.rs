@@ -333,7 +333,7 @@ impl Inventory {
         }
         let known = self.nodes.get(&id).map(|node| claims_of(&node.ledger, &claim.attribute));
         if !known.is_some_and(|mut known| known.any(|(known, _)| known.value == claim.value)) {
-            self.tell_new(weight.last, id, &claim);
+            self.tell_new(weight.last, id, &claim, weight.confidence);
         }
         let mut identifying = false;
         if let Some(node) = self.nodes.get_mut(&id) {

@@ -3,7 +3,7 @@
 use crate::addresses::{How, Span};
 use crate::evidence::{Claim, claims_of};
 use crate::{Inventory, Resolved};
-use model::{Attribute, Device, DeviceId, IpProto, Lease, Text, Timestamp, Vlan};
+use model::{Attribute, Confidence, Device, DeviceId, IpProto, Lease, Text, Timestamp, Vlan};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -69,6 +69,11 @@ fn is_told(attribute: &Attribute) -> bool {
     )
 }
 
+/// Whether a device goes by it in HL7 messages, or is called by it there.
+fn is_hl7_name(attribute: &Attribute) -> bool {
+    [Attribute::HL7_APPLICATION, Attribute::HL7_FACILITY].contains(attribute)
+}
+
 /// Whether another value of an attribute makes it another thing.
 fn is_identity(attribute: &Attribute) -> bool {
     matches!(attribute.as_str(), "manufacturer" | "model" | "serial")
@@ -89,10 +94,13 @@ impl Inventory {
         self.signs.push((ts, id, sign));
     }
 
-    /// A value is new to a node; whether that is told. What a thing is, is told when the same field of the same protocol has
+    /// A value is new to a node; whether that is told. What others call it by in HL7 is no name that it goes by. What a thing is, is told when the same field of the same protocol has
     /// always said another: others may have other words for it, and who says many speaks for many.
-    pub(crate) fn tell_new(&mut self, ts: Timestamp, id: DeviceId, claim: &Claim) {
+    pub(crate) fn tell_new(&mut self, ts: Timestamp, id: DeviceId, claim: &Claim, confidence: u8) {
         let Claim { attribute, value, source, field, .. } = claim;
+        if confidence <= Confidence::HEARSAY.get() && is_hl7_name(attribute) {
+            return;
+        }
         let contradicts = || {
             let node = self.nodes.get(&id);
             let all = node.into_iter().flat_map(|node| claims_of(&node.ledger, attribute));

@@ -155,7 +155,7 @@ fn event(no: u64, line: &str) -> Event {
                 last: ts.plus(1_000_000_000),
                 packets: [10, number("answers").unwrap_or(8).into()],
                 bytes: [1_000, 800],
-                app: words.get(4).filter(|app| **app == "dicom").map(|_| "dicom"),
+                app: ["dicom", "dns", "dhcp"].into_iter().find(|app| words.get(4) == Some(app)),
                 app_by_content: true,
                 state: FlowState::Closed,
                 gaps: 0,

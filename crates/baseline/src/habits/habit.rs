@@ -44,6 +44,12 @@ pub(crate) struct Habit {
     /// It has a row.
     #[serde(skip)]
     pub(super) written: bool,
+    /// Conversations that it began in that hour. This and the next are written behind the rest.
+    #[serde(skip)]
+    pub(super) begun: u16,
+    /// The last hour before that in which it began one that was told in that hour only.
+    #[serde(skip)]
+    pub(super) begun_before: i32,
     pub(crate) rates: Rates,
     /// Hours in a row in which it did far more than usual.
     pub(crate) unusual: u8,
@@ -73,6 +79,8 @@ impl Habit {
             unusual: 0,
             dirty: true,
             written: false,
+            begun: 0,
+            begun_before: i32::MIN,
         }
     }
 
@@ -96,6 +104,27 @@ impl Habit {
     /// When it did something first in the hour that is being counted.
     pub(crate) const fn began(&self) -> Timestamp {
         Timestamp(self.began)
+    }
+
+    /// It began a conversation in an hour, which is told in the one that is being counted.
+    pub(crate) fn begin(&mut self, hour: i32) {
+        if hour >= self.hour {
+            self.begun = self.begun.saturating_add(1);
+        } else {
+            self.begun_before = self.begun_before.max(hour);
+        }
+    }
+
+    /// How many conversations it began in the hour that is being counted, and in which hour before one that was told in it.
+    pub(crate) fn begun(&self) -> (u16, Option<i32>) {
+        (self.begun, Some(self.begun_before).filter(|hour| *hour != i32::MIN))
+    }
+
+    /// An hour begins in which nothing was counted yet.
+    pub(super) fn count_anew(&mut self, hour: i32) {
+        self.hour = hour;
+        self.open = Counts::default();
+        (self.begun, self.begun_before) = (0, i32::MIN);
     }
 
     pub(crate) fn class(&self) -> DeviceClass {
@@ -218,6 +247,8 @@ impl Habit {
         for (own, other) in self.open.iter_mut().zip(other.open) {
             *own = own.saturating_add(other);
         }
+        self.begun = self.begun.saturating_add(other.begun);
+        self.begun_before = self.begun_before.max(other.begun_before);
         self.rates.absorb(other.rates);
         self.dirty = true;
     }

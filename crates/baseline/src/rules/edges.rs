@@ -93,12 +93,13 @@ fn kind_of(news: &EdgeNews, view: &View<'_>, ends: &Ends) -> Kind {
         return Kind::EastWest;
     }
     let novelty = news.novelty;
-    // What was reported is told again on another day as what it was.
-    if news.state == EdgeState::Fresh && novelty.is_pooled() {
-        return Kind::Pooled;
+    let is_fresh = news.state == EdgeState::Fresh;
+    if novelty.is_pooled() {
+        // What the role does and was reported all the same was so by a rule of its own.
+        return if is_fresh { Kind::Pooled } else { Kind::Nothing };
     }
-    if !novelty.zone_known && clinical(0) && news.state == EdgeState::Fresh && !is_service_for_all(news, ends)
-    {
+    // Of another zone it is told when it is new; what goes on there is told as the edge that it is.
+    if is_fresh && !novelty.zone_known && clinical(0) && !is_service_for_all(news, ends) {
         return Kind::NewZone;
     }
     match novelty.same_with_role {
@@ -183,5 +184,34 @@ pub(crate) fn service(news: &EdgeNews) -> String {
         format!("{}{app}", key.transport)
     } else {
         format!("{}/{}{app}", key.transport, key.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::story::{DAY, HOUR, Story};
+    use model::{DeviceClass, Severity};
+
+    #[test]
+    fn what_was_little_news_of_a_life_sustaining_device_stays_so_as_long_as_it_is_done() {
+        let mut story = Story::new(DAY);
+        let monitor = story.device(1, DeviceClass::PatientMonitor, 26);
+        let [own, other] = [2, 3].map(|n| story.device(n, DeviceClass::MonitorGateway, 30));
+        for hour in 0..10 {
+            story.at(hour * HOUR).talk(monitor, own, 24_105, None);
+            story.talk(other, own, 80, None);
+        }
+        let told = |story: &mut Story| -> Vec<Severity> {
+            (0..2).for_each(|_| story.talk(monitor, other, 24_105, None));
+            story.found("new-edge").iter().map(|f| f.severity).collect()
+        };
+        story.at(DAY + HOUR);
+        assert_eq!(told(&mut story), [Severity::Low], "the same with another of the role");
+        assert_eq!(told(&mut story), [Severity::Low], "a minute later");
+        assert_eq!(told(story.restart()), [Severity::Low]);
+        story.at(2 * DAY + HOUR);
+        assert_eq!(told(&mut story), [Severity::Low; 2], "on another day");
+        (0..2).for_each(|_| story.talk(monitor, other, 8_080, None));
+        assert_eq!(story.found("new-edge").last().map(|f| f.severity), Some(Severity::High), "the control");
     }
 }

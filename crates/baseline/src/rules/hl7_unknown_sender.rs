@@ -136,8 +136,6 @@ impl Watch for UnknownSender {
             }
             let kinds = self.senders.entry(new.last, profile.id().0);
             kinds.extend(new.kinds.iter().take(MOST_KINDS.saturating_sub(kinds.len())).cloned());
-            // What others call it by is not shown once it has said its own name.
-            new.names.retain(|(attribute, value)| profile.has(attribute, value.as_str()));
             let is_new = !new.kinds.is_empty() || !new.names.is_empty();
             if view.is_site_armed(new.first) && is_new {
                 raise(&profile, &new, view, out);
@@ -256,11 +254,17 @@ mod tests {
     }
 
     #[test]
-    fn what_others_call_a_sender_is_not_its_name() {
+    fn a_sender_that_acknowledges_in_its_own_name_is_told_when_it_speaks_in_anothers() {
         let (mut story, engine, lis) = learned();
-        let (attribute, value) = (Attribute::HL7_APPLICATION, text("TYPO"));
+        // What it says in its acknowledgements is all that is shown of it.
+        let (attribute, value) = (Attribute::HL7_APPLICATION, text("LIS2"));
         story.sign(lis, Sign::New { attribute, value });
         story.ask(lis, engine, 2575, "hl7", "ORU^R01", Some("AA"));
-        assert_eq!(story.found(RULE).len(), 0);
+        let found = story.found(RULE);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].key.device, found[0].severity), (Some(lis), Severity::Medium));
+        assert_eq!(found[0].title.as_str(), "host-2 (LIS) sends HL7 in the name of LIS2");
+        story.ask(lis, engine, 2575, "hl7", "ORU^R01", Some("AA"));
+        assert_eq!(story.found(RULE)[0].count, 1, "then it is known");
     }
 }

@@ -15,7 +15,8 @@ pub(super) static RULE: Rule = Rule {
     attack: &["T1029", "T0859"],
     finds: "A learned device that keeps hours (imaging, laboratory, desks; never monitors, pumps, servers and network \
         equipment) begins conversations in an hour of the week (weekday or weekend, by hour of the day) in which it never \
-        did, although there were at least 4 such hours. Leases do not count.",
+        did, although there were at least 4 such hours. Leases do not count, nor does what only goes on; what is told in the \
+        hour after that in which it began counts for that.",
     matters: "Who does not want to be seen comes at night.",
     innocent: "Emergencies, service visits after hours, a shift that is new.",
     references: "Medical Device Access Management: monitor and baseline normal behaviour; ATT&CK T1029, T0859.",
@@ -33,11 +34,19 @@ struct OffHours;
 
 impl Watch for OffHours {
     fn hour(&mut self, hour: &HourSeen<'_>, view: &View<'_>, out: &mut Out<'_>) -> bool {
-        let flows = hour.count(Metric::Flows);
-        if !hour.is_over || flows == 0 || hour.active_before() > 0 {
+        if !hour.is_over {
             return false;
         }
-        let hours_before = hour.hours_before(view);
+        // What began in the last minute of a day's work is told when that is over.
+        let (slot, flows) = match hour.habit.begun() {
+            (0, None) => return false,
+            (0, Some(before)) => (view.site.calendar.slot(before), hour.count(Metric::Flows)),
+            (begun, _) => (hour.slot, begun.into()),
+        };
+        if hour.active_before(slot) > 0 {
+            return false;
+        }
+        let hours_before = hour.hours_before(slot, view);
         if hours_before < LEAST_HOURS || !view.is_armed(hour.device) {
             return false;
         }
@@ -45,10 +54,13 @@ impl Watch for OffHours {
         if device.class() == DeviceClass::Unknown || device.class().keeps_no_hours() {
             return false;
         }
-        let clock = u32::from(hour.slot) % 24;
-        let day = if hour.slot >= 24 { "weekends" } else { "weekdays" };
-        let title =
-            format!("{} ({}) works at {clock} o'clock, as it never does on {day}", device.name, device.class());
+        let clock = u32::from(slot) % 24;
+        let day = if slot >= 24 { "weekends" } else { "weekdays" };
+        let title = format!(
+            "{} ({}) works at {clock} o'clock, as it never does on {day}",
+            device.name,
+            device.class()
+        );
         let verdict = Verdict::new(&RULE, Some(hour.device), hour.from(), title)
             .between(hour.from(), hour.from().plus(3_600 * 1_000_000_000 - 1))
             .found([number("flows", flows), number("hour_of_the_day", clock.into())])
@@ -60,7 +72,7 @@ impl Watch for OffHours {
 
 #[cfg(test)]
 mod tests {
-    use crate::rules::story::{DAY, HOUR, Story};
+    use crate::rules::story::{DAY, HOUR, SECOND, Story};
     use model::{DeviceClass, DeviceId, Severity};
 
     fn week(class: DeviceClass) -> (Story, DeviceId, DeviceId) {
@@ -82,7 +94,10 @@ mod tests {
         let (mut story, ct, pacs) = week(DeviceClass::Ct);
         story.talk(ct, pacs, 104, Some("dicom"));
         let found = story.wait(HOUR).found("off-hours");
-        assert_eq!(found.iter().map(|f| (f.key.device, f.severity)).collect::<Vec<_>>(), [(Some(ct), Severity::Low)]);
+        assert_eq!(
+            found.iter().map(|f| (f.key.device, f.severity)).collect::<Vec<_>>(),
+            [(Some(ct), Severity::Low)]
+        );
         story.at(7 * DAY + 9 * HOUR).talk(ct, pacs, 104, Some("dicom"));
         assert_eq!(story.wait(HOUR).found("off-hours").len(), 1, "by day it may");
         let (mut story, monitor, pacs) = week(DeviceClass::PatientMonitor);
@@ -102,5 +117,25 @@ mod tests {
         }
         story.at(3 * DAY + 3 * HOUR).talk(ct, pacs, 104, Some("dicom"));
         assert_eq!(story.wait(HOUR).found("off-hours").len(), 0);
+    }
+
+    #[test]
+    fn what_began_in_the_hour_before_is_of_that_hour_and_what_goes_on_is_of_none() {
+        let (mut story, ct, pacs) = week(DeviceClass::Ct);
+        let told_late = |story: &mut Story, hour: i64| {
+            let told = story.at(7 * DAY + hour * HOUR + 20 * SECOND).now;
+            story.now = told.plus(-60 * SECOND);
+            story.talk(ct, pacs, 104, Some("dicom"));
+            story.now = told;
+            story.restart().wait(HOUR).found("off-hours")
+        };
+        assert_eq!(told_late(&mut story, 18).len(), 0, "its day ends at six");
+        story.continued = true;
+        story.at(7 * DAY + 20 * HOUR).talk(ct, pacs, 104, Some("dicom"));
+        assert_eq!(story.wait(HOUR).found("off-hours").len(), 0, "it began by day");
+        story.continued = false;
+        let found = told_late(&mut story, 27);
+        let titles: Vec<_> = found.iter().map(|f| f.title.as_str()).collect();
+        assert_eq!(titles, ["host-1 (CT) works at 2 o'clock, as it never does on weekdays"]);
     }
 }

@@ -7,7 +7,7 @@ use crate::findings::{number, real, word};
 use crate::judge::{FlowSeen, View};
 use crate::trail::{Doors, Trail};
 use crate::verdict::{Out, Peer, Verdict};
-use model::{DeviceId, FlowState, IpProto, Severity, Timestamp};
+use model::{DeviceId, FlowRecord, FlowState, IpProto, OriginatorBy, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -21,7 +21,8 @@ pub(super) static RULE: Rule = Rule {
     finds: "One device asks at least 20 hosts on one port, or one host on at least 20 ports, within 60 seconds, and at least \
         80 % of that is refused or not answered; or at least 50 hosts within a day that do not answer, did not fail to before, \
         and are 80 % of those that it asks; what was told as a fast scan does not count again. \
-        All of a day are one finding, which tells of the widest and says how many there were. \
+        What answers, as DHCP does, is no question. All of a day are one finding, which tells of the widest and says how \
+        many there were. \
         High from a clinical device, medium else. Hosts that scan by order are to be configured. What is scanned while the \
         device is learned is not learned.",
     matters: "Whoever looks around does not know the network: an intruder, or software that spreads.",
@@ -114,7 +115,7 @@ impl Watch for Scan {
         let record = &seen.flow.record;
         let [_, (ip, port)] = record.ends();
         let fails = matches!(record.state, FlowState::Attempt | FlowState::Rejected);
-        if !inventory::is_host(ip) {
+        if !inventory::is_host(ip) || (fails && !is_asked(record)) {
             return;
         }
         // Of those that never fail nothing has to be known.
@@ -215,6 +216,14 @@ impl Watch for Scan {
             }
         }
     }
+}
+
+/// Whether what was heard of one side only is a question. Whoever was not heard asked nobody; and where both ports are those
+/// of services, an application that was read answers from the lower one, as DHCP does (RFC 2131 §4.1).
+fn is_asked(record: &FlowRecord) -> bool {
+    let [(_, from), (_, to)] = record.ends();
+    let is_guess = record.originator_by == OriginatorBy::FirstPacket;
+    record.packets[0] > 0 && !(is_guess && record.app_by_content && from < to)
 }
 
 impl Asker {

@@ -1,7 +1,7 @@
-//! What is told of several scans of one device, and of one that is interrupted.
+//! What is told of several scans of one device, and of one that is interrupted; and what is none.
 
 use super::story::{DAY, HOUR, SECOND, Story};
-use model::{DeviceClass, DeviceId, FlowState};
+use model::{DeviceClass, DeviceId, FlowState, IpProto};
 
 fn knock(story: &mut Story, from: DeviceId, host: u8, port: u16, state: FlowState) {
     let ip = story.ip(from);
@@ -64,4 +64,26 @@ fn a_scan_that_is_cut_in_two_by_a_restart_is_one() {
         let found = story.found("scan");
         assert_eq!((found.len(), found[0].count, figure(&found[0], "hosts")), (1, 24, Some(24)), "{cut}");
     }
+}
+
+#[test]
+fn who_answers_knocks_nowhere() {
+    let mut story = Story::new(DAY);
+    let relay = story.device(1, DeviceClass::Router, 30);
+    let clients: Vec<_> = (2..70).map(|n| story.device(n, DeviceClass::Workstation, 40)).collect();
+    (story.transport, story.by_port) = (IpProto::UDP, true);
+    let mut hands_on = |from: u16, to: u16, bytes: [u64; 2], is_read: bool| {
+        story.wait(DAY);
+        for client in &clients {
+            story.port = from - 1;
+            let ends = [relay, *client].map(|id| (Some(id), story.ip(id)));
+            story.is_read = is_read;
+            story.flow(ends[0], ends[1], to, Some("dhcp"), bytes, FlowState::Attempt);
+        }
+        story.found("scan").len()
+    };
+    assert_eq!(hands_on(67, 68, [300, 0], true), 0, "leases are handed on");
+    assert_eq!(hands_on(40_000, 53, [0, 300], true), 0, "only what comes back is heard");
+    assert_eq!(hands_on(67, 68, [300, 0], false), 1, "it may be anything");
+    assert_eq!(hands_on(68, 67, [300, 0], true), 2, "it asks");
 }

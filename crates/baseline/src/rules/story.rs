@@ -30,6 +30,8 @@ pub(crate) struct Story {
     pub(crate) copied: bool,
     /// Whether their application is only what the port is for, and who asks only who was heard first.
     pub(crate) by_port: bool,
+    /// Whether their application was read all the same.
+    pub(crate) is_read: bool,
     /// What conversations are carried by.
     pub(crate) transport: IpProto,
     /// From which port was asked last.
@@ -92,6 +94,7 @@ impl Story {
             cut_short: false,
             copied: false,
             by_port: false,
+            is_read: false,
             transport: IpProto::TCP,
             port: 40_000,
             rows: Vec::new(),
@@ -216,7 +219,7 @@ impl Story {
             packets: bytes.map(|bytes| bytes.div_ceil(1_000)),
             bytes,
             app,
-            app_by_content: app.is_some() && !self.by_port,
+            app_by_content: app.is_some() && (!self.by_port || self.is_read),
             state,
             gaps: self.gaps,
             continued: self.continued,

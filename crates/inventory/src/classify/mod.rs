@@ -20,6 +20,10 @@ use std::sync::LazyLock;
 /// Least weight of a class that is called by its name.
 const THRESHOLD: u16 = 40;
 
+/// Conversations about names from which on who answers them does so for others. Who asks is not counted; a device that
+/// forwards for one or two hardly comes so far before it is known to be something else.
+const MANY_QUESTIONS: u64 = 64;
+
 /// What the attributes that votes are kept under begin with.
 const VOTE: &str = "vote.";
 
@@ -104,6 +108,7 @@ impl<'a> Case<'a> {
         use DeviceClass::{Camera, Printer};
         let inventory = self.inventory;
         let Some(root) = self.tree.first().and_then(|id| inventory.nodes.get(id)) else { return };
+        let mut answers_names = false;
         for ((transport, port), served) in &root.services {
             let application = served.application.as_deref();
             match (port, application) {
@@ -114,7 +119,10 @@ impl<'a> Case<'a> {
                 _ => {}
             }
             let name = match application {
-                Some("dns") => "DNS server",
+                Some("dns") => {
+                    answers_names |= *port == 53 && served.count >= MANY_QUESTIONS;
+                    "DNS server"
+                }
                 Some("ntp") => "NTP server",
                 Some("dhcp") if *port == 67 => {
                     self.vote(DeviceClass::Server, 40, "DHCP", "serves DHCP");
@@ -129,6 +137,10 @@ impl<'a> Case<'a> {
                 None => continue,
             };
             self.role(name);
+        }
+        // Names and leases are one reason: routers of small sites serve both, and are routers.
+        if answers_names {
+            self.vote(DeviceClass::Server, 40, "DHCP", "answers DNS");
         }
     }
 

@@ -48,6 +48,19 @@ fn newcomers_new_values_and_services_are_told_once() {
 }
 
 #[test]
+fn what_a_device_calls_itself_in_hl7_is_told_and_what_others_call_it_is_not() {
+    let told = signs(
+        "0 00:1b:21:00:00:01 claims 10.0.0.5
+         1 10.0.0.5 is hl7.application LIS by hl7 90
+         2 10.0.0.5 is hl7.application TYPO by hl7 50
+         3 10.0.0.5 is hl7.facility ELSEWHERE by hl7 50
+         4 10.0.0.5 is hl7.application LIS2 by hl7 80",
+    );
+    let names: Vec<_> = told.iter().filter(|sign| sign.contains("hl7.")).collect();
+    assert_eq!(names, ["d1 hl7.application LIS", "d1 hl7.application LIS2"], "also in what it passes on");
+}
+
+#[test]
 fn a_dhcp_answer_is_told_of_whoever_has_the_mac() {
     let told = signs(
         "0 00:1b:21:00:00:01 claims 10.0.0.2

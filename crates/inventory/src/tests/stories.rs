@@ -462,3 +462,19 @@ fn a_renewal_that_is_heard_on_its_way_back_is_no_second_home() {
         "900 00:1b:21:00:00:01 dhcp discover vlan 30\n901 00:1b:21:00:00:01 dhcp ack 10.0.0.5 3600 vlan 30";
     assert_eq!(devices(&format!("{lease}\n{moved}")), [2]);
 }
+
+#[test]
+fn who_answers_for_names_is_a_server_and_a_router_that_does_is_a_router() {
+    let mut inventory = inventory();
+    let mut class = |port: u16, app: &str, times: usize| {
+        let line = format!("1 10.0.0.9 flow 10.0.0.5:{port} {app}\n");
+        tell(&mut inventory, &format!("0 00:1b:21:00:00:01 claims 10.0.0.5\n{}", line.repeat(times)));
+        inventory.device(DeviceId(1)).map(|device| device.class)
+    };
+    assert_eq!(class(5_353, "dns", 100), Some(DeviceClass::Unknown), "for its own name");
+    assert_eq!(class(53, "dns", 63), Some(DeviceClass::Unknown), "for few");
+    assert_eq!(class(53, "dns", 1), Some(DeviceClass::Server));
+    tell(&mut inventory, "2 10.0.0.5 forwards\n3 10.0.0.9 flow 10.0.0.5:67 dhcp");
+    let router = inventory.device(DeviceId(1)).unwrap();
+    assert_eq!((router.class, router.router), (DeviceClass::Router, true), "leases and names are one reason");
+}
