@@ -285,8 +285,9 @@ mod tests {
         // 110 s, give or take 4 %.
         let loose = |seed: i64| {
             move |n: i64| {
-                let chance = (seed * 7_919 + n * 104_729 + 1).wrapping_mul(6_364_136_223_846_793_005) >> 33;
-                110 * SECOND + (chance.rem_euclid(8_801) - 4_400) * SECOND / 1_000
+                let mixed = ((seed * 1_000 + n) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                let mixed = (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                110 * SECOND + ((mixed >> 33) as i64 % 8_801 - 4_400) * SECOND / 1_000
             }
         };
         assert!((0..10).all(|seed| found(&loose(seed)) == 1));
