@@ -19,10 +19,10 @@ pub(super) static RULE: Rule = Rule {
     posture: false,
     attack: &["T1071.001", "T1029"],
     finds: "A device began at least 24 conversations with one domain outside, or one network (/24, /48) where \
-        no domain is known, at even intervals: median absolute deviation at most a tenth of the median of at least a second, and \
-        a Bowley skewness that may be one within 0.1, as far as so many intervals tell (of 23, up to 0.58; of 127, up to \
-        0.31). The contact is younger \
-        than 14 days, and no more than 2 % of devices (or one) have it. Name and time service (53, 123) do not count.",
+        no domain is known, at even intervals: median absolute deviation at most a tenth of the median of at least a second, \
+        Bowley skewness within 0.1 as far as so many intervals can tell (up to 0.58 of 23 may be chance, up to 0.31 of 127). \
+        The contact is younger than 14 days, and no more than 2 % of devices (or one) have it. Name and time service (53, 123) \
+        do not count.",
     matters: "Malicious software asks its master for orders by the clock.",
     innocent: "Telemetry, licence checks, software that asks for updates.",
     references: "Interval statistics as in the literature on beacon detection (Bowley skewness, MAD); ATT&CK T1071.001, T1029.",
@@ -77,8 +77,8 @@ const RING: usize = 128;
 const LEAST: usize = 24;
 /// How far the middle of the intervals may lean to one side.
 const SKEW: f64 = 0.1;
-/// Skewness of intervals that lean to neither side is off by chance: by the root of 2 in their number, and in one case of 20
-/// by more than so often that.
+/// Of intervals that lean to neither side, the skewness is off by chance: by the root of 2 by their number in two cases of
+/// three, and by more than so many times that in hardly any.
 const BY_CHANCE: f64 = 1.64;
 const DAYS: i64 = 86_400 * 1_000_000_000;
 const SECOND: i64 = 1_000_000_000;

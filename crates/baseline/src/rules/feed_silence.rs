@@ -25,12 +25,12 @@ pub(super) static RULE: Rule = Rule {
         least 200 pauses have to be known. The first of such hours counts once it has spoken in it, the last of them does not \
         count, for nobody knows when in it a feed begins or ends. Or a whole hour goes by without a message in which it spoke \
         on at least 5 of the last 7 days of the kind (weekdays; weekends and holidays): so feeds that speak once a day are \
-        judged, too. Of a feed that speaks in the hours before or after as well, that has to be longer than it pauses, and so \
-        many hours in a row that fewer than one of 10000 times would be all without a message by chance, by how many around \
-        them were on those days; so have pauses to be where one of 1000 is longer than an hour. After a change of the clock, a feed may go by either time for some weeks: the hour counts if that before \
-        or after it, in which it would speak by the other, went by without a message, too. Where either end is silent with \
-        most of its zone, device-silent tells of the zone, and this is a note. Critical where a life hangs on the sender or \
-        the receiver.",
+        judged, too. Where it speaks in the hours before or after as well, that has to be longer than it may pause, and so many \
+        hours in a row without a message have to come by chance less than once in 10 000 times, going by how many around them \
+        were without one on those days. The same goes for pauses, where one of 1000 is longer than an hour. After a change of \
+        the clock, a feed may go by either time for some weeks: the hour counts if that before or after it, in which it would \
+        speak by the other, went by without a message, too. Where either end is silent with most of its zone, device-silent \
+        tells of the zone, and this is a note. Critical where a life hangs on the sender or the receiver.",
     matters: "Results, orders or alarms do not arrive, and nobody sees that something is missing.",
     innocent: "Planned downtime, a ward that is closed, a loss of sight of the sensor (which suppresses this).",
     references: "Verify that alarms and EHR integrations still function; ATT&CK T0804, T0815, T0829, T0878.",
