@@ -35,7 +35,7 @@ const ANY: u8 = SLOTS;
 /// Hours that a mean remembers: four weeks of weekdays. Older ones fade.
 const MEMORY: u16 = 20;
 
-/// Hours of any kind that weigh as much as what is known of the slot itself.
+/// Hours of any kind that weigh as much as what is known of the slot itself, at most: the more kinds of hours differ, the fewer.
 const SHRINK: f64 = 8.0;
 
 /// The least standard deviation of `ln(1 + x)`: a quarter, so that what is always the same need not be the same for ever.
@@ -71,15 +71,50 @@ impl Stat {
     }
 
     pub(crate) fn deviation(&self) -> f64 {
-        let n = f64::from(self.n.min(MEMORY));
-        if n < 2.0 { 0.0 } else { (f64::from(self.m2) / (n - 1.0)).max(0.0).sqrt() }
+        let n = self.weight();
+        if n < 2.0 { 0.0 } else { (self.squares() / (n - 1.0)).sqrt() }
+    }
+
+    /// Hours that the mean stands on.
+    fn weight(&self) -> f64 {
+        self.n.min(MEMORY).into()
+    }
+
+    /// The sum of squares around the mean.
+    fn squares(&self) -> f64 {
+        f64::from(self.m2).max(0.0)
+    }
+}
+
+/// What the hours of a device have in common, kinds of hours held against each other.
+#[derive(Clone, Copy, Debug, Default)]
+struct Common {
+    /// The mean of `ln(1 + x)` over all of them.
+    mean: f64,
+    /// Its variance among hours of a kind, and among the kinds.
+    within: f64,
+    between: f64,
+}
+
+impl Common {
+    fn new(slots: &[Stat]) -> Self {
+        let hours = slots.iter().map(Stat::weight).sum::<f64>().max(1.0);
+        let mean = slots.iter().map(|slot| slot.weight() * f64::from(slot.mean)).sum::<f64>() / hours;
+        let off = |slot: &Stat| slot.weight() * (f64::from(slot.mean) - mean).powi(2);
+        let inside: f64 = slots.iter().map(Stat::squares).sum();
+        let all = (inside + slots.iter().map(off).sum::<f64>()) / hours;
+        // Until hours of a kind come again, nobody knows how far they differ: as far as any.
+        let again: f64 = slots.iter().map(|slot| (slot.weight() - 1.0).max(0.0)).sum();
+        let within = (inside + SHRINK * all) / (again + SHRINK);
+        Self { mean, within, between: (all - within).max(0.0) }
     }
 }
 
 /// How far an hour departs from what is normal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Score {
-    /// Robust score: deviations above the mean of `ln(1 + x)`, shrunk from the slot towards any hour.
+    /// Deviations above the mean of `ln(1 + x)`, shrunk from the slot towards any hour; how far kinds of hours differ counts as
+    /// far as little is known of the slot.
     pub(crate) z: f64,
     /// The typical count, `exp(mean) - 1`.
     pub(crate) typical: f64,
@@ -217,10 +252,16 @@ impl Rates {
         if any.n == 0 {
             return None;
         }
+        let slots: Vec<Stat> = (0..SLOTS).filter_map(|slot| self.stats.get(metric, slot)).copied().collect();
+        let common = Common::new(&slots);
+        // What an hour of another kind says of this one is the less the further kinds are apart.
+        let others =
+            if common.within < SHRINK * common.between { common.within / common.between } else { SHRINK };
         let n = f64::from(own.n);
-        let shrunk = |own: f64, any: f64| (n * own + SHRINK * any) / (n + SHRINK);
-        let mean = shrunk(own.mean.into(), any.mean.into());
-        let deviation = shrunk(own.deviation(), any.deviation()).max(LEAST_DEVIATION);
+        let mean = (n * f64::from(own.mean) + others * common.mean) / (n + others);
+        let spread = (own.squares() + SHRINK * common.within) / ((own.weight() - 1.0).max(0.0) + SHRINK);
+        // And how far the mean of its kind may be from what it was taken for.
+        let deviation = (spread + common.between * others / (n + others)).sqrt().max(LEAST_DEVIATION);
         Some(Score {
             z: ((value as f64).ln_1p() - mean) / deviation,
             typical: mean.exp_m1(),
@@ -263,6 +304,34 @@ mod tests {
         assert_eq!((score(9, 1).hours, score(9, 1).all_hours, score(9, 1).most), (10, 20, 1_090_000));
         assert_eq!((rates.active_hours(Metric::Flows, 9), rates.active_hours(Metric::Flows, 10)), (10, 0));
         assert_eq!(rates.score(Metric::Objects, 9, 5), None, "what never was takes no room");
+    }
+
+    #[test]
+    fn day_and_night_do_not_hide_what_is_much_by_day() {
+        let mut rates = Rates::default();
+        let all: Vec<(u8, u64)> = (0..7).flat_map(|day| (0..24).map(move |slot| (slot, day * 300))).collect();
+        for (slot, more) in &all {
+            let sent = if (7..19).contains(slot) { 30_000 } else { 60 };
+            rates.fold(*slot, &[sent + more * sent / 10_000, 0, 1, 0, 0]);
+        }
+        let z = |slot, value| rates.score(Metric::BytesOut, slot, value).unwrap().z;
+        assert!(z(10, 28_000_000) > 9.0, "{}", z(10, 28_000_000));
+        assert!(z(10, 60_000).abs() < 3.0, "{}", z(10, 60_000));
+        assert!(z(3, 30_000) > 6.0, "what is usual by day, by night");
+        // Of a weekend nothing is known but that it may be like any hour.
+        assert!((0.0..6.0).contains(&z(30, 28_000_000)), "{}", z(30, 28_000_000));
+        // Whose hours are known once each may have others.
+        let mut newcomer = Rates::default();
+        all.iter().take(24).for_each(|(slot, _)| {
+            newcomer.fold(*slot, &[if *slot < 12 { 60 } else { 30_000 }, 0, 1, 0, 0]);
+        });
+        let score = newcomer.score(Metric::BytesOut, 14, 3_000_000).unwrap();
+        assert!(score.z < 6.0, "{score:?}");
+        // What is the same in each hour is held to the least deviation, and one odd hour of a kind does not undo that.
+        let mut same = Rates::default();
+        all.iter().for_each(|(slot, _)| same.fold(*slot, &[1_000_000, 0, 1, 0, 0]));
+        let score = same.score(Metric::BytesOut, 30, 20_000_000).unwrap();
+        assert!((11.9..12.1).contains(&score.z), "{score:?}");
     }
 
     #[test]

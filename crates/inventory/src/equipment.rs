@@ -170,7 +170,7 @@ impl Inventory {
         }
         self.learn_equipment(id, &Via::DIRECT, equipment, key, said);
         self.learn(id, Via::DIRECT, attr::BEHIND, text(&root.to_string()), said);
-        self.heard(id, said.ts);
+        self.spoken_of(id, said.ts);
     }
 
     /// What a sender was credited with on the word of messages that did not say whose identity they carried goes to
@@ -190,7 +190,7 @@ impl Inventory {
             }
             let behind = text(&self.root(sender).to_string());
             self.learn(id, Via::DIRECT, attr::BEHIND, behind, said);
-            self.heard(id, said.ts);
+            self.spoken_of(id, said.ts);
         }
     }
 

@@ -275,6 +275,19 @@ impl Inventory {
         }
     }
 
+    /// Another spoke of the device of a node. Who speaks for itself is silent when it does not, whatever is said of it; of who
+    /// never does, that is all there is to be heard.
+    #[inline]
+    pub(crate) fn spoken_of(&mut self, id: DeviceId, ts: Timestamp) {
+        if self.heard == Some((id, ts)) {
+            return;
+        }
+        let speaks = self.nodes.get(&id).is_some_and(|node| node.is_heard()) || self.is_heard(self.root(id));
+        if !speaks {
+            self.heard(id, ts);
+        }
+    }
+
     /// The device of a node was heard of at two times.
     pub(crate) fn heard_from_to(&mut self, id: DeviceId, first: Timestamp, last: Timestamp) {
         let Some(node) = self.nodes.get_mut(&id) else { return };

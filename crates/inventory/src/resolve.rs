@@ -70,7 +70,11 @@ impl Inventory {
                     return;
                 }
                 let Some((id, via)) = self.subject(&subject, mac, ts, !hearsay) else { return };
-                self.heard(id, ts);
+                if hearsay {
+                    self.spoken_of(id, ts);
+                } else {
+                    self.heard(id, ts);
+                }
                 self.fact(id, via, subject, fact, &said);
             }
         }

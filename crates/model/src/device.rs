@@ -78,7 +78,7 @@ pub struct Device {
     pub behind: Option<DeviceId>,
     /// When it was first heard of.
     pub first: Timestamp,
-    /// When it was last heard of.
+    /// When it was last heard, or, of one that never was itself, spoken of.
     pub last: Timestamp,
 }
 

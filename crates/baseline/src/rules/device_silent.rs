@@ -19,10 +19,11 @@ pub(super) static RULE: Rule = Rule {
     posture: false,
     attack: &["T0826", "T0829"],
     finds: "A learned device that was active in at least 4 of 5 observed hours has not been heard for more than 30 minutes \
-        and three times its longest pause. High where a life hangs on it. It is one finding a day, for 14 days at most. When \
-        most devices of a zone, and 5 at least, fall silent within a quarter of an hour and their longest pause, that is one \
-        finding a day, high, and critical where a life hangs on one of them; what was told of each, and of its feeds, is a \
-        note from then on, and none is told by itself until an hour after the zone is heard again.",
+        and three times its longest pause; what others say of it does not count. High where a life hangs on it. It is one \
+        finding a day, for 14 days at most. When most devices of a zone, and 5 at least, fall silent within a quarter of an \
+        hour and their longest pause, that is one finding a day, high, and critical where a life hangs on one of them; what \
+        was told of each, and of its feeds, is a note from then on, and none is told by itself until an hour after the zone is \
+        heard again.",
     matters: "A monitor or pump that has dropped off the network alarms nobody at the central station.",
     innocent: "Switched off, carried to another ward, a switch that restarts; a loss of sight of the sensor suppresses this.",
     references: "Verify that alarms still function; ATT&CK T0826, T0829.",
@@ -91,8 +92,8 @@ impl DeviceSilent {
         let is_silent = |last: Timestamp, limit: i64| sees_until.since(last.max(seen_from)) > limit;
         // Nearly all were heard just now, and nothing else has to be known of them.
         let overdue = view.habits.overdue(sees_until);
-        let overdue =
-            overdue.filter(|(_, habit)| is_silent(habit.last(), habit.patience()) && is_expected(habit, view));
+        let overdue = overdue
+            .filter(|(_, habit)| is_silent(habit.last(), habit.patience()) && is_expected(habit, view));
         let mut overdue: Vec<_> = overdue.map(|(id, habit)| (id, habit.patience())).collect();
         overdue.sort_unstable();
         // It may have been heard in other ways than by a conversation.
@@ -153,8 +154,12 @@ impl DeviceSilent {
             return;
         }
         let lives = all.iter().filter(|silent| silent.profile.is_life_sustaining()).count();
-        let names: Vec<&str> = all.iter().take(MOST_NAMES).map(|silent| silent.profile.name.as_str()).collect();
-        let title = format!("{} devices in {name} fell silent together, and have not been heard for {minutes} min", all.len());
+        let names: Vec<&str> =
+            all.iter().take(MOST_NAMES).map(|silent| silent.profile.name.as_str()).collect();
+        let title = format!(
+            "{} devices in {name} fell silent together, and have not been heard for {minutes} min",
+            all.len()
+        );
         let verdict = Verdict::new(&RULE, None, view.now, title)
             .apart(name)
             .severity(if lives > 0 { Severity::Critical } else { Severity::High })
@@ -195,7 +200,8 @@ fn together<'a>(silent: &'a [Silent], name: &str, view: &View<'_>) -> Option<Vec
     let mut lasts: Vec<Timestamp> = all.iter().map(|silent| silent.last).collect();
     lasts.sort_unstable();
     let middle = *lasts.get(lasts.len() / 2)?;
-    let pause = |id| view.habits.get(id).map_or(0, |habit| i64::from(habit.pause).saturating_mul(1_000_000_000));
+    let pause =
+        |id| view.habits.get(id).map_or(0, |habit| i64::from(habit.pause).saturating_mul(1_000_000_000));
     all.retain(|silent| silent.last.since(middle).abs() <= QUARTER.saturating_add(pause(silent.id)));
     (all.len() >= TOGETHER).then_some(all)
 }
@@ -333,7 +339,11 @@ mod tests {
         speaks(&mut story, 9..9, 12);
         let found = story.restart().found("device-silent");
         let loud = |found: &[model::Finding]| -> Vec<_> {
-            found.iter().filter(|f| f.severity > Severity::Low).map(|f| (f.key.device, f.severity, f.count)).collect()
+            found
+                .iter()
+                .filter(|f| f.severity > Severity::Low)
+                .map(|f| (f.key.device, f.severity, f.count))
+                .collect()
         };
         let expected = [(Some(DeviceId(1)), Severity::High, 1), (None, Severity::Critical, 1)];
         assert_eq!(loud(&found), expected, "{found:#?}");
@@ -358,7 +368,10 @@ mod tests {
     fn a_zone_that_falls_silent_is_one_finding() {
         let mut story = story(8, 1);
         let found = story.found("device-silent");
-        assert!(found.iter().any(|f| f.key.device.is_none() && f.severity == Severity::Critical && f.count == 1), "{found:?}");
+        assert!(
+            found.iter().any(|f| f.key.device.is_none() && f.severity == Severity::Critical && f.count == 1),
+            "{found:?}"
+        );
         assert!(found.iter().all(|f| f.key.device.is_none()));
     }
 }

@@ -1,6 +1,6 @@
 //! A feed of messages falls silent.
 
-use super::spoken::{DAYS, Hours, LEAST_DAYS, Place, counted};
+use super::spoken::{DAYS, Hours, LEAST_DAYS, Place, begin, could_be_seen, counted, whole_hours};
 use super::window::rename;
 use super::{Rule, Wants, Watch};
 use crate::calendar::hour;
@@ -25,10 +25,12 @@ pub(super) static RULE: Rule = Rule {
         least 200 pauses have to be known. The first of such hours counts once it has spoken in it, the last of them does not \
         count, for nobody knows when in it a feed begins or ends. Or a whole hour goes by without a message in which it spoke \
         on at least 5 of the last 7 days of the kind (weekdays; weekends and holidays): so feeds that speak once a day are \
-        judged, too. After a change of the clock, a feed may go by either time for some weeks: the hour counts if that before \
-        or after it, in which it would speak by the other, went by without a message, too. Where either end is silent with \
-        most of its zone, device-silent tells of the zone, and this is a note. Critical where a life hangs on the sender or \
-        the receiver.",
+        judged, too. Where it speaks in the hours before or after as well, that has to be longer than it may pause, and so many \
+        hours in a row without a message have to come by chance less than once in 10 000 times, going by how many around them \
+        were without one on those days. The same goes for pauses, where one of 1000 is longer than an hour. After a change of \
+        the clock, a feed may go by either time for some weeks: the hour counts if that before or after it, in which it would \
+        speak by the other, went by without a message, too. Where either end is silent with most of its zone, device-silent \
+        tells of the zone, and this is a note. Critical where a life hangs on the sender or the receiver.",
     matters: "Results, orders or alarms do not arrive, and nobody sees that something is missing.",
     innocent: "Planned downtime, a ward that is closed, a loss of sight of the sensor (which suppresses this).",
     references: "Verify that alarms and EHR integrations still function; ATT&CK T0804, T0815, T0829, T0878.",
@@ -48,7 +50,8 @@ const LEAST_HOURS: u16 = 3;
 /// For how many seconds after a change of the clock a feed may go by either time: until the hours in which it speaks, of what is
 /// known of half a year and more, are others.
 const HOURS_SETTLE: i64 = 13 * 7 * 86_400;
-const HOUR: i64 = 3_600 * 1_000_000_000;
+/// Pauses from so many milliseconds on may leave out a whole hour, and are then not among those that are known.
+const HOUR_MS: u64 = 3_600_000;
 
 /// Why what was told is a note.
 const ZONE: &str = "part of the silence of a zone";
@@ -87,8 +90,12 @@ impl Sends<'_> {
         let peer = self.key.server.and_then(|id| view.profile(id));
         let outside = || view.edges.edge_key(&self.key).peer.map(|peer| peer.to_string());
         let to = peer.as_ref().map(|peer| peer.name.to_string()).or_else(outside);
-        let title =
-            format!("{} ({}) has sent nothing to {} {what}", device.name, device.class(), to.unwrap_or_default());
+        let title = format!(
+            "{} ({}) has sent nothing to {} {what}",
+            device.name,
+            device.class(),
+            to.unwrap_or_default()
+        );
         let verdict = Verdict::new(&RULE, Some(device.id()), view.now, title)
             .peer(self.key.server.map_or(Peer::Nobody, Peer::Device))
             .service(self.key.transport, self.key.port, Some("hl7".into()))
@@ -170,20 +177,13 @@ impl Watch for FeedSilence {
 impl FeedSilence {
     /// An hour is over: whether the feed spoke in it, as it does on such days.
     fn hour(&mut self, sends: &Sends<'_>, ended: i32, view: &View<'_>, out: &mut Out<'_>) {
-        // What could not be seen is not silence.
-        let could_be_seen = |from: i32| {
-            let seen = view.hours_since(begin(from)).saturating_sub(view.hours_since(begin(ended + 1)));
-            seen > usize::try_from(ended - from).unwrap_or_default()
-                && view.blind_until.get() <= begin(from)
-                && view.sees_until.get() >= begin(ended + 1)
-        };
         let slot = view.site.calendar.slot(ended);
         // One that was looked at late may have spoken after it only; then it is not silent now.
         let spoke = sends.feed.last >= begin(ended);
         let place = sends.place();
         let first = view.habits.get(sends.device).map_or(begin(ended), |habit| habit.first());
         let spoken = self.hours.on_days(&place, slot);
-        let is_known = spoke || (could_be_seen(ended) && spoken != 0);
+        let is_known = spoke || (could_be_seen(view, ended, ended) && spoken != 0);
         if is_known && !self.hours.remember(place, slot, spoken << 1 | u8::from(spoke)) {
             return;
         }
@@ -198,7 +198,7 @@ impl FeedSilence {
             (_, ..0) => (ended, before),
             _ => return,
         };
-        if could_be_seen(before) {
+        if could_be_seen(view, before, ended) {
             // Both have been remembered since.
             let by_wall = counted(self.hours.on_days(&place, view.site.calendar.slot(by_wall)) >> 1);
             let by_other = counted(self.hours.by_other(&place, by_other, view) >> 1);
@@ -216,8 +216,7 @@ impl FeedSilence {
         out: &mut Out<'_>,
     ) {
         let (from, until, place) = (begin(missed), begin(ended + 1), sends.place());
-        let is_missed =
-            sends.feed.last < from && spoken >= LEAST_DAYS && !self.silent.contains_key(&place);
+        let is_missed = sends.feed.last < from && spoken >= LEAST_DAYS && !self.silent.contains_key(&place);
         if !is_missed || !view.is_armed(sends.device) {
             return;
         }
@@ -225,11 +224,13 @@ impl FeedSilence {
             out.lower_since(&RULE, sends.device, sends.feed.last, ZONE);
             return;
         }
+        let Some(first) = self.hours.without(&place, sends.feed, (missed, ended), view) else { return };
+        let from = begin(first);
         let verdict = sends.verdict(view, "for a whole hour in which it speaks on such days");
         let Some(verdict) = verdict else { return };
         let verdict = verdict
             .between(from, until)
-            .found([number("hours_without", (ended + 1 - missed).unsigned_abs().into())])
+            .found([number("hours_without", (ended + 1 - first).unsigned_abs().into())])
             .found(word("hour_began", &from.to_string()))
             .normal([
                 number("days", DAYS.into()),
@@ -261,14 +262,15 @@ impl FeedSilence {
         let speaks_from = speaks_from(feed, first, view);
         let since = feed.last.max(seen_from).max(speaks_from.unwrap_or(view.now));
         let was_told = self.silent.contains_key(&place);
-        let is_new = || speaks_from.is_some() && view.sees_until.get().since(since) > limit;
+        let (pauses, usual, longest) = feed.normal();
+        let is_rare = || longest < HOUR_MS || self.hours.is_rare(&place, whole_hours(since, view.now), view);
+        let is_new = || speaks_from.is_some() && view.sees_until.get().since(since) > limit && is_rare();
         if is_blind || !(was_told || is_new()) {
             return;
         }
         let minutes = view.now.since(feed.last) / 60_000_000_000;
         let Some(verdict) = sends.verdict(view, &format!("for {minutes} min")) else { return };
         let began = *self.silent.entry(place).or_insert(view.now.0);
-        let (pauses, usual, longest) = feed.normal();
         let slot = view.site.calendar.slot(hour(view.now));
         let verdict = verdict
             .between(Timestamp(began), view.now)
@@ -286,11 +288,6 @@ impl FeedSilence {
             ]);
         out.raise(view, verdict);
     }
-}
-
-/// When an hour begins.
-fn begin(hour: i32) -> Timestamp {
-    Timestamp(i64::from(hour).saturating_mul(HOUR))
 }
 
 /// Since when it would be speaking, hour by hour; `None` when it need not be now. When in the first of these hours it
@@ -320,7 +317,8 @@ mod tests {
     /// A laboratory that sends three results every 20 minutes by day, for a week.
     fn story() -> (Story, DeviceId, DeviceId) {
         let mut story = Story::new(7 * DAY);
-        let (lis, engine) = (story.device(1, DeviceClass::Lis, 30), story.device(2, DeviceClass::InterfaceEngine, 30));
+        let (lis, engine) =
+            (story.device(1, DeviceClass::Lis, 30), story.device(2, DeviceClass::InterfaceEngine, 30));
         for slice in 0..7 * 72 {
             story.at(slice * 1_200 * SECOND);
             story.talk(engine, engine, 80, None);
@@ -476,7 +474,10 @@ mod tests {
             assert_eq!(story.found("feed-silence").len(), 0, "the hour is not over");
             assert_eq!(without(&mut story, 15), 1, "{messages}");
             let found = &story.found("feed-silence")[0];
-            assert_eq!((found.key.device, found.severity, found.count), (Some(DeviceId(1)), Severity::High, 1));
+            assert_eq!(
+                (found.key.device, found.severity, found.count),
+                (Some(DeviceId(1)), Severity::High, 1)
+            );
             assert_eq!(found.first, Timestamp(crate::rules::story::MONDAY + 15 * DAY + 2 * HOUR));
             // What does not come any more is told for three days: then it was there on four of seven days.
             assert_eq!((16..20).map(|day| without(&mut story, day)).last(), Some(3));
@@ -551,7 +552,8 @@ mod tests {
         let mut story = Story::with(12 * DAY, |config| {
             config.site.calendar = crate::Calendar::new([(0, 3_600), (turn, 3_600 + 3_600 * later)], []);
         });
-        let (lis, engine) = (story.device(1, DeviceClass::Lis, 30), story.device(2, DeviceClass::InterfaceEngine, 30));
+        let (lis, engine) =
+            (story.device(1, DeviceClass::Lis, 30), story.device(2, DeviceClass::InterfaceEngine, 30));
         let mut days = Vec::new();
         for day in 0..36 {
             for slice in 0..72 {
@@ -571,7 +573,11 @@ mod tests {
         for later in [1, -1] {
             // Every three hours, by day from twenty minutes to the hour on, and the same by the clock on the wall.
             assert_eq!(turned(later, |_, slice| slice % 9 == 1), [false, true], "{later}");
-            assert_eq!(turned(later, |_, slice| (7 * 3 + 2..16 * 3).contains(&slice)), [false, true], "{later}");
+            assert_eq!(
+                turned(later, |_, slice| (7 * 3 + 2..16 * 3).contains(&slice)),
+                [false, true],
+                "{later}"
+            );
             let wall = |day: i64| if day < 13 { 0 } else { -i64::from(later) * 3 };
             assert_eq!(turned(later, |day, slice| (slice - wall(day)) % 9 == 1), [false, true], "{later}");
             let by_day = |day, slice| (7 * 3 + 2 + wall(day)..16 * 3 + wall(day)).contains(&slice);

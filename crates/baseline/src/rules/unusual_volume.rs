@@ -64,7 +64,9 @@ fn usual(habit: &Habit, score: &Score) -> Usual {
 impl Watch for UnusualVolume {
     fn hour(&mut self, hour: &HourSeen<'_>, view: &View<'_>, out: &mut Out<'_>) -> bool {
         let sent = hour.count(Metric::BytesOut);
-        let Some(score) = (sent > LEAST).then(|| hour.score(Metric::BytesOut)).flatten() else { return false };
+        let Some(score) = (sent > LEAST).then(|| hour.score(Metric::BytesOut)).flatten() else {
+            return false;
+        };
         if score.z <= DEVIATIONS || score.all_hours < LEAST_HOURS || !view.is_armed(hour.device) {
             return false;
         }
@@ -97,7 +99,10 @@ fn raise(hour: &HourSeen<'_>, sent: u64, score: &Score, usual: &Usual, view: &Vi
         .found([
             number("sent_bytes", sent),
             real("deviations", score.z),
-            real("deviations_limit", if hour.is_over && hour.habit.unusual > 0 { DEVIATIONS } else { AT_ONCE }),
+            real(
+                "deviations_limit",
+                if hour.is_over && hour.habit.unusual > 0 { DEVIATIONS } else { AT_ONCE },
+            ),
             number("limit_bytes", LEAST.max(usual.bytes.saturating_mul(TIMES))),
             number("least_bytes", LEAST),
         ])
@@ -143,7 +148,10 @@ mod tests {
         story.wait(HOUR);
         send(&mut story, ct, pacs, 150_000_000);
         let found = story.found("unusual-volume");
-        assert_eq!(found.iter().map(|f| (f.key.device, f.severity)).collect::<Vec<_>>(), [(Some(ct), Severity::Medium)]);
+        assert_eq!(
+            found.iter().map(|f| (f.key.device, f.severity)).collect::<Vec<_>>(),
+            [(Some(ct), Severity::Medium)]
+        );
         // The next day the same is as unusual as it was: the attack did not train itself in.
         story.at(8 * DAY + 10 * HOUR);
         send(&mut story, ct, pacs, 150_000_000);

@@ -351,6 +351,31 @@ fn pumps_behind_a_gateway_are_devices_and_join_their_mac() {
 }
 
 #[test]
+fn what_others_say_of_who_speaks_for_itself_is_no_sign_of_life() {
+    let said = |of: u8| {
+        format!(
+            "1 00:50:56:00:00:01 claims 10.0.0.5
+             1 10.0.0.5 equipment behind eui64 001221FFFE00000{of} model Space maker B.Braun class infusion-pump by hl7
+             2 10.0.0.7 is hl7.application PUMP by hl7 50
+             900 10.0.0.5 equipment behind eui64 001221FFFE00000{of} model Space maker B.Braun class infusion-pump by hl7
+             901 10.0.0.7 is hl7.application PUMP by hl7 50"
+        )
+    };
+    let lasts = |story: &str| {
+        let mut inventory = inventory();
+        tell(&mut inventory, story);
+        let pumps: Vec<_> =
+            inventory.devices().filter(|device| device.class == DeviceClass::InfusionPump).collect();
+        pumps.iter().map(|pump| (pump.first, pump.last)).collect::<Vec<_>>()
+    };
+    let speaks = "0 00:12:21:00:00:02 claims 10.0.0.7";
+    assert_eq!(lasts(&format!("{speaks}\n{}", said(2))), [(at(0), at(0))], "two others go on to speak of it");
+    assert_eq!(lasts(&said(1)), [(at(1), at(900))], "one that nobody else ever heard");
+    let later = "950 00:12:21:00:00:02 claims 10.0.0.7";
+    assert_eq!(lasts(&format!("{speaks}\n{}\n{later}", said(2))), [(at(0), at(950))]);
+}
+
+#[test]
 fn a_weak_vote_leaves_the_class_unknown_and_says_why() {
     let inventory = check(
         "0 00:12:21:00:00:01 claims 10.0.0.5
