@@ -389,21 +389,9 @@ impl Asker {
 
 #[cfg(test)]
 mod tests {
+    use crate::rules::scans::{figure, knock};
     use crate::rules::story::{DAY, HOUR, SECOND, Story};
-    use model::{DeviceClass, DeviceId, FlowState, Severity};
-
-    fn knock(story: &mut Story, from: DeviceId, host: u8, port: u16, state: FlowState) {
-        let ip = story.ip(from);
-        let bytes = if state == FlowState::Attempt { [60, 0] } else { [60, 40] };
-        story.flow(
-            (Some(from), ip),
-            (None, std::net::IpAddr::from([10, 20, 50, host])),
-            port,
-            None,
-            bytes,
-            state,
-        );
-    }
+    use model::{DeviceClass, FlowState, Severity};
 
     #[test]
     fn many_doors_within_a_minute_are_one_finding() {
@@ -485,13 +473,6 @@ mod tests {
         assert_eq!(story.found("scan").len(), 0);
         knock(&mut story, desk, 20, 445, FlowState::Rejected);
         assert_eq!(story.found("scan").len(), 1, "what is answered on another port is something else");
-    }
-
-    fn figure(found: &model::Finding, name: &str) -> Option<u64> {
-        found.evidence.iter().find(|(known, _)| known == name).and_then(|(_, figure)| match figure {
-            model::Figure::Number(n) => Some(*n),
-            _ => None,
-        })
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use super::story::{DAY, HOUR, SECOND, Story};
 use model::{DeviceClass, DeviceId, FlowState, IpProto};
 
-fn knock(story: &mut Story, from: DeviceId, host: u8, port: u16, state: FlowState) {
+/// A conversation with a host of a network of which nobody is known.
+pub(super) fn knock(story: &mut Story, from: DeviceId, host: u8, port: u16, state: FlowState) {
     let ip = story.ip(from);
     let bytes = if state == FlowState::Attempt { [60, 0] } else { [60, 40] };
     story.flow(
@@ -16,7 +17,8 @@ fn knock(story: &mut Story, from: DeviceId, host: u8, port: u16, state: FlowStat
     );
 }
 
-fn figure(found: &model::Finding, name: &str) -> Option<u64> {
+/// A number in the evidence.
+pub(super) fn figure(found: &model::Finding, name: &str) -> Option<u64> {
     found.evidence.iter().find(|(known, _)| known == name).and_then(|(_, figure)| match figure {
         model::Figure::Number(n) => Some(*n),
         _ => None,
