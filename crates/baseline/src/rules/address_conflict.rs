@@ -1,6 +1,6 @@
 //! Two devices with one address.
 
-use super::claims::{Claims, Dispute, is_important};
+use super::claims::{Claims, Dispute, SPAN, is_important};
 use super::window::MINUTE;
 use super::{Rule, Wants, Watch};
 use crate::findings::number;
@@ -24,7 +24,7 @@ pub(super) static RULE: Rule = Rule {
     advice: "Find both devices by their MACs and give one of them another address, at a time that suits care.",
     contain: "",
     wants: Wants::SIGNS,
-    watch: || Box::new(Conflict(Claims::new(1))),
+    watch: || Box::new(Conflict(Claims::new(1, SPAN))),
 };
 
 #[derive(Debug)]
@@ -41,6 +41,7 @@ impl Watch for Conflict {
             let is_its_own = is_important(&dispute.claimant);
             if !dispute.is_important && !is_its_own && (dispute.defended > 0 || dispute.is_quick) {
                 raise(&dispute, view, out);
+                self.0.told(&dispute);
             }
         }
     }

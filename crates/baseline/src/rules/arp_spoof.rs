@@ -16,12 +16,14 @@ pub(super) static RULE: Rule = Rule {
     rises: false,
     posture: false,
     attack: &["T1557.002", "T0830"],
-    finds: "A device that claims the address of a router or a server three or more times within ten minutes (ARP or neighbour \
-        discovery) while the other still lives. Virtual router addresses (VRRP, HSRP, GLBP, NLB) and addresses just leased \
-        to the claimant do not count; a message that names another MAC than its own is its sender's claim; a router or a \
-        server that takes over from its like counts only if the other claims back. Who claims the address of a router that \
-        was not heard since, and routes, or whose last word is ten minutes old, has taken its place: that is medium, and \
-        high when the former is heard within a day while the other lives.",
+    finds: "A device that claims the address of a router or a server three or more times within ten minutes (ARP or \
+        neighbour discovery) while the other still lives, or within a day if that was heard within ten minutes of the \
+        last. Virtual router addresses (VRRP, HSRP, GLBP, NLB) and addresses just leased to the claimant do not count; \
+        a message that names another MAC than its own is its sender's claim; a router or a server that takes over from \
+        its like counts only if the other claims back within the ten minutes. Who claims the address of a router that \
+        was not heard since, and routes, or whose last word is ten minutes old, has taken its place: that is medium if \
+        it is a newcomer or the network's own, and high when the former and then the other are heard again within a \
+        day.",
     matters: "Whoever stands in for a gateway or an archive reads and changes what passes, and nobody sees a difference.",
     innocent: "A cluster whose address moves, a virtual machine moved to another host, a server copied and left switched on; a \
         router that was replaced; a proxy or a team of network cards that speaks for others.",
@@ -33,8 +35,9 @@ pub(super) static RULE: Rule = Rule {
     watch: || Box::<ArpSpoof>::default(),
 };
 
-/// Claims within the span.
+/// Claims within the span, or within a day while the holder lives: whoever poisons slowly need not claim often.
 const LEAST: usize = 3;
+const SLOW: i64 = DAY;
 
 /// Routers whose place was taken, at most, and for how long they are watched.
 const MOST_PLACES: usize = 1_024;
@@ -57,7 +60,7 @@ struct ArpSpoof {
 
 impl Default for ArpSpoof {
     fn default() -> Self {
-        Self { claims: Claims::new(LEAST), places: Recent::new(MOST_PLACES) }
+        Self { claims: Claims::new(LEAST, SLOW), places: Recent::new(MOST_PLACES) }
     }
 }
 
@@ -73,21 +76,26 @@ impl Watch for ArpSpoof {
             let is_router = holder.device.router;
             let takes_over = is_important(claimant) && !view.is_newcomer(claimant);
             let routes = claimant.device.router || claimant.class().is_infrastructure();
-            let is_spare = takes_over && (routes || !is_router);
-            if !dispute.is_important || (is_spare && dispute.defended == 0) {
+            let is_spare = takes_over && (routes && !dispute.is_host || !is_router);
+            let is_quarrel = dispute.defended > 0 && dispute.span == SPAN;
+            if !dispute.is_important || (is_spare && !is_quarrel) {
                 continue;
             }
             let is_placed = dispute.is_silent && (dispute.is_gone || claimant.device.router);
-            if is_router && is_placed && dispute.defended == 0 {
+            let is_place = is_router && is_placed && dispute.defended == 0;
+            if is_place && !dispute.is_host {
                 *self.places.entry(*since, (vlan.bits(), *ip)) =
                     (claimant.id().0, holder.id().0, since.0, None);
                 view.heirs.borrow_mut().entry(claimant.id()).or_default();
                 // It may have been told before it was known to route.
                 out.lower_since(&RULE, claimant.id(), *since, "the former router is silent");
                 raise_place(&dispute, view, out);
-            } else if !dispute.is_gone {
+            } else if is_place || !dispute.is_gone {
                 raise(&dispute, view, out);
+            } else {
+                continue;
             }
+            self.claims.told(&dispute);
         }
     }
 
@@ -128,9 +136,6 @@ impl ArpSpoof {
             let returned = Timestamp(*returned.get_or_insert(holder.device.last.0));
             if claimant.device.last > returned {
                 raise_both(key.1, &claimant, &holder, (Timestamp(*since), returned), view, out);
-                over.push(*key);
-            } else if view.now.since(returned) > SPAN {
-                // It is back in its own place.
                 over.push(*key);
             }
         }
@@ -178,7 +183,7 @@ fn raise(dispute: &Dispute, view: &View<'_>, out: &mut Out<'_>) {
     let Dispute { ip, claimant, holder, .. } = dispute;
     let (name, class, of) = (&claimant.name, claimant.class(), &holder.name);
     let title = format!("{name} ({class}) claims {ip}, the address of {of} ({})", holder.class());
-    out.raise(view, dispute.verdict(&RULE, title, LEAST as u64, SPAN));
+    out.raise(view, dispute.verdict(&RULE, title, LEAST as u64, dispute.span));
 }
 
 #[cfg(test)]
@@ -336,17 +341,51 @@ mod tests {
     fn whoever_holds_what_a_router_gone_for_long_had_is_told() {
         let (mut story, _, next) = replaced(3 * 3_600, false);
         assert_eq!(brief(&mut story), [(Some(next), Severity::Medium)]);
-        let (mut story, router, laptop) = story_of_one_claim();
-        assert_eq!(brief(&mut story), [(Some(laptop), Severity::Medium)], "one claim is enough");
-        claim(&mut story, laptop, router, router);
-        assert_eq!(brief(&mut story), [(Some(laptop), Severity::Medium)]);
+        let (mut story, router, _) = self::story();
+        let next = story.at(DAY + 3_600 * SECOND).device(9, DeviceClass::Unknown, 40);
+        for n in 1..=4 {
+            claim(&mut story, next, router, router);
+            let found = story.restart().found(RULE);
+            let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.count)).collect();
+            // The second is told with the third.
+            let count = if n == 2 { 1 } else { n };
+            assert_eq!(
+                brief,
+                [(Some(next), Severity::Medium, count)],
+                "one claim is enough, each counts once"
+            );
+        }
     }
 
-    fn story_of_one_claim() -> (Story, DeviceId, DeviceId) {
-        let (mut story, router, laptop) = story();
-        story.at(DAY + 3_600 * SECOND);
-        claim(&mut story, laptop, router, router);
-        (story, router, laptop)
+    #[test]
+    fn a_known_device_that_is_no_router_replaces_none() {
+        for (class, is_gone, routes) in [
+            (DeviceClass::Workstation, true, false),
+            (DeviceClass::Workstation, true, true),
+            (DeviceClass::Workstation, false, true),
+            (DeviceClass::InfusionPump, true, false),
+            (DeviceClass::Server, true, false),
+        ] {
+            let (mut story, router, _) = story();
+            let known = story.device(3, class, 40);
+            story.at(DAY + 3_600 * SECOND);
+            story.devices.get_mut(&known).unwrap().router = routes;
+            let silent = if is_gone { 3_600 } else { 30 };
+            story.devices.get_mut(&router).unwrap().last = Timestamp(story.now.0 - silent * SECOND);
+            let claims = if is_gone { 1 } else { 3 };
+            (0..claims).for_each(|_| claim(&mut story, known, router, router));
+            brief(&mut story);
+            story.restart().devices.get_mut(&known).unwrap().router = true;
+            story.wait(300 * SECOND);
+            assert_eq!(brief(&mut story), [(Some(known), Severity::High)], "{class} {is_gone} {routes}");
+            claim(&mut story, known, router, router);
+            assert_eq!(brief(&mut story), [(Some(known), Severity::High)], "{class}: it is not lowered");
+        }
+        // While the site is learned, nobody is known.
+        let (mut story, router, next) = story();
+        story.at(DAY / 2);
+        claim(&mut story, next, router, router);
+        assert_eq!(brief(&mut story), [(Some(next), Severity::Medium)]);
     }
 
     #[test]
@@ -368,6 +407,10 @@ mod tests {
         brief(&mut story);
         story.wait(700 * SECOND);
         assert_eq!(brief(&mut story), [(Some(next), Severity::Medium)]);
+        // Until it is heard again.
+        story.restart().wait(3 * 3_600 * SECOND);
+        story.devices.get_mut(&next).unwrap().last = story.now;
+        assert_eq!(brief(&mut story), [(Some(next), Severity::High)], "both live within a day");
     }
 
     #[test]
@@ -392,13 +435,76 @@ mod tests {
         }
     }
 
-    #[test]
-    fn claims_an_hour_apart_are_none() {
-        let (mut story, router, laptop) = story();
-        for _ in 0..5 {
-            claim(&mut story, laptop, router, router);
-            story.wait(400 * SECOND);
+    /// Claims each so many seconds, while the router is heard every now and then, or not.
+    fn slowly(
+        story: &mut Story,
+        claimant: DeviceId,
+        router: DeviceId,
+        (times, pause): (u64, i64),
+        lives: bool,
+    ) {
+        for n in 0..times {
+            claim(story, claimant, router, router);
+            for _ in 0..pause / 50 {
+                story.wait(50 * SECOND);
+                let known = story.devices.get_mut(&router).unwrap();
+                known.last = if lives { story.now } else { known.last };
+            }
+            if n % 7 == 3 {
+                story.restart();
+            }
         }
-        assert_eq!(story.found(RULE).len(), 0);
+    }
+
+    #[test]
+    fn who_claims_slowly_what_a_living_router_has_is_told() {
+        for pause in [300, 600, 650, 3_600] {
+            let (mut story, router, laptop) = story();
+            story.at(DAY + 3_600 * SECOND);
+            story.devices.get_mut(&router).unwrap().last = story.now;
+            slowly(&mut story, laptop, router, (2, pause), true);
+            assert_eq!(brief(&mut story), [], "two are not enough");
+            slowly(&mut story, laptop, router, (10, pause), true);
+            let found = story.found(RULE);
+            let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.count)).collect();
+            assert_eq!(
+                brief,
+                [(Some(laptop), Severity::High, 12)],
+                "each {pause} s; every claim counts once"
+            );
+        }
+    }
+
+    #[test]
+    fn claims_that_are_rare_or_to_a_router_that_is_silent_are_none() {
+        for (pause, lives) in [(400, false), (13 * 3_600, true)] {
+            let (mut story, router, laptop) = story();
+            story.devices.get_mut(&laptop).unwrap().last = story.now;
+            slowly(&mut story, laptop, router, (5, pause), lives);
+            assert_eq!(brief(&mut story), [], "{pause}");
+        }
+        // A known router that takes over now and then, and gives way each time.
+        let (mut story, router, _) = story();
+        let spare = story.device(3, DeviceClass::Router, 40);
+        story.at(DAY + 3_600 * SECOND);
+        for _ in 0..6 {
+            claim(&mut story, spare, router, router);
+            story.wait(300 * SECOND);
+            story.devices.get_mut(&router).unwrap().last = story.now;
+            claim(&mut story, router, router, spare);
+            story.wait(3_600 * SECOND);
+        }
+        assert_eq!(brief(&mut story), []);
+    }
+
+    #[test]
+    fn what_was_told_before_the_holder_answered_is_not_counted_again() {
+        let (mut story, router, laptop) = story();
+        story.at(DAY + 3_600 * SECOND);
+        story.devices.get_mut(&router).unwrap().last = story.now.plus(SECOND);
+        (0..4).for_each(|_| claim(&mut story, laptop, router, router));
+        assert_eq!(story.found(RULE)[0].count, 4);
+        claim(&mut story, router, router, laptop);
+        assert_eq!(story.found(RULE)[0].count, 4);
     }
 }

@@ -1,5 +1,6 @@
 //! Application entity titles that somebody else uses.
 
+use super::card::{self, Does};
 use super::titles::{self, Titles};
 use super::window::{DAY, Recent, Rows, pack_as, peer, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
@@ -19,14 +20,16 @@ pub(super) static RULE: Rule = Rule {
     rises: false,
     posture: false,
     attack: &["T0859", "T0849", "T1036"],
-    finds: "A device that calls under an AE title which, when the site was learned, was one other device's own: one that has \
-        other MACs and addresses and was heard within the last 24 hours. Whoever has the address or a host name that the \
-        owner had, and no other name, and came when that fell silent, is the owner with another network card: that is low, \
-        and high when the former card is heard again within a week. Titles that several devices shared while learning do \
-        not count, nor do titles that servers are called by.",
+    finds: "A device that calls under an AE title which, when the site was learned, was one other device's own: one \
+        that has other MACs and addresses and was heard within the last 24 hours. Whoever has the address or a host \
+        name that the owner had, and no other name, and came when that fell silent, is the owner with another network \
+        card: that is low if it is in the owner's zone and VLAN, tells of itself nothing else than the owner did (DHCP, \
+        model, serial number, DICOM implementation) and asks for nothing that the owner never asked for (C-FIND, \
+        C-MOVE, C-GET); and high when it turns out otherwise, or the former card is heard again, within a week. Titles \
+        that several devices shared while learning do not count, nor do titles that servers are called by.",
     matters: "An archive knows its callers by title: with the title of a modality one may store false images and read others.",
     innocent: "A modality replaced by its successor while the old one still runs; a card that was changed or added by \
-        service; titles copied from one installation to the next.",
+        service, maybe with new software; titles copied from one installation to the next.",
     references: "DICOM PS3.8 9.3.2, PS3.15 (titles do not authenticate); ATT&CK T0859 Valid Accounts, T1036 Masquerading.",
     advice: "Ask PACS administration which of the two devices owns the title; have the archive bind titles to addresses or TLS.",
     contain: "",
@@ -43,9 +46,9 @@ const MOST_HOMES: usize = 8;
 /// Owners with another network card that are watched, at most, and for how long: what they had may live after all.
 const MOST_HEIRS: usize = 1_024;
 const WATCHED: i64 = 7 * DAY;
-/// The layout of what is saved: before 2, addresses of owners were not kept, and before 3, neither their MACs nor who had
-/// another card.
-const LAYOUT: u8 = 3;
+/// The layout of what is saved: before 2, addresses of owners were not kept, before 3, neither their MACs nor who had
+/// another card, and before 4, not what anybody asks for.
+const LAYOUT: u8 = 4;
 /// A device that was not heard for so long has been replaced.
 const REPLACED: i64 = DAY;
 
@@ -65,9 +68,10 @@ type Home = (Vec<IpAddr>, Vec<[u8; 6]>);
 /// One that was taken for the owner of a title with another network card: the former, and the use by which it was found.
 type Heir = (u32, Option<Use>);
 
-/// What is saved, now and by the layout before.
-type Saved = (titles::Saved, Rows<String, Vec<u32>>, Rows<u32, Home>, Rows<(u32, String), Heir>);
-type SavedBefore = (titles::Saved, Rows<String, Vec<u32>>, Rows<u32, Vec<IpAddr>>);
+/// What is saved, now and by the layouts before.
+type Saved = (SavedBy3, Rows<u32, Does>);
+type SavedBy3 = (titles::Saved, Rows<String, Vec<u32>>, Rows<u32, Home>, Rows<(u32, String), Heir>);
+type SavedBy2 = (titles::Saved, Rows<String, Vec<u32>>, Rows<u32, Vec<IpAddr>>);
 
 #[derive(Debug)]
 struct Reused {
@@ -76,6 +80,8 @@ struct Reused {
     /// Where owners lived when they called last: who takes an address over has it, and not the one before.
     homes: Recent<u32, Home>,
     heirs: Recent<(u32, String), Heir>,
+    /// What those who call ask for.
+    does: Recent<u32, Does>,
     waiting: BTreeMap<(DeviceId, String), Use>,
 }
 
@@ -86,6 +92,7 @@ impl Default for Reused {
             owners: Recent::new(MOST_TITLES),
             homes: Recent::new(MOST_TITLES),
             heirs: Recent::new(MOST_HEIRS),
+            does: Recent::new(MOST_TITLES),
             waiting: BTreeMap::new(),
         }
     }
@@ -97,7 +104,13 @@ impl Watch for Reused {
     }
 
     fn exchange(&mut self, seen: &ExchangeSeen<'_>) {
-        if seen.application != "dicom" || seen.kind != "A-ASSOCIATE" {
+        if seen.application != "dicom" {
+            return;
+        }
+        if let Some(does) = Does::of(seen.kind) {
+            self.does.entry(seen.ts, seen.client.0).absorb(does);
+        }
+        if seen.kind != "A-ASSOCIATE" {
             return;
         }
         for title in self.titles.association(seen) {
@@ -137,6 +150,13 @@ impl Watch for Reused {
             let lives = |owner: &Profile| at.since(owner.device.last) <= REPLACED;
             match owner {
                 Some(owner) if has_moved_into(&profile, &owner, &addresses) => {
+                    let does = [&owner, &profile].map(|profile| self.does.get(&profile.id().0));
+                    let differs = card::difference(&profile, &owner, &addresses, view)
+                        .or_else(|| card::asks_for_more(does));
+                    if let Some(differs) = differs.filter(|_| lives(&owner)) {
+                        raise(&profile, &owner, &title, used, Some(differs), view, out);
+                        continue;
+                    }
                     *owners = vec![profile.id().0];
                     *self.homes.entry(at, profile.id().0) = home(&profile);
                     let heir = (profile.id().0, title.clone());
@@ -145,7 +165,7 @@ impl Watch for Reused {
                     raise_heir(&profile, &owner, &title, used, view, out);
                 }
                 Some(owner) if lives(&owner) && are_apart(&profile, &owner) => {
-                    raise(&profile, &owner, &title, used, view, out);
+                    raise(&profile, &owner, &title, used, None, view, out);
                 }
                 // One machine that is known as two.
                 Some(owner) if lives(&owner) => {}
@@ -171,15 +191,17 @@ impl Watch for Reused {
             own.0.truncate(MOST_HOMES);
             own.1.truncate(MOST_HOMES);
         });
+        self.does.rename(&from.0, into.0, |own, other| own.absorb(other));
         let start = (from.0, String::new());
         self.heirs.rename_all(start, |(id, _)| *id == from.0, |(_, title)| (into.0, title), |_, _| {});
     }
 
     fn save(&self) -> Vec<u8> {
-        if self.owners.is_empty() && self.titles.is_empty() {
+        if self.owners.is_empty() && self.titles.is_empty() && self.does.is_empty() {
             return Vec::new();
         }
-        pack_as(LAYOUT, &(self.titles.rows(), self.owners.rows(), self.homes.rows(), self.heirs.rows()))
+        let of_3 = (self.titles.rows(), self.owners.rows(), self.homes.rows(), self.heirs.rows());
+        pack_as(LAYOUT, &(of_3, self.does.rows()))
     }
 
     fn restore(&mut self, saved: &[u8]) {
@@ -187,23 +209,25 @@ impl Watch for Reused {
             let (titles, owners) = unpack::<(titles::Saved, Rows<String, Vec<u32>>)>(saved)?;
             Some((titles, owners, Vec::new()))
         };
-        let before = || {
-            let (titles, owners, homes) = unpack_as::<SavedBefore>(2, saved).or_else(of_1)?;
+        let of_2 = || {
+            let (titles, owners, homes) = unpack_as::<SavedBy2>(2, saved).or_else(of_1)?;
             let homes = homes.into_iter().map(|(id, at, addresses)| (id, at, (addresses, Vec::new())));
             Some((titles, owners, homes.collect(), Vec::new()))
         };
-        let Some((titles, owners, homes, heirs)) = unpack_as::<Saved>(LAYOUT, saved).or_else(before) else {
-            return;
-        };
+        let of_3 = || Some((unpack_as::<SavedBy3>(3, saved).or_else(of_2)?, Vec::new()));
+        let Some((of_3, does)) = unpack_as::<Saved>(LAYOUT, saved).or_else(of_3) else { return };
+        let (titles, owners, homes, heirs) = of_3;
         self.titles.fill(titles);
         self.owners.fill(owners);
         self.homes.fill(homes);
         self.heirs.fill(heirs);
+        self.does.fill(does);
     }
 }
 
 impl Reused {
-    /// Who was taken for an owner with another network card is not that when the former card is heard again.
+    /// Who was taken for an owner with another network card is not that when the former card is heard again, nor when it
+    /// tells something else of itself afterwards or does what the owner never did.
     fn watch_heirs(&mut self, view: &View<'_>, out: &mut Out<'_>) {
         self.heirs.forget(view.now.0.saturating_sub(WATCHED));
         let mut exposed = Vec::new();
@@ -212,10 +236,23 @@ impl Reused {
             else {
                 continue;
             };
-            let Some(used) = used.filter(|used| owner.device.last.0 > used.ts) else { continue };
+            let Some(used) = *used else { continue };
+            let lives = owner.device.last.0 > used.ts;
+            let is_successor = Timestamp(used.ts).since(owner.device.last) > REPLACED;
+            let is_one = heir.id() == owner.id() || shares_card(&heir, &owner);
+            let differs = || {
+                let none = Home::default();
+                let (addresses, _) = self.homes.get(&owner.id().0).unwrap_or(&none);
+                let does = [&owner, &heir].map(|profile| self.does.get(&profile.id().0));
+                card::difference(&heir, &owner, addresses, view).or_else(|| card::asks_for_more(does))
+            };
+            let differs = if lives || is_successor || is_one { None } else { differs() };
+            if !lives && differs.is_none() {
+                continue;
+            }
             exposed.push(key.clone());
-            if heir.id() != owner.id() && !shares_card(&heir, &owner) {
-                raise(&heir, &owner, &key.1, used, view, out);
+            if !is_one {
+                raise(&heir, &owner, &key.1, used, differs, view, out);
                 *self.owners.entry(Timestamp(used.ts), key.1.clone()) = vec![owner.id().0];
             }
         }
@@ -256,7 +293,15 @@ fn shares_card(a: &Profile, b: &Profile) -> bool {
     a.device.macs.iter().any(|mac| b.device.macs.contains(mac))
 }
 
-fn raise(profile: &Profile, owner: &Profile, title: &str, used: Use, view: &View<'_>, out: &mut Out<'_>) {
+fn raise(
+    profile: &Profile,
+    owner: &Profile,
+    title: &str,
+    used: Use,
+    differs: Option<&str>,
+    view: &View<'_>,
+    out: &mut Out<'_>,
+) {
     let what = format!(
         "{} ({}) calls itself {title}, which is {} ({})",
         profile.name,
@@ -281,6 +326,7 @@ fn raise(profile: &Profile, owner: &Profile, title: &str, used: Use, view: &View
             number("owner_heard_seconds_ago", since.unsigned_abs()),
         ])
         .found(server.and_then(|server| word("server", &server)))
+        .found(differs.and_then(|differs| word("differs_in", differs)))
         .normal(word("owner", owner.name.as_str()))
         .normal(view.armed_from.and_then(|from| word("titles_known_until", &from.to_string())));
     out.raise(view, verdict);
@@ -329,11 +375,12 @@ fn card(profile: &Profile, what: String, title: &str, used: Use) -> Verdict {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use super::{Reused, SavedBy3, Watch, pack_as};
     use crate::rules::story::{DAY, HOUR, SECOND, Story};
     use model::{Attribute, DeviceClass, DeviceId, Severity, Timestamp};
 
-    const RULE: &str = "dicom-ae-reused";
+    pub(in crate::rules) const RULE: &str = "dicom-ae-reused";
 
     fn call(story: &mut Story, from: DeviceId, to: DeviceId, title: &str) {
         story.learn(from, Attribute::AE_TITLE, title);
@@ -366,6 +413,22 @@ mod tests {
     }
 
     #[test]
+    fn what_was_saved_before_requests_were_kept_is_read() {
+        let title = "CT1".to_owned();
+        let home = (vec![[10, 20, 20, 2].into()], vec![[0, 0, 0, 0, 0, 2]]);
+        let owners = vec![(title.clone(), 5, vec![2])];
+        let heirs = vec![((3, title.clone()), 5, (2, None))];
+        let of_3: SavedBy3 = (vec![], owners, vec![(2, 5, home.clone())], heirs);
+        let (mut first, mut second) = (Reused::default(), Reused::default());
+        first.restore(&pack_as(3, &of_3));
+        second.restore(&first.save());
+        for reused in [&first, &second] {
+            assert_eq!((reused.owners.get(&title), reused.homes.get(&2)), (Some(&vec![2]), Some(&home)));
+            assert_eq!((reused.heirs.len(), reused.does.len()), (1, 0));
+        }
+    }
+
+    #[test]
     fn a_title_that_others_call_a_server_by_has_no_owner() {
         let (mut story, pacs, ct) = learned();
         // The answer tells the title of the server, which asks somebody else in the same minute.
@@ -390,13 +453,14 @@ mod tests {
     }
 
     /// The modality is silent, or not, and calls from a card of its own name, or of its own address.
-    fn another_card(
+    pub(in crate::rules) fn another_card(
         is_silent: bool,
         is_its_name: bool,
         is_its_address: bool,
     ) -> (Story, DeviceId, DeviceId, DeviceId) {
         let (mut story, pacs, ct) = learned();
         call(&mut story, ct, pacs, "CT1");
+        story.ask(ct, pacs, 104, "dicom", "C-FIND", Some("0000H"));
         story.wait(60 * SECOND);
         let card = story.restart().device(3, DeviceClass::Ct, 20);
         let of_it = story.devices[&ct].clone();

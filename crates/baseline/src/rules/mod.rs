@@ -98,6 +98,7 @@ macro_rules! registry {
 }
 
 mod asked;
+mod card;
 mod claims;
 mod destinations;
 mod edges;

@@ -218,11 +218,6 @@ impl Burst {
         }
     }
 
-    /// Whether it happened often enough, and was not told yet.
-    pub(super) const fn has_news(&self) -> bool {
-        self.untold > 0
-    }
-
     /// How often it happened that was not told yet, from when, and until when.
     pub(super) fn take(&mut self) -> Option<(u64, Timestamp, Timestamp)> {
         let n = std::mem::take(&mut self.untold);
