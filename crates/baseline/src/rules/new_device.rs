@@ -291,25 +291,14 @@ fn raise(profile: &Profile, since: Timestamp, view: &View<'_>, out: &mut Out<'_>
 
 #[cfg(test)]
 mod tests {
-    use crate::rules::story::{DAY, HOUR, SECOND, Story};
+    use crate::rules::story::{DAY, HOUR, SECOND, Story, no_lease};
     use inventory::Sign;
-    use model::{DeviceClass, Lease, LeaseMessage, Mac, Severity, Vlan};
+    use model::{DeviceClass, Lease, LeaseMessage, Mac, Severity};
 
     const MINUTE: i64 = 60 * SECOND;
 
     fn ack() -> Sign {
-        let (message, vlan) = (LeaseMessage::Ack, Vlan::NONE);
-        let none = Lease {
-            message,
-            vlan,
-            ip: None,
-            server: None,
-            relay: None,
-            seconds: None,
-            renewal: None,
-            rebinding: None,
-        };
-        Sign::Lease(none)
+        Sign::Lease(Lease { message: LeaseMessage::Ack, ..no_lease() })
     }
 
     #[test]
