@@ -142,6 +142,7 @@ impl Site {
             keys: Vec::new(),
             macs: vec![mac(id)],
             addresses: vec![(vlan(id), address(id))],
+            lived: Vec::new(),
             attributes: Vec::new(),
             class,
             votes: Vec::new(),

@@ -213,7 +213,9 @@ impl View<'_> {
             return known.clone();
         }
         let profile = (self.who)(id).map(|device| {
-            let zone = device.addresses.iter().find_map(|(vlan, ip)| self.site.zone(Some(*vlan), *ip));
+            // Who is silent is where it spoke last, whoever has its address now.
+            let mut homes = device.lived.iter().chain(&device.addresses);
+            let zone = homes.find_map(|(vlan, ip)| self.site.zone(Some(*vlan), *ip));
             let zone = zone.or_else(|| self.site.zone_of_vlans(&device.vlans));
             Rc::new(Profile {
                 name: name_of(&device),

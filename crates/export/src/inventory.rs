@@ -367,6 +367,7 @@ mod tests {
             keys: vec![],
             macs: vec![],
             addresses: vec![],
+            lived: Vec::new(),
             attributes: vec![],
             class: DeviceClass::Unknown,
             votes: vec![],

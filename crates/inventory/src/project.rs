@@ -79,26 +79,34 @@ impl Inventory {
         let home = |vlan: Vlan, ip: &IpAddr, how: How| {
             if how.is_passing() && relayed.contains(ip) { Vlan::NONE } else { vlan }
         };
-        let held = spans().filter(|(_, span)| span.until.is_none());
-        let mut addresses = BTreeMap::new();
-        for ((vlan, ip, _), span) in held {
-            let seen = addresses.entry((home(*vlan, ip, span.how), *ip)).or_insert((span.first, span.last));
-            *seen = (seen.0.min(span.first), seen.1.max(span.last));
-        }
-        let members = self.claims(&tree, &attr::VLAN);
-        let members = members.filter_map(|(claim, _)| claim.value.as_str().parse().ok()).map(Vlan::single);
-        let lived = spans().map(|((vlan, ip, _), span)| home(*vlan, ip, span.how));
-        let vlans: BTreeSet<Vlan> = lived.chain(members).filter(|vlan| *vlan != Vlan::NONE).collect();
-        let verdict = self.classify(&tree);
         let (first, last) = self
             .nodes
             .get(&id)
             .map_or((Timestamp::default(), Timestamp::default()), |node| (node.first, node.last));
+        // What ended before it was last heard it had left by then; what ended later was taken from one that was silent.
+        let (mut addresses, mut lived) = (BTreeMap::new(), BTreeMap::new());
+        for ((vlan, ip, _), span) in spans() {
+            let kept = match span.until {
+                None => &mut [&mut addresses, &mut lived][..],
+                Some(until) if until >= last => &mut [&mut lived][..],
+                Some(_) => continue,
+            };
+            for all in kept {
+                let seen = all.entry((home(*vlan, ip, span.how), *ip)).or_insert((span.first, span.last));
+                *seen = (seen.0.min(span.first), seen.1.max(span.last));
+            }
+        }
+        let members = self.claims(&tree, &attr::VLAN);
+        let members = members.filter_map(|(claim, _)| claim.value.as_str().parse().ok()).map(Vlan::single);
+        let seen_in = spans().map(|((vlan, ip, _), span)| home(*vlan, ip, span.how));
+        let vlans: BTreeSet<Vlan> = seen_in.chain(members).filter(|vlan| *vlan != Vlan::NONE).collect();
+        let verdict = self.classify(&tree);
         Device {
             id,
             keys,
             macs: macs.into_iter().collect(),
             addresses: present_first(addresses),
+            lived: present_first(lived),
             attributes: self.attributes(&tree, verdict.class),
             class: verdict.class,
             votes: verdict.votes,

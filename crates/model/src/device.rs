@@ -55,6 +55,9 @@ pub struct Device {
     /// Addresses held at the end of what was seen, with their scope, sorted; those that newer ones took the place of come
     /// last.
     pub addresses: Vec<(Vlan, IpAddr)>,
+    /// Addresses it held when it was last heard, in the same order: those above, and those that passed on to others while it
+    /// was silent. They say where it lives; its row does not hold them, as the spans of its addresses do.
+    pub lived: Vec<(Vlan, IpAddr)>,
     /// The best-supported value of each single-valued attribute, and every value of the many-valued ones (host names,
     /// software), sorted by attribute, best first.
     pub attributes: Vec<(Attribute, Text)>,

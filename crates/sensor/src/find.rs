@@ -223,6 +223,7 @@ mod tests {
             keys: vec![],
             macs: vec![Mac([0, 0, 0, 0, 0, id as u8])],
             addresses: vec![(Vlan::single(20), ip.parse().unwrap())],
+            lived: Vec::new(),
             attributes: vec![(Attribute::HOSTNAME, Text::from_str_lossy(name).unwrap())],
             class: DeviceClass::Ct,
             votes: vec![],

@@ -122,6 +122,7 @@ mod tests {
             keys: vec![],
             macs: vec![],
             addresses: vec![(Vlan::single(vlan), ip.parse().unwrap())],
+            lived: Vec::new(),
             attributes: vec![],
             class: DeviceClass::Unknown,
             votes: vec![],

@@ -114,6 +114,7 @@ pub(crate) fn unpack(id: DeviceId, bytes: &[u8]) -> Option<Device> {
             };
             Some((vlan, ip))
         })?,
+        lived: Vec::new(),
         attributes: from.many(|from| Some((Attribute::stored(from.str()?.to_owned()), from.text()?)))?,
         class,
         votes: from.many(|from| {

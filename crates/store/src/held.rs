@@ -84,6 +84,7 @@ mod tests {
             keys: vec![],
             macs: vec![],
             addresses: (1..=5).map(|n| (VLAN, ip(n))).collect(),
+            lived: Vec::new(),
             attributes: vec![],
             class: DeviceClass::Unknown,
             votes: vec![],

@@ -20,6 +20,7 @@ pub(crate) fn device(id: u32) -> Device {
         keys: vec![(KeyKind::Mac, "00:11:22:33:44:55".into()), (KeyKind::ClientId, "01:aa".into())],
         macs: vec![Mac([0, 0x11, 0x22, 0x33, 0x44, id as u8])],
         addresses: vec![(Vlan::single(20), ip("10.20.4.17")), (Vlan::NONE, ip("fe80::1"))],
+        lived: Vec::new(),
         attributes: vec![(Attribute::HOSTNAME, t("CT-RM3")), (Attribute::SOFTWARE, t("V7 \"beta\""))],
         class: DeviceClass::Ct,
         votes: vec![

@@ -19,8 +19,8 @@ pub(super) static RULE: Rule = Rule {
     posture: false,
     attack: &["T0826", "T0829"],
     finds: "A learned device that was active in at least 4 of 5 observed hours has not been heard for more than 30 minutes \
-        and three times its longest pause; what others say of it does not count. High where a life hangs on it. It is one \
-        finding a day, for 14 days at most. When most devices of a zone, and 5 at least, fall silent within a quarter of an \
+        and three times its longest pause; what others say of it does not count. High where a life hangs on it. It is where it \
+        spoke last, whoever has its address by now. It is one finding a day, for 14 days at most. When most devices of a zone, and 5 at least, fall silent within a quarter of an \
         hour and their longest pause, that is one finding a day, high, and critical where a life hangs on one of them; what \
         was told of each, and of its feeds, is a note from then on, and none is told by itself until an hour after the zone is \
         heard again.",
@@ -292,6 +292,23 @@ mod tests {
         let again = story.restart().wait(HOUR).found("device-silent");
         let of_it = again.iter().filter(|f| f.key.device == Some(DeviceId(3)));
         assert_eq!(of_it.map(|f| f.count).collect::<Vec<_>>(), [1], "told once");
+    }
+
+    #[test]
+    fn whose_address_another_has_by_now_is_missed_where_it_was() {
+        for is_taken in [false, true] {
+            let mut story = story(3, 3);
+            let device = story.devices.get_mut(&DeviceId(3)).unwrap();
+            (device.class, device.vlans) = (DeviceClass::Unknown, vec![]);
+            if is_taken {
+                device.lived = std::mem::take(&mut device.addresses);
+            }
+            let found = story.found("device-silent");
+            let [told] = found.as_slice() else { panic!("{found:?}") };
+            assert_eq!(told.severity, Severity::High, "it lives where lives hang on things");
+            let zone = told.device.as_ref().and_then(|party| party.zone.as_ref());
+            assert_eq!(zone.map(|zone| zone.as_str()), Some("bedside"));
+        }
     }
 
     #[test]

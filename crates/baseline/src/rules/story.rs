@@ -126,6 +126,7 @@ impl Story {
             keys: vec![],
             macs: vec![Mac([0, 0, 0, 0, 0, n])],
             addresses: vec![(vlan, ip)],
+            lived: vec![],
             attributes: vec![(Attribute::HOSTNAME, text(&format!("host-{n}")))],
             class,
             votes: vec![],

@@ -142,6 +142,44 @@ fn an_address_passes_on_with_its_lease_and_traffic_with_it() {
 }
 
 #[test]
+fn who_lost_its_address_while_it_was_silent_lived_there() {
+    let lived = |story: &str| {
+        let mut inventory = inventory();
+        tell(&mut inventory, story);
+        let mut back =
+            Inventory::restore(Config::default(), Arc::new(Vendors::builtin()), inventory.changes());
+        assert!(back.changes().is_empty());
+        let [device, again] = [&inventory, &back].map(|inventory| inventory.device(DeviceId(1)).unwrap());
+        assert_eq!(device, again);
+        let words =
+            |all: Vec<(Vlan, IpAddr)>| all.iter().map(|(_, ip)| ip.to_string()).collect::<Vec<_>>().join(" ");
+        (words(device.addresses), words(device.lived))
+    };
+    let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    let held = "0 00:12:21:00:00:01 dhcp discover
+        0 00:12:21:00:00:01 dhcp ack 10.0.26.5 3600
+        60 00:12:21:00:00:01 claims 10.0.26.5\n";
+    assert_eq!(lived(held), pair("10.0.26.5", "10.0.26.5"));
+    let claimed = format!("{held}900 00:1b:21:00:00:02 claims 10.0.26.5\n");
+    assert_eq!(lived(&claimed), pair("", "10.0.26.5"));
+    let leased = format!(
+        "{held}9000 00:1b:21:00:00:02 dhcp discover
+        9000 00:1b:21:00:00:02 dhcp ack 10.0.26.5 3600\n"
+    );
+    assert_eq!(lived(&leased), pair("", "10.0.26.5"));
+    assert_eq!(lived(&format!("{held}900 00:12:21:00:00:01 dhcp release 10.0.26.5")), pair("", "10.0.26.5"));
+    let elsewhere = "9100 00:12:21:00:00:01 claims 10.0.40.7\n";
+    assert_eq!(lived(&format!("{leased}{elsewhere}")), pair("10.0.40.7", "10.0.40.7"), "it speaks elsewhere");
+    // What it moved to is where it lives, also when both addresses went to others.
+    let both = "9200 00:1b:21:00:00:03 claims 10.0.40.7";
+    assert_eq!(lived(&format!("{leased}{elsewhere}{both}")), pair("", "10.0.40.7"));
+    let moved = "90 00:12:21:00:00:01 claims 10.0.40.7
+        100 00:1b:21:00:00:03 claims 10.0.40.7
+        110 00:1b:21:00:00:03 claims 10.0.26.5";
+    assert_eq!(lived(&format!("{held}{moved}")), pair("", "10.0.40.7 10.0.26.5"));
+}
+
+#[test]
 fn two_macs_that_claim_one_address_are_both_kept_and_the_conflict_is_shown() {
     let mut inventory = check(
         "0 00:1b:21:00:00:01 claims 10.0.0.5
