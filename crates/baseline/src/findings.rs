@@ -5,7 +5,7 @@ mod renamed;
 pub use renamed::ONE_WITH;
 
 use model::{Change, DeviceId, Figure, Finding, FindingId, FindingKey, Party, Severity, Text};
-use renamed::{joined, one_with, rename};
+use renamed::{joined, know_macs, one_with, rename};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -281,6 +281,7 @@ impl Book {
 
 /// The same thing was found again: the highest severity says what is told of it.
 fn add(known: &mut Finding, finding: Finding) {
+    know_macs(known, &finding);
     known.first = known.first.min(finding.first);
     known.last = known.last.max(finding.last);
     known.count = known.count.saturating_add(finding.count);
@@ -314,11 +315,11 @@ pub(crate) fn word(name: &'static str, text: &str) -> Option<(Cow<'static, str>,
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use model::Timestamp;
 
-    fn finding(device: u32, day: i32, severity: Severity) -> Finding {
+    pub(super) fn finding(device: u32, day: i32, severity: Severity) -> Finding {
         Finding {
             id: FindingId(0),
             key: FindingKey {

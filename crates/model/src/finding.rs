@@ -242,6 +242,9 @@ pub struct Pattern {
     pub peer_class: Which<Text>,
     /// Transport and port; `None` is a finding on no service, not one on any.
     pub service: Which<Option<(IpProto, u16)>>,
+    /// The MACs that the device had when it was muted, sorted: whoever decided saw nothing of others. None where it had none,
+    /// or where that was not kept.
+    pub macs: Vec<Mac>,
 }
 
 impl Pattern {
@@ -252,12 +255,21 @@ impl Pattern {
             device: Which::Is(key.device),
             peer_class: Which::Is(key.peer_class.clone()),
             service: Which::Is(key.service),
+            macs: Vec::new(),
         }
     }
 
     /// Whether a finding is one of these. `now` gives the number that a device is known by, when it turned out to be another
-    /// one after it was muted or told of.
-    pub fn covers(&self, key: &FindingKey, now: impl Fn(DeviceId) -> DeviceId) -> bool {
+    /// one after it was muted or told of. Of one that has MACs which it had not when it was muted nobody knows whether it is
+    /// about what was muted: it is none of these.
+    pub fn covers(&self, finding: &Finding, now: impl Fn(DeviceId) -> DeviceId) -> bool {
+        let mut macs = finding.device.iter().flat_map(|party| &party.macs);
+        let is_known = self.macs.is_empty() || macs.all(|mac| self.macs.contains(mac));
+        self.names(&finding.key, now) && is_known
+    }
+
+    /// As [`Pattern::covers`], whatever MACs the device has by now.
+    pub fn names(&self, key: &FindingKey, now: impl Fn(DeviceId) -> DeviceId) -> bool {
         let device = match &self.device {
             Which::Any => true,
             Which::Is(device) => device.map(&now) == key.device.map(&now),
@@ -269,8 +281,8 @@ impl Pattern {
     }
 }
 
-/// `device d7 service 104/tcp peer patient%20monitor rule new-peer`, with `any` and `none`; without `peer` it is any. The
-/// rule stands last, so that any name reads back.
+/// `device d7 service 104/tcp peer patient%20monitor macs 00:11:22:33:44:55,00:11:22:33:44:56 rule new-peer`, with `any` and
+/// `none`; without `peer` it is any, without `macs` they are not known. The rule stands last, so that any name reads back.
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.device {
@@ -287,6 +299,9 @@ impl fmt::Display for Pattern {
             // One word, so that its end is plain.
             write!(f, " peer {}", class.as_str().replace('%', "%25").replace(' ', "%20"))?;
         }
+        for (n, mac) in self.macs.iter().enumerate() {
+            write!(f, "{}{mac}", if n == 0 { " macs " } else { "," })?;
+        }
         write!(f, " rule {}", self.rule)
     }
 }
@@ -296,6 +311,7 @@ impl Pattern {
     pub fn parse(text: &str) -> Option<Self> {
         let (device, rest) = text.strip_prefix("device ")?.split_once(" service ")?;
         let (service, rule) = rest.split_once(" rule ")?;
+        let (service, macs) = service.split_once(" macs ").map_or((service, None), |(s, m)| (s, Some(m)));
         let (service, peer) = service.split_once(" peer ").map_or((service, None), |(s, p)| (s, Some(p)));
         Some(Self {
             rule: rule.to_owned(),
@@ -308,6 +324,7 @@ impl Pattern {
                 }
             },
             service: which(service, parse_service)?,
+            macs: macs.map_or(Some(Vec::new()), |macs| macs.split(',').map(Mac::parse).collect())?,
         })
     }
 }
@@ -430,7 +447,7 @@ mod tests {
         peer_class: Which<Text>,
         service: Which<Option<(IpProto, u16)>>,
     ) -> Pattern {
-        Pattern { rule: rule.into(), device, peer_class, service }
+        Pattern { rule: rule.into(), device, peer_class, service, macs: Vec::new() }
     }
 
     #[test]
@@ -454,7 +471,7 @@ mod tests {
             let tight = Pattern::of(key);
             let as_it_was = |id| id;
             let other_day = FindingKey { day: 9, ..key.clone() };
-            assert!(tight.covers(key, as_it_was) && tight.covers(&other_day, as_it_was));
+            assert!(tight.names(key, as_it_was) && tight.names(&other_day, as_it_was));
             let more = [
                 FindingKey { rule: "scan".into(), ..key.clone() },
                 FindingKey { device: Some(DeviceId(8)), ..key.clone() },
@@ -462,13 +479,20 @@ mod tests {
                 FindingKey { service: Some((IpProto::UDP, 104)), ..key.clone() },
             ];
             let merged = |_| DeviceId(8);
-            assert!(tight.covers(key, merged), "{tight}");
-            assert_eq!(tight.covers(&more[1], merged), key.device.is_some(), "{tight}");
+            assert!(tight.names(key, merged), "{tight}");
+            assert_eq!(tight.names(&more[1], merged), key.device.is_some(), "{tight}");
             for other in others.iter().chain(&more) {
-                assert!(!tight.covers(other, as_it_was), "{tight} and {other:?}");
+                assert!(!tight.names(other, as_it_was), "{tight} and {other:?}");
                 let wide = pattern(&other.rule, Which::Any, Which::Any, Which::Any);
-                assert!(wide.covers(other, as_it_was));
+                assert!(wide.names(other, as_it_was));
             }
+        }
+    }
+
+    fn of(decision: Decision) -> Pattern {
+        match decision {
+            Decision::Mute(pattern) | Decision::Unmute(pattern) => pattern,
+            other => panic!("{other}"),
         }
     }
 
@@ -499,6 +523,14 @@ mod tests {
         let text = "device d7 service 104/tcp peer patient%20monitor rule new-peer";
         assert_eq!(Decision::Mute(muted.clone()).to_string(), format!("mute {text}"));
         assert_eq!(Decision::Unmute(muted).to_string(), format!("unmute {text}"));
+        let mac = |last| Mac([0, 0x11, 0x22, 0x33, 0x44, last]);
+        let known = Pattern {
+            macs: vec![mac(5), mac(6)],
+            ..Decision::parse(&format!("mute {text}")).map(of).unwrap()
+        };
+        let text = "device d7 service 104/tcp peer patient%20monitor macs 00:11:22:33:44:05,00:11:22:33:44:06 rule new-peer";
+        assert_eq!(Decision::parse(&format!("mute {text}")).map(of), Some(known.clone()));
+        assert_eq!(known.to_string(), text);
         // As it was written before there were classes of peers in it.
         let old = Decision::parse("mute device d7 service any rule new-peer");
         let same = pattern("new-peer", Which::Is(Some(DeviceId(7))), Which::Any, Which::Any);
@@ -513,6 +545,8 @@ mod tests {
             "mute device any service 104 rule x",
             "mute device any service 65536/tcp rule x",
             "mute device any service any peer  rule x",
+            "mute device any service any macs 00:11 rule x",
+            "mute device any service any macs  rule x",
             "unmute device any rule x",
             "lock any",
             "forget f1",

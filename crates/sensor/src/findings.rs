@@ -3,7 +3,7 @@
 use crate::cli::{self, Format, TableOrJson};
 use crate::show::heading;
 use crate::text::{self, bytes, count, line, moment, plural, table};
-use crate::triage::{Status, Triage, ids, words};
+use crate::triage::{MUTED_BEFORE, Status, Triage, ids, words};
 use crate::{Error, find};
 use model::{DeviceClass, Figure, Finding, FindingId, JournalEntry, Mac, Party, Severity, Timestamp};
 use std::cmp::Reverse;
@@ -181,7 +181,7 @@ fn each(
 ) -> Result<(), Error> {
     let triage = Triage::of(reader)?;
     reader.each_finding(filter, |finding| {
-        let status = triage.status(&finding);
+        let (finding, status) = triage.judge(finding);
         each(finding, status)
     })
 }
@@ -240,7 +240,12 @@ fn coloured(severity: Severity, text: &str) -> String {
 /// The table. The severity is coloured when the columns stand, as colours have no width.
 fn rows(shown: &[Judged]) -> String {
     let row = |(f, status): &Judged| {
-        let note = if *status == Status::Open { String::new() } else { format!(" ({status})") };
+        let was_muted = f.evidence.iter().any(|(name, _)| name == MUTED_BEFORE);
+        let note = match status {
+            Status::Open if was_muted => " (muted before it was one with another device)".to_owned(),
+            Status::Open => String::new(),
+            status => format!(" ({status})"),
+        };
         vec![
             f.severity.to_string(),
             moment(f.last),
@@ -346,7 +351,7 @@ pub(crate) fn one(args: &cli::Finding) -> Result<(), Error> {
     let finding = named(&reader, &args.id)?;
     let journal = reader.journal()?;
     let triage = Triage::new(&journal, &reader.merges()?);
-    let status = triage.status(&finding);
+    let (finding, status) = triage.judge(finding);
     match args.format {
         TableOrJson::Json => Ok(write_jsonl(&[(finding, status)], &mut std::io::stdout().lock())?),
         TableOrJson::Table => {

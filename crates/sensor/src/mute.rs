@@ -6,7 +6,7 @@ use crate::findings::named;
 use crate::text::{self, line, moment, plural, table};
 use crate::triage::{Status, Triage, mutes, pattern_words};
 use crate::{Error, find, rules};
-use model::{Decision, IpProto, JournalEntry, Pattern, Which};
+use model::{Decision, Finding, IpProto, JournalEntry, Pattern, Which};
 use serde_json::json;
 use store::{FindingFilter, Reader, Store};
 
@@ -38,15 +38,19 @@ pub(crate) fn mute(args: &cli::Mute) -> Result<(), Error> {
     let mut store = open(&args.db.db)?;
     let reader = store.reader();
     let pattern = match (&args.id, &args.rule) {
-        (Some(id), _) => Pattern::of(&named(&reader, id)?.key),
+        (Some(id), _) => of_finding(&reader, &named(&reader, id)?)?,
         (None, rule) => {
             let rule = rules::named(&text::words(rule.as_deref().unwrap_or_default()), "--rule NAME")?;
-            let device = match &args.device {
-                Some(name) => Which::Is(Some(find::device(&reader.inventory()?, name)?.device.id)),
-                None => Which::Any,
+            let (device, macs) = match &args.device {
+                Some(name) => {
+                    let all = reader.inventory()?;
+                    let device = &find::device(&all, name)?.device;
+                    (Which::Is(Some(device.id)), device.macs.clone())
+                }
+                None => (Which::Any, Vec::new()),
             };
             let service = on.map_or(Which::Any, |on| Which::Is(Some(on)));
-            Pattern { rule: rule.name.to_owned(), device, peer_class: Which::Any, service }
+            Pattern { rule: rule.name.to_owned(), device, peer_class: Which::Any, service, macs }
         }
     };
     store.journal_append(now(), &who, Decision::Mute(pattern.clone()), &why)?;
@@ -58,13 +62,26 @@ pub(crate) fn mute(args: &cli::Mute) -> Result<(), Error> {
     ))
 }
 
+/// What a finding is one of, about its device as it is known now.
+fn of_finding(reader: &Reader<'_>, finding: &Finding) -> Result<Pattern, Error> {
+    let mut macs = finding.device.as_ref().map(|party| party.macs.clone()).unwrap_or_default();
+    if let Some(id) = finding.key.device {
+        let now = Triage::of(reader)?.now(id);
+        let devices = reader.devices()?;
+        macs.extend(devices.iter().filter(|device| device.id == now).flat_map(|device| &device.macs));
+    }
+    macs.sort_unstable();
+    macs.dedup();
+    Ok(Pattern { macs, ..Pattern::of(&finding.key) })
+}
+
 /// How many findings a pattern covers, and how many of them are muted.
 fn covered(reader: &Reader<'_>, pattern: &Pattern) -> Result<(u64, u64), Error> {
     let triage = Triage::of(reader)?;
     let (mut all, mut muted) = (0, 0);
     let filter = FindingFilter { rule: Some(pattern.rule.clone()), ..FindingFilter::default() };
     reader.each_finding(&filter, |finding| {
-        if triage.covers(pattern, &finding.key) {
+        if triage.covers(pattern, &finding) {
             all += 1;
             muted += u64::from(triage.status(&finding) == Status::Muted);
         }
@@ -93,9 +110,9 @@ pub(crate) fn unmute(args: &cli::Unmute) -> Result<(), Error> {
             one.map(|(_, pattern)| (*pattern).clone()).collect()
         }
         name if name.starts_with('f') => {
-            let key = named(&reader, name)?.key;
+            let finding = named(&reader, name)?;
             let triage = Triage::new(&journal, &reader.merges()?);
-            let hiding = mutes.iter().filter(|(_, pattern)| triage.covers(pattern, &key));
+            let hiding = mutes.iter().filter(|(_, pattern)| triage.covers(pattern, &finding));
             hiding.map(|(_, pattern)| (*pattern).clone()).collect()
         }
         _ => {
@@ -135,8 +152,7 @@ pub(crate) fn list(args: &cli::Mutes) -> Result<(), Error> {
     let mutes = mutes(&journal);
     let mut findings = vec![0_u64; mutes.len()];
     reader.each_finding(&FindingFilter::default(), |finding| {
-        for (count, _) in findings.iter_mut().zip(&mutes).filter(|(_, (_, p))| triage.covers(p, &finding.key))
-        {
+        for (count, _) in findings.iter_mut().zip(&mutes).filter(|(_, (_, p))| triage.covers(p, &finding)) {
             *count += 1;
         }
         Ok::<_, Error>(())
@@ -170,11 +186,14 @@ pub(crate) fn list(args: &cli::Mutes) -> Result<(), Error> {
             }
         }
         Format::Json => rows.iter().try_for_each(|((entry, pattern), findings)| {
-            let [id, at, who, rule, device, peer, service, _, reason] = cells(entry, pattern, *findings);
-            let mute = json!({
+            let [id, at, who, rule, device, peer, service, _, reason, _] = cells(entry, pattern, *findings);
+            let mut mute = json!({
                 "id": id, "at": at, "who": who, "rule": rule, "device": device, "peer_class": peer,
                 "service": service, "findings": findings, "reason": reason,
             });
+            if !pattern.macs.is_empty() {
+                mute["macs"] = pattern.macs.iter().map(ToString::to_string).collect::<Vec<_>>().into();
+            }
             line(&mute.to_string())
         }),
         Format::Csv => {
@@ -184,11 +203,11 @@ pub(crate) fn list(args: &cli::Mutes) -> Result<(), Error> {
     }
 }
 
-const COLUMNS: [&str; 9] =
-    ["id", "at", "who", "rule", "device", "peer_class", "service", "findings", "reason"];
+const COLUMNS: [&str; 10] =
+    ["id", "at", "who", "rule", "device", "peer_class", "service", "findings", "reason", "macs"];
 
 /// A mute for other programs; a part of the pattern is `any`, or `none` where the finding must have none.
-fn cells(entry: &JournalEntry, pattern: &Pattern, findings: u64) -> [String; 9] {
+fn cells(entry: &JournalEntry, pattern: &Pattern, findings: u64) -> [String; 10] {
     let device = match &pattern.device {
         Which::Any => "any".to_owned(),
         Which::Is(id) => id.map_or("none".to_owned(), |id| id.to_string()),
@@ -202,7 +221,8 @@ fn cells(entry: &JournalEntry, pattern: &Pattern, findings: u64) -> [String; 9] 
         Which::Is(on) => on.map_or("none".to_owned(), |(transport, port)| format!("{port}/{transport}")),
     };
     let (at, who, reason) = (entry.at.to_string(), entry.who.clone(), entry.reason.clone());
-    [number(entry), at, who, pattern.rule.clone(), device, peer, service, findings.to_string(), reason]
+    let macs = pattern.macs.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    [number(entry), at, who, pattern.rule.clone(), device, peer, service, findings.to_string(), reason, macs]
 }
 
 #[cfg(test)]

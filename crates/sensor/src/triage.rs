@@ -3,11 +3,16 @@
 use crate::Error;
 use crate::merged::Merged;
 use model::{
-    Decision, Figure, Finding, FindingId, FindingKey, JournalEntry, Merge, Pattern, Timestamp, Which,
+    Decision, DeviceId, Figure, Finding, FindingId, JournalEntry, Merge, Pattern, Text, Timestamp, Which,
 };
 use std::collections::BTreeMap;
 use std::fmt;
 use store::Reader;
+
+/// The figure that names the mutes of a finding's device that do not hold any more, as it is one with another since.
+pub(crate) const MUTED_BEFORE: &str = "muted_before";
+/// How many it names, at most.
+const MOST_NAMED: usize = 16;
 
 /// What is to be done about a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,8 +58,8 @@ impl fmt::Display for Status {
 pub(crate) struct Triage {
     /// The last word on each finding: when it had last been seen if it was resolved, `None` if it was acknowledged.
     last: BTreeMap<FindingId, Option<Timestamp>>,
-    /// What is muted of each rule.
-    mutes: BTreeMap<String, Vec<Pattern>>,
+    /// What is muted of each rule, and the entry that says so.
+    mutes: BTreeMap<String, Vec<(u64, Pattern)>>,
     /// Which devices turned out to be others.
     merged: Merged,
 }
@@ -75,16 +80,15 @@ impl Triage {
                 Decision::Mute(..) | Decision::Unmute(..) | Decision::Lock(..) => {}
             }
         }
-        for (_, pattern) in mutes(journal) {
-            triage.mutes.entry(pattern.rule.clone()).or_default().push(pattern.clone());
+        for (entry, pattern) in mutes(journal) {
+            triage.mutes.entry(pattern.rule.clone()).or_default().push((entry.n, pattern.clone()));
         }
         triage
     }
 
     /// What is to be done about a finding. A mute covers what came before it, too.
     pub(crate) fn status(&self, finding: &Finding) -> Status {
-        let mutes = self.mutes.get(finding.key.rule.as_ref());
-        if mutes.is_some_and(|mutes| mutes.iter().any(|muted| self.covers(muted, &finding.key))) {
+        if self.of_rule(finding).any(|(_, muted)| self.covers(muted, finding)) {
             return Status::Muted;
         }
         // What was decided about one that went up in it is shown with it, but decides nothing: nobody looked at the rest.
@@ -96,16 +100,43 @@ impl Triage {
         }
     }
 
+    fn of_rule(&self, finding: &Finding) -> impl Iterator<Item = &(u64, Pattern)> {
+        self.mutes.get(finding.key.rule.as_ref()).into_iter().flatten()
+    }
+
     /// Whether a finding is of a pattern.
-    pub(crate) fn covers(&self, pattern: &Pattern, key: &FindingKey) -> bool {
-        pattern.covers(key, |id| self.merged.now(id))
+    pub(crate) fn covers(&self, pattern: &Pattern, finding: &Finding) -> bool {
+        pattern.covers(finding, |id| self.merged.now(id))
+    }
+
+    /// Whether it is, or would be if its device were still the one that the pattern is about, and no other besides.
+    fn names(&self, pattern: &Pattern, finding: &Finding) -> bool {
+        pattern.names(&finding.key, |id| self.merged.now(id))
+    }
+
+    /// The number that a device has in the end.
+    pub(crate) fn now(&self, id: DeviceId) -> DeviceId {
+        self.merged.now(id)
+    }
+
+    /// A finding and its status. One that is told although its device was muted, as that has turned out to be one with
+    /// another since, says so.
+    pub(crate) fn judge(&self, mut finding: Finding) -> (Finding, Status) {
+        let status = self.status(&finding);
+        if status != Status::Muted {
+            let before = self.of_rule(&finding).filter(|(_, pattern)| self.names(pattern, &finding));
+            let named: Vec<String> = before.take(MOST_NAMED).map(|(n, _)| format!("m{n}")).collect();
+            let named = Text::from_str_lossy(&named.join(", "));
+            finding.evidence.extend(named.map(|named| (MUTED_BEFORE.into(), Figure::Words(named))));
+        }
+        (finding, status)
     }
 
     /// Whether a decision is about this finding.
     pub(crate) fn concerns(&self, decision: &Decision, finding: &Finding) -> bool {
         match decision {
             Decision::Acknowledge(id) | Decision::Resolve(id, _) => ids(finding).any(|own| own == *id),
-            Decision::Mute(pattern) | Decision::Unmute(pattern) => self.covers(pattern, &finding.key),
+            Decision::Mute(pattern) | Decision::Unmute(pattern) => self.names(pattern, finding),
             Decision::Lock(..) => false,
         }
     }
@@ -179,7 +210,7 @@ pub(crate) fn words(decision: &Decision) -> String {
 pub(crate) mod tests {
     use super::*;
     use crate::merged::tests::merge;
-    use model::{DeviceClass, DeviceId, Figure, FindingKey, IpProto, Mac, Party, Severity, Text};
+    use model::{DeviceClass, FindingKey, IpProto, Mac, Party, Severity};
     use std::slice::from_ref;
 
     pub(crate) fn finding(id: u32, rule: &'static str, device: u32, port: u16, last: i64) -> Finding {
@@ -268,7 +299,8 @@ pub(crate) mod tests {
     }
 
     fn wide(rule: &str) -> Pattern {
-        Pattern { rule: rule.into(), device: Which::Any, peer_class: Which::Any, service: Which::Any }
+        let rule = rule.into();
+        Pattern { rule, device: Which::Any, peer_class: Which::Any, service: Which::Any, macs: vec![] }
     }
 
     #[test]
@@ -345,6 +377,38 @@ pub(crate) mod tests {
         assert_eq!(of(&[merge(7, 5, false), merge(5, 3, false)]), [hidden, hidden, told]);
         assert_eq!(of(&[merge(7, 5, false), merge(5, 3, true)]), [hidden, told, told], "taken back");
         assert_eq!(of(&[merge(7, 8, false), merge(8, 7, false)])[1], told, "rows that go in a circle end");
+    }
+
+    #[test]
+    fn a_mute_covers_what_was_muted_and_not_what_that_is_one_with_since() {
+        let mac = |last| Mac([0, 0, 0, 0, 0, last]);
+        let about = |device, macs: &[u8]| {
+            let mut finding = finding(1, "new-peer", device, 104, 50);
+            finding.device.as_mut().unwrap().macs = macs.iter().copied().map(mac).collect();
+            finding
+        };
+        let mute = |device, macs: &[u8]| {
+            let macs = macs.iter().copied().map(mac).collect();
+            Decision::Mute(Pattern { macs, ..Pattern::of(&about(device, &[]).key) })
+        };
+        let merges = [merge(7, 3, false)];
+        let of = |mute: &Decision, finding: &Finding| {
+            let triage = Triage::new(&journal(from_ref(mute)), &merges);
+            assert!(triage.concerns(mute, finding), "what was decided of its device is shown");
+            let (finding, status) = triage.judge(finding.clone());
+            (status, finding.evidence.iter().any(|(name, _)| name == MUTED_BEFORE))
+        };
+        let (hidden, told) = ((Status::Muted, false), (Status::Open, true));
+        // Of what was muted as d7, and is called d3 by now.
+        assert_eq!(of(&mute(7, &[7]), &about(3, &[7])), hidden);
+        assert_eq!(of(&mute(7, &[7]), &about(3, &[])), hidden, "known by its address");
+        assert_eq!(of(&mute(7, &[7]), &about(3, &[3])), told, "the other's, from before");
+        assert_eq!(of(&mute(7, &[7]), &about(3, &[3, 7])), told, "either's");
+        assert_eq!(of(&mute(3, &[3]), &about(3, &[3, 7])), told, "whichever number stays");
+        assert_eq!(of(&mute(3, &[3, 7]), &about(3, &[3, 7])), hidden, "muted as what it is now");
+        assert_eq!(of(&mute(7, &[]), &about(3, &[3, 7])), hidden, "nobody kept what was muted");
+        let other = Triage::new(&journal(&[mute(7, &[7])]), &[]).judge(about(3, &[3]));
+        assert_eq!((other.1, other.0.evidence.len()), (Status::Open, 1), "another device's is not concerned");
     }
 
     #[test]

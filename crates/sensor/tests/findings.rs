@@ -313,7 +313,7 @@ fn a_mute_is_listed_and_can_be_taken_back() {
     assert_eq!(parts(2), ["m3", "scan", "any", "any", "any"]);
     assert_eq!((&mutes[1]["findings"], &mutes[1]["reason"]), (&2.into(), &"backup".into()));
     let csv = with(&["mutes", "--format", "csv"]);
-    assert!(csv.starts_with("id,at,who,rule,device,peer_class,service,findings,reason\nm1,"), "{csv}");
+    assert!(csv.starts_with("id,at,who,rule,device,peer_class,service,findings,reason,macs\nm1,"), "{csv}");
 
     let said = with(&["unmute", "f1", "--reason", "moved"]);
     assert_eq!(said, "Unmuted new-peer (external) about d7 on 443/tcp: 2 findings so far\n");

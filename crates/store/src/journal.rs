@@ -167,6 +167,7 @@ mod tests {
             device: Which::Is(Some(DeviceId(7))),
             peer_class: Which::Any,
             service: Which::Is(Some((IpProto::TCP, 104))),
+            macs: Vec::new(),
         }
     }
 
