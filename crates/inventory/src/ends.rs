@@ -198,9 +198,37 @@ impl Inventory {
         !lost.is_empty() && self.spans(vlan, ip).any(took)
     }
 
-    /// Whether somebody took an address from another by its word of late: it is not known whose it is.
-    pub(crate) fn is_contested(&self, vlan: Vlan, ip: IpAddr) -> bool {
-        self.spans(vlan, ip).any(|(id, _)| self.was_taken_from(id, vlan, ip))
+    /// Whether who has an address, in the scope or where it lives, has no better reason to be who carries the packets of
+    /// others from there than to have claimed it: it was not seen to carry any, or another has or had the address, too. `mac`
+    /// is that of the end of the frame which has the address: nothing more has to be asked of a station that nobody contests it,
+    /// nor where a frame has no MACs and comes from the address (`spoke`).
+    pub(crate) fn is_only_claimed(
+        &self,
+        (vlan, ip): (Vlan, IpAddr),
+        mac: Option<Mac>,
+        ts: Timestamp,
+        spoke: bool,
+    ) -> bool {
+        let end = self.end(vlan, ip, ts, mac, false).map(|end| end.id);
+        let Some(id) = end.or_else(|| self.holder_elsewhere(vlan, ip, ts)) else { return false };
+        let root = self.root(id);
+        let is_its = |mac: Mac| {
+            let owners = self.by_mac.get(&mac).map(|few| &**few).unwrap_or_default();
+            !owners.is_empty() && owners.iter().all(|owner| self.root(*owner) == root)
+        };
+        let carries = || self.tree(root).iter().any(|id| self.is_router(*id));
+        self.is_disputed(root, ip) || !(mac.map_or(spoke, is_its) || carries())
+    }
+
+    /// Whether another device has an address, too, in whatever scope, or had it until this one said that it had.
+    fn is_disputed(&self, root: DeviceId, ip: IpAddr) -> bool {
+        let scopes = self.scopes.get(&ip).map(|few| &**few).unwrap_or_default();
+        scopes.iter().any(|scope| {
+            let all = || self.spans(*scope, ip).map(|(id, span)| (self.root(id) == root, span));
+            let claims = || all().filter(|(is_its, span)| *is_its && span.how == How::Claim);
+            let is_taken = |until: Timestamp| claims().any(|(_, claim)| claim.first == until);
+            all().any(|(is_its, span)| !is_its && span.until.is_none_or(is_taken))
+        })
     }
 
     /// From whom a device with an address of its own took this one by its word, if that device goes on without another.

@@ -61,14 +61,17 @@ impl Inventory {
             (fact, subject) => {
                 // What others say of an address, or that it was sent something, does not make it a device.
                 let hearsay = said.confidence <= Confidence::HEARSAY.get() || is_about_receiver(&fact);
-                // Nor does it make a router of who has just claimed the router's address.
-                if hearsay
-                    && mac.is_none()
-                    && matches!(fact, Fact::Forwards { .. })
-                    && subject.address().is_some_and(|(vlan, ip)| self.is_contested(vlan, ip))
-                {
-                    return;
-                }
+                // Nor does it make a router of who has claimed the router's address: what is said to be carried on is that by
+                // whose MAC sent it.
+                let is_claimants = matches!(fact, Fact::Forwards { .. })
+                    && subject
+                        .address()
+                        .is_some_and(|address| self.is_only_claimed(address, mac, ts, !hearsay));
+                let subject = match mac.filter(|mac| is_claimants && !hearsay && mac.is_device()) {
+                    Some(sender) => Subject::Mac(sender),
+                    None if is_claimants => return,
+                    None => subject,
+                };
                 let Some((id, via)) = self.subject(&subject, mac, ts, !hearsay) else { return };
                 if hearsay {
                     self.spoken_of(id, ts);

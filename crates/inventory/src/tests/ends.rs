@@ -229,20 +229,76 @@ fn where_it_is_seen_crossing_it_goes_back_too() {
 
 #[test]
 fn who_has_just_claimed_the_relays_address_is_no_relay() {
-    for (claims, routers) in [(true, 1), (false, 2)] {
+    let relays = |story: &str| {
         let mut inventory = inventory();
-        let claim =
-            if claims { "00:00:0c:00:00:01 claims 10.0.0.1" } else { "00:00:0c:00:00:01 claims 10.0.0.9" };
-        tell(
-            &mut inventory,
-            &format!(
-                "0 {claim}
-                 1 00:00:0c:00:00:01 forwards
-                 2 {B} claims 10.0.0.1
-                 3 10.0.0.1 forwards by dhcp 50"
-            ),
-        );
-        let found = inventory.devices().filter(|device| device.router).count();
-        assert_eq!(found, routers, "the control: an address that nobody had before");
+        tell(&mut inventory, story);
+        let rows = inventory.changes().into_iter();
+        let said = rows.filter_map(|change| match change {
+            Change::Evidence(e) if e.key.attribute.as_str() == "forwards" => Some(e.key.device.to_string()),
+            _ => None,
+        });
+        said.collect::<Vec<_>>()
+    };
+    let router = "00:00:0c:00:00:01";
+    let said = "10.0.0.1 forwards by dhcp 50";
+    assert_eq!(relays(&format!("0 {B} claims 10.0.0.1\n3 {said}")), [""; 0], "a claim is all there is");
+    let carries =
+        format!("0 {B} claims 10.0.0.1\n1 {B} sends 10.1.0.5 ttl 63\n1 {B} sends 10.2.0.5 ttl 63\n");
+    assert_eq!(relays(&format!("{carries}3 {said}")), ["d1"], "it is seen to carry");
+    let taken = format!(
+        "0 {router} claims 10.0.0.1\n{}",
+        carries.replace("1 00", "2 00").replace("0 00:1b", "1 00:1b")
+    );
+    assert_eq!(relays(&format!("{taken}3 {said}")), [""; 0], "it is seen to carry, as who listens in does");
+    assert_eq!(relays(&format!("{taken}3 {said} from {B}")), [""; 0], "what is sent to it, too");
+    let own = "10.0.0.1 forwards by dhcp 90";
+    assert_eq!(relays(&format!("{taken}3 {own} from {router}")), ["d1"]);
+    assert_eq!(relays(&format!("{taken}3 {own} from {B}")), ["d2"], "who sends it as the relay is one");
+}
+
+#[test]
+fn who_claims_the_relays_address_for_hours_and_passes_on_is_no_relay() {
+    let (here, there, rogue) = ("00:00:0c:00:00:40", "00:00:0c:00:00:30", B);
+    let mut story = format!(
+        "0 {here} claims 10.0.40.1 vlan 40
+         0 {there} claims 10.0.30.1 vlan 30
+         1 {here} sends 10.0.30.5 ttl 63 vlan 40
+         1 {here} sends 10.0.30.6 ttl 63 vlan 40
+         1 {there} sends 10.0.40.5 ttl 63 vlan 30
+         1 {there} sends 10.0.40.6 ttl 63 vlan 30
+         2 10.0.40.1 forwards by dhcp 90 vlan 30 from {there}
+         3 {rogue} claims 10.0.40.66 vlan 40\n"
+    );
+    for minute in 1..240 {
+        let t = minute * 60;
+        story += &format!("{t} {rogue} claims 10.0.40.1 vlan 40\n");
+        if minute % 15 == 0 {
+            story += &format!("{} {here} claims 10.0.40.1 vlan 40\n", t + 1);
+        }
+        if minute % 7 == 0 {
+            story += &format!(
+                "{0} {rogue} sends 10.0.40.5 ttl 127 vlan 40
+                 {0} {rogue} sends 10.0.40.6 ttl 63 vlan 40
+                 {1} 10.0.40.1 forwards by dhcp 90 vlan 30 from {there}
+                 {1} 10.0.40.1 forwards by dhcp 50 vlan 30 from {there}
+                 {1} 10.0.40.1 forwards by dhcp 50 vlan 40\n",
+                t + 2,
+                t + 3
+            );
+        }
     }
+    let mut inventory = inventory();
+    tell(&mut inventory, &story);
+    let macs = |inventory: &Inventory, id: DeviceId| {
+        inventory.device(id).map(|device| device.macs).unwrap_or_default()
+    };
+    let said = inventory.changes().into_iter().filter_map(|change| match change {
+        Change::Evidence(e) if e.key.attribute.as_str() == "forwards" => Some(e.key.device),
+        _ => None,
+    });
+    let said: Vec<_> = said.collect();
+    assert_eq!(
+        said.into_iter().flat_map(|id| macs(&inventory, id)).collect::<Vec<_>>(),
+        [mac(here), mac(there)]
+    );
 }
