@@ -9,8 +9,10 @@ use model::{Address, Change, DeviceId, LeaseEntry, Service, Timestamp};
 use std::convert::Infallible;
 use std::sync::Arc;
 
-/// The row of the site that is the inventory's: the names of addresses outside.
+/// The rows of the site that are the inventory's: the one of the names of addresses outside.
 pub const NAMES: &str = "names";
+/// The one of stations that say the same identifier.
+pub const TWINS: &str = "twins";
 
 impl Inventory {
     /// Every row that changed since the last call: what is gone first, then what is new or confirmed, each sorted by kind
@@ -70,10 +72,9 @@ impl Inventory {
             recorded.dirt.flush();
             each(Change::Merge(Box::new(recorded.merge.clone())))?;
         }
-        match self.names.save() {
-            Some(names) => each(Change::Site(NAMES.into(), names)),
-            None => Ok(()),
-        }
+        let site = [(NAMES, self.names.save()), (TWINS, self.twins.save())];
+        let rows = site.into_iter().filter_map(|(name, row)| Some(Change::Site(name.into(), row?)));
+        rows.into_iter().try_for_each(each)
     }
 
     /// Rows of what is gone that wait to be given by [`Inventory::changes`].
@@ -246,6 +247,7 @@ impl Inventory {
                 self.node_at(row.device, row.first).services.insert((row.transport, row.port), served);
             }
             Change::Site(name, bytes) if name == NAMES => self.names.restore(&bytes),
+            Change::Site(name, bytes) if name == TWINS => self.twins.restore(&bytes),
             _ => {}
         }
     }
@@ -329,12 +331,13 @@ pub(crate) enum RowKey {
     Lease(DeviceId, Timestamp, u32),
     Service(DeviceId, model::IpProto, u16),
     Names,
+    Twins,
 }
 
 impl RowKey {
     const fn device(&self) -> Option<DeviceId> {
         match self {
-            Self::Merge(..) | Self::Names => None,
+            Self::Merge(..) | Self::Names | Self::Twins => None,
             Self::Evidence(key) => Some(key.device),
             Self::Device(id) | Self::Address(id, ..) | Self::Lease(id, ..) | Self::Service(id, ..) => {
                 Some(*id)
@@ -357,6 +360,7 @@ pub(crate) fn final_rows(
             Change::Lease(l) => RowKey::Lease(l.device, l.ts, l.n),
             Change::Service(s) => RowKey::Service(s.device, s.transport, s.port),
             Change::Site(name, _) if name == NAMES => RowKey::Names,
+            Change::Site(name, _) if name == TWINS => RowKey::Twins,
             Change::EvidenceGone(key) => {
                 last.remove(&RowKey::Evidence((**key).clone()));
                 continue;

@@ -238,6 +238,7 @@ impl Inventory {
 
     pub(crate) fn unindex(&mut self, id: DeviceId, node: &Node) {
         self.unrank(id, node.rank);
+        self.twins.forget(id);
         self.reindex(id, &node.known, &Derived::default());
         for ((vlan, ip, _), _) in node.spans.iter() {
             self.forget_holder(*vlan, *ip, id);
@@ -290,9 +291,14 @@ impl Inventory {
 
     /// The device of a node was heard of at two times.
     pub(crate) fn heard_from_to(&mut self, id: DeviceId, first: Timestamp, last: Timestamp) {
+        self.note_twin(id, last);
+        self.device_heard(id, first, last);
+    }
+
+    fn device_heard(&mut self, id: DeviceId, first: Timestamp, last: Timestamp) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         if let Some(parent) = node.parent {
-            return self.heard_from_to(parent, first, last);
+            return self.device_heard(parent, first, last);
         }
         let settles = node.heard(first, last);
         if !std::mem::replace(&mut node.dirty, true) {

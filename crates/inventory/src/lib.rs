@@ -11,7 +11,7 @@
 //! - `identity`: from MACs and addresses to nodes; routers, shared MACs, virtual MACs;
 //! - `addresses`: who held which address when, and `recent` answers to that; `leases`: what DHCP says of it, and `pings`: which
 //!   of them belong to a lease; `ends`: whose packets are when their MAC is another's;
-//! - `merge`: nodes that are one device; `equipment`: whose identity a message carries; `evidence`: the ledger and the order
+//! - `merge`: nodes that are one device; `twins`: which of those that say so are not; `equipment`: whose identity a message carries; `evidence`: the ledger and the order
 //!   of values;
 //! - `classify`: the vote on what a device is for; `project`: the device as it is shown;
 //! - `names`: by which domain an end outside is known; `ties`: what an address is to one device;
@@ -44,12 +44,13 @@ mod signs;
 mod sorted;
 mod table;
 mod ties;
+mod twins;
 mod vendors;
 
 #[cfg(test)]
 mod tests;
 
-pub use changes::NAMES;
+pub use changes::{NAMES, TWINS};
 pub use config::{Config, Counters, in_prefix, is_host, is_internal};
 pub use newcomers::Newcomers;
 pub use signs::Sign;
@@ -140,6 +141,8 @@ pub struct Inventory {
     partners: Partners,
     places: Places,
     names: names::Names,
+    /// Stations that say the same identifier.
+    twins: twins::Twins,
     /// The node that one MAC stands for alone, as long as nothing changed about who is who: one frame says many things of
     /// its sender.
     sender: Option<(Mac, DeviceId)>,
@@ -191,6 +194,7 @@ impl Inventory {
             recent: Recent::new(),
             partners: Partners::new(),
             places: Places::new(),
+            twins: twins::Twins::default(),
             sender: None,
             heard: None,
             refused_mac: None,
@@ -233,6 +237,7 @@ impl Inventory {
                 out.push(Resolved::Flow { flow, domain, lease_of });
             }
         }
+        self.meet_twins();
         self.report_merges(out);
         if self.held() > self.config.max_bytes {
             self.relieve();

@@ -3,6 +3,7 @@
 use crate::Inventory;
 use crate::evidence::{Via, attr, fold, text};
 use crate::graph::{Dirt, Gone, Said};
+use crate::twins::{MOST_OF_ONE, kind_name};
 use model::{Attribute, Confidence, DeviceId, KeyKind, Merge, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,13 +17,8 @@ pub(crate) struct Recorded {
 impl Inventory {
     /// A node says which key it has: other devices with it are the same one.
     pub(crate) fn join_by_key(&mut self, id: DeviceId, key: &(KeyKind, String), ts: Timestamp) {
-        let what = match key.0 {
-            KeyKind::ClientId => "DHCP client identifier",
-            KeyKind::Uuid => "SMBIOS UUID",
-            KeyKind::Application => "equipment identity",
-            // A MAC finds its node by itself; an address passes from one device to another.
-            KeyKind::Mac | KeyKind::Address => return,
-        };
+        let Some(what) = kind_name(key.0) else { return };
+        let mut met = 0;
         for other in self.by_key.get(key).map(|few| few.to_vec()).unwrap_or_default() {
             if self.root(other) == self.root(id) {
                 continue;
@@ -33,7 +29,14 @@ impl Inventory {
             if is_hearsay && self.is_heard(self.root(other)) && self.is_heard(self.root(id)) {
                 continue;
             }
-            self.try_merge(id, other, ts, &format!("same {what} {}", key.1));
+            met += 1;
+            // What many say identifies nobody.
+            if met > MOST_OF_ONE {
+                return;
+            }
+            if self.may_be_one(id, other, key.0, ts) {
+                self.try_merge(id, other, ts, &format!("same {what} {}", key.1));
+            }
         }
     }
 

@@ -270,6 +270,7 @@ impl Inventory {
         if node.heard(first, last) {
             self.rerank(id);
         }
+        self.note_twin(id, last);
         id
     }
 

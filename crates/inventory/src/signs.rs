@@ -37,6 +37,13 @@ pub enum Sign {
     },
     /// It showed a credential in clear, of this kind.
     Credential(&'static str),
+    /// It says an identifier that another device said before, and both go on at the same time.
+    Copied {
+        /// What it says.
+        what: Text,
+        /// Whose that is.
+        owner: DeviceId,
+    },
     /// It says that it holds an address which another device holds, or held until it said so for the first time.
     Claims {
         /// Scope of the address.

@@ -13,6 +13,7 @@ mod names;
 mod restore;
 mod signs;
 mod stories;
+mod twins;
 
 /// 2 March 2026, 08:00 UTC, and then so many seconds.
 fn at(seconds: i64) -> Timestamp {

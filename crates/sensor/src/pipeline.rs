@@ -225,7 +225,9 @@ impl<'a> Sink<'a> {
         let mut inventory = Inventory::new(config.inventory(), vendors);
         let mut baseline = Baseline::new(config.baseline());
         store.each_row(|row| match row {
-            Change::Site(ref name, _) if name == inventory::NAMES => inventory.restore_row(row),
+            Change::Site(ref name, _) if [inventory::NAMES, inventory::TWINS].contains(&name.as_ref()) => {
+                inventory.restore_row(row);
+            }
             Change::Edges(..) | Change::Habit(..) | Change::Site(..) | Change::Finding(_) => {
                 baseline.restore_row(row);
             }

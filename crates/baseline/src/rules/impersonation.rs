@@ -1,5 +1,6 @@
 //! A known device that suddenly is another machine.
 
+use super::copied::Copies;
 use super::said::{ATTRIBUTES, FINGERPRINT, FIRMWARE, Known, SPAN, Said};
 use super::updates::{Changed, ChangedBefore, Group, LONGEST, Update, group, note};
 use super::window::{DAY, Recent, Rows, pack_as, unpack, unpack_as};
@@ -22,13 +23,15 @@ pub(super) static RULE: Rule = Rule {
     attack: &["T1036", "T0849", "T1200"],
     finds: "A learned device whose DHCP fingerprint changes and, within ten minutes, its host name, vendor class, manufacturer, \
         model or serial number as well; one of which two of the last three change within ten minutes; or a newcomer with the \
-        MAC of one learned device. Critical where a life hangs on one of them. Where only versions change (of the DHCP vendor class, of the firmware, of a program) that \
+        MAC of one learned device. Or one that says the SMBIOS UUID, DHCP client identifier or serial number of a learned \
+        device, when both go on beside each other for most of an hour: medium, and high where they differ in zone, VLAN or what \
+        they tell of themselves. Critical where a life hangs on one of them. Where only versions change (of the DHCP vendor class, of the firmware, of a program) that \
         is an update: one note of severity info for each class of device and day, and for those that are updated alike within \
         14 days of each other, under the day of the first. So are three or more devices of a class that change alike within \
         14 days; what was told of the first of them becomes a note, too. Network boot does not count.",
     matters: "A MAC is easily copied: with that of a monitor or a printer an intruder passes the network's admission control.",
     innocent: "An operating system set up anew, an update that changes more than versions, a network card moved to another \
-        machine, docks.",
+        machine, docks; a machine that goes on through two cards at once.",
     references: "RFC 2131 options 12, 55, 60; Medical Device Access Management: quarantine unknown endpoints; ATT&CK T1036 \
         Masquerading, T0849 Masquerading (ICS).",
     advice: "Compare the switch port with where the device stands, and ask biomedical engineering whether it was serviced.",
@@ -62,6 +65,7 @@ struct Impersonation {
     noted: Recent<u32, ()>,
     /// Devices that were heard and not looked at yet, and since when.
     heard: BTreeMap<DeviceId, Timestamp>,
+    copies: Copies,
 }
 
 impl Default for Impersonation {
@@ -73,6 +77,7 @@ impl Default for Impersonation {
             macs: Recent::new(MOST_KNOWN),
             noted: Recent::new(MOST_KNOWN),
             heard: BTreeMap::new(),
+            copies: Copies::default(),
         }
     }
 }
@@ -84,10 +89,13 @@ impl Watch for Impersonation {
         match seen.sign {
             Sign::New { attribute, value } => {
                 let place = ATTRIBUTES.iter().position(|(known, _)| known == attribute);
-                if let Some(place) = place.and_then(|at| self.said.entry(seen.ts, seen.device.0).all.get_mut(at)) {
+                if let Some(place) =
+                    place.and_then(|at| self.said.entry(seen.ts, seen.device.0).all.get_mut(at))
+                {
                     *place = Some((seen.ts.0, value.as_str().to_owned()));
                 }
             }
+            Sign::Copied { what, owner } => self.copies.note(seen, what, *owner),
             Sign::Appeared => self.hear(seen),
             Sign::Lease(lease) if lease.message == LeaseMessage::Ack => self.hear(seen),
             _ => {}
@@ -101,6 +109,7 @@ impl Watch for Impersonation {
                 self.card(&profile, since, view, out);
             }
         }
+        self.copies.minute(view, out);
         let (mut later, mut changed) = (Vec::new(), Vec::new());
         let mut updated = BTreeMap::<Group, Vec<Update>>::new();
         let waiting: Vec<_> =
@@ -116,13 +125,16 @@ impl Watch for Impersonation {
                     changed.push((Changed::of(&profile, &said), profile, said, times));
                     continue;
                 }
-                let update = change.zip(said.update(&known)).map(|((_, at), (before, now))| (at, Some(before), now));
+                let update =
+                    change.zip(said.update(&known)).map(|((_, at), (before, now))| (at, Some(before), now));
                 let update = update.or_else(|| said.release(&known, &profile));
                 if let Some(update) = update.filter(|_| !said.is_noted) {
                     let group = group(&mut self.changes, own, Changed::of(&profile, &said), &update, view);
                     updated.entry(group).or_default().push(update);
                     said.is_noted = true;
-                } else if said.is_noted && let Some(change) = self.changes.get_mut(&own) {
+                } else if said.is_noted
+                    && let Some(change) = self.changes.get_mut(&own)
+                {
                     change.fill(&said);
                 }
                 // The other half may follow, and make an update more than that.
@@ -173,7 +185,8 @@ impl Watch for Impersonation {
             let changes = changes.into_iter().map(|(id, at, change)| (id, at, change.now(at)));
             Some((known, said, changes.collect(), macs))
         };
-        if let Some((known, said, changes, macs)) = unpack_as::<Saved<Changed>>(LAYOUT, saved).or_else(before) {
+        if let Some((known, said, changes, macs)) = unpack_as::<Saved<Changed>>(LAYOUT, saved).or_else(before)
+        {
             self.known.fill(known);
             self.said.fill(said);
             self.changes.fill(changes);
@@ -238,7 +251,8 @@ impl Impersonation {
         let is_wave = alike.len() >= WAVE;
         // A wave is told under the time at which it began.
         let is_open = |begun: &i64| last.saturating_sub(*begun) <= LONGEST;
-        let told = rows.iter().filter(|(_, _, other)| own.is_like(other)).filter_map(|(.., other)| other.wave);
+        let told =
+            rows.iter().filter(|(_, _, other)| own.is_like(other)).filter_map(|(.., other)| other.wave);
         let begun = told.filter(is_open).min();
         let begun = begun.or_else(|| alike.iter().map(|(_, at)| *at).min()).unwrap_or(last);
         let class = profile.class();
@@ -368,7 +382,11 @@ mod tests {
             }
             story.wait(3 * DAY);
         }
-        assert_eq!(findings, [1, 2, 3, 3], "two by themselves, then one for all of them, under the day of the first");
+        assert_eq!(
+            findings,
+            [1, 2, 3, 3],
+            "two by themselves, then one for all of them, under the day of the first"
+        );
         assert_eq!(highest, [Severity::Critical, Severity::Critical, Severity::Info, Severity::Info]);
         let found = story.found(RULE);
         let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity)).collect();
@@ -430,13 +448,19 @@ mod tests {
             story.restart().wait(45 * 60 * SECOND);
         }
         let found = story.found(RULE);
-        assert_eq!(found[0].title.as_str(), "8 devices of class infusion pump say another version: InfusOS 4.2");
+        assert_eq!(
+            found[0].title.as_str(),
+            "8 devices of class infusion pump say another version: InfusOS 4.2"
+        );
         assert_eq!(found[0].last.since(found[0].first), 7 * (47 * 60 * SECOND), "{found:#?}");
         // Another update on the next day is that day's note.
         story.wait(DAY);
         story.learn(ids[0], Attribute::SOFTWARE, "drug library 8");
         let found = story.found(RULE);
-        assert_eq!(found.iter().map(|f| (f.severity, f.count)).collect::<Vec<_>>(), [(Severity::Info, 8), (Severity::Info, 1)]);
+        assert_eq!(
+            found.iter().map(|f| (f.severity, f.count)).collect::<Vec<_>>(),
+            [(Severity::Info, 8), (Severity::Info, 1)]
+        );
     }
 
     #[test]
@@ -460,7 +484,9 @@ mod tests {
             story.wait(10 * HOUR);
         }
         let found = story.found(RULE);
-        assert!(found[0].title.as_str().starts_with("7 devices of class infusion pump say another version: "));
+        assert!(
+            found[0].title.as_str().starts_with("7 devices of class infusion pump say another version: ")
+        );
         assert!(found[0].last.since(found[0].first) > 2 * DAY, "{found:#?}");
         // Half a month later nobody knows that it is the same.
         story.wait(15 * DAY);
@@ -470,8 +496,10 @@ mod tests {
 
     #[test]
     fn what_no_update_changes_is_told_however_alike_the_rest_is() {
-        let update = [(Attribute::DHCP_FINGERPRINT, "1,3,6,42"), (Attribute::DHCP_VENDOR_CLASS, "InfusOS 4.2")];
-        let other_class = [(Attribute::DHCP_FINGERPRINT, "1,3,6,42"), (Attribute::DHCP_VENDOR_CLASS, "MSFT 5.0")];
+        let update =
+            [(Attribute::DHCP_FINGERPRINT, "1,3,6,42"), (Attribute::DHCP_VENDOR_CLASS, "InfusOS 4.2")];
+        let other_class =
+            [(Attribute::DHCP_FINGERPRINT, "1,3,6,42"), (Attribute::DHCP_VENDOR_CLASS, "MSFT 5.0")];
         let identity = [(Attribute::MANUFACTURER, "Other"), (Attribute::MODEL, "Two")];
         let one_of_it = [(Attribute::DHCP_FINGERPRINT, "1,3,6,42"), (Attribute::SERIAL, "77")];
         let print = [(Attribute::DHCP_FINGERPRINT, "1,3,6,42")];

@@ -100,6 +100,7 @@ macro_rules! registry {
 mod asked;
 mod card;
 mod claims;
+mod copied;
 mod destinations;
 mod edges;
 #[cfg(test)]

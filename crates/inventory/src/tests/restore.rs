@@ -190,7 +190,7 @@ proptest! {
             let owner = match key {
                 RowKey::Evidence(key) => key.device,
                 RowKey::Address(id, ..) | RowKey::Lease(id, ..) | RowKey::Service(id, ..) => *id,
-                RowKey::Device(_) | RowKey::Merge(..) | RowKey::Names => continue,
+                RowKey::Device(_) | RowKey::Merge(..) | RowKey::Names | RowKey::Twins => continue,
             };
             prop_assert!(end.devices.iter().any(|d| d.id == owner), "{:?} belongs to nobody", key);
         }

@@ -17,6 +17,7 @@ fn signs(story: &str) -> Vec<String> {
             Sign::Lease(lease) => format!("{device} {}", lease.message.as_str()),
             Sign::Credential(kind) => format!("{device} {kind}"),
             Sign::Claims { ip, holder, .. } => format!("{device} claims {ip} of {holder}"),
+            Sign::Copied { what, owner } => format!("{device} says {what} of {owner}"),
             Sign::HandsOut { server } => format!("{device} hands out as {server}"),
         }),
         _ => None,
