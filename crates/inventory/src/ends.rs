@@ -200,8 +200,8 @@ impl Inventory {
 
     /// Whether who has an address, in the scope or where it lives, has no better reason to be who carries the packets of
     /// others from there than to have claimed it: it was not seen to carry any, or another has or had the address, too. `mac`
-    /// is that of the end of the frame which has the address: nothing more has to be asked of a station that nobody contests it,
-    /// nor where a frame has no MACs and comes from the address (`spoke`).
+    /// is that of the end of the frame which has the address: of its own station nothing more is asked where nobody contests
+    /// the address, nor of a frame without MACs that comes from it (`spoke`).
     pub(crate) fn is_only_claimed(
         &self,
         (vlan, ip): (Vlan, IpAddr),

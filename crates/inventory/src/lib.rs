@@ -11,8 +11,8 @@
 //! - `identity`: from MACs and addresses to nodes; routers, shared MACs, virtual MACs;
 //! - `addresses`: who held which address when, and `recent` answers to that; `leases`: what DHCP says of it, and `pings`: which
 //!   of them belong to a lease; `ends`: whose packets are when their MAC is another's;
-//! - `merge`: nodes that are one device; `twins`: which of those that say so are not; `equipment`: whose identity a message carries; `evidence`: the ledger and the order
-//!   of values;
+//! - `merge`: nodes that are one device; `twins`: which of those that say so are not; `equipment`: whose identity a message
+//!   carries; `evidence`: the ledger and the order of values;
 //! - `classify`: the vote on what a device is for; `project`: the device as it is shown;
 //! - `names`: by which domain an end outside is known; `ties`: what an address is to one device;
 //! - `signs`: what those who watch behaviour are told of;

@@ -18,12 +18,12 @@ pub(super) static RULE: Rule = Rule {
     rises: false,
     posture: false,
     attack: &["T0826", "T0829"],
-    finds: "A learned device that was active in at least 4 of 5 observed hours has not been heard for more than 30 minutes \
-        and three times its longest pause; what others say of it does not count. High where a life hangs on it. It is where it \
-        spoke last, whoever has its address by now. It is one finding a day, for 14 days at most. When most devices of a zone, and 5 at least, fall silent within a quarter of an \
-        hour and their longest pause, that is one finding a day, high, and critical where a life hangs on one of them; what \
-        was told of each, and of its feeds, is a note from then on, and none is told by itself until an hour after the zone is \
-        heard again.",
+    finds: "A learned device that was active in at least 4 of 5 observed hours has not been heard for more than 30 \
+        minutes and three times its longest pause; what others say of it does not count. High where a life hangs on \
+        it. It is where it spoke last, whoever has its address by now. It is one finding a day, for 14 days at most. \
+        When most devices of a zone, and 5 at least, fall silent within a quarter of an hour and their longest pause, \
+        that is one finding a day, high, and critical where a life hangs on one of them; what was told of each, and of \
+        its feeds, is a note from then on, and none is told by itself until an hour after the zone is heard again.",
     matters: "A monitor or pump that has dropped off the network alarms nobody at the central station.",
     innocent: "Switched off, carried to another ward, a switch that restarts; a loss of sight of the sensor suppresses this.",
     references: "Verify that alarms still function; ATT&CK T0826, T0829.",

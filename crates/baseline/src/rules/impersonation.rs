@@ -21,14 +21,15 @@ pub(super) static RULE: Rule = Rule {
     rises: true,
     posture: false,
     attack: &["T1036", "T0849", "T1200"],
-    finds: "A learned device whose DHCP fingerprint changes and, within ten minutes, its host name, vendor class, manufacturer, \
-        model or serial number as well; one of which two of the last three change within ten minutes; or a newcomer with the \
-        MAC of one learned device. Or one that says the SMBIOS UUID, DHCP client identifier or serial number of a learned \
-        device, when both go on beside each other for most of an hour: medium, and high where they differ in zone, VLAN or what \
-        they tell of themselves. Critical where a life hangs on one of them. Where only versions change (of the DHCP vendor class, of the firmware, of a program) that \
-        is an update: one note of severity info for each class of device and day, and for those that are updated alike within \
-        14 days of each other, under the day of the first. So are three or more devices of a class that change alike within \
-        14 days; what was told of the first of them becomes a note, too. Network boot does not count.",
+    finds: "A learned device whose DHCP fingerprint changes and, within ten minutes, its host name, vendor class, \
+        manufacturer, model or serial number as well; one of which two of the last three change within ten minutes; or \
+        a newcomer with the MAC of one learned device. Or one that says the SMBIOS UUID, DHCP client identifier or \
+        serial number of a learned device, when both go on beside each other for most of an hour: medium, and high \
+        where they differ in zone, VLAN or what they tell of themselves. Critical where a life hangs on one of them. \
+        Where only versions change (of the DHCP vendor class, of the firmware, of a program) that is an update: one \
+        note of severity info for each class of device and day, and for those that are updated alike within 14 days of \
+        each other, under the day of the first. So are three or more devices of a class that change alike within 14 \
+        days; what was told of the first of them becomes a note, too. Network boot does not count.",
     matters: "A MAC is easily copied: with that of a monitor or a printer an intruder passes the network's admission control.",
     innocent: "An operating system set up anew, an update that changes more than versions, a network card moved to another \
         machine, docks; a machine that goes on through two cards at once.",
