@@ -343,7 +343,10 @@ fn a_mute_is_listed_and_can_be_taken_back() {
     assert!(ids(db, &[]).contains(&"f6".to_owned()));
 
     let entries = json(&with(&["journal", "--format", "json"]));
-    assert_eq!(entries[3]["decision"], "unmute device d7 service 443/tcp peer external rule new-peer");
+    assert_eq!(
+        entries[3]["decision"],
+        "unmute device d7 service 443/tcp peer external macs 00:1b:21:0a:0b:0c rule new-peer"
+    );
     for (args, says) in [
         (&["unmute", "f2", "--reason", "x"][..], "f2 is not muted; `wardwatch mutes` lists what is muted"),
         (&["unmute", "f99", "--reason", "x"], "there is no finding f99"),
