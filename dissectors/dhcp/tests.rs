@@ -1,7 +1,7 @@
 //! Whole messages in, lines out; and the bytes that the other rooms' tests are made of.
 
 use super::DISSECTOR;
-use crate::{Malformed, Pdu, hostile};
+use crate::{Malformed, Pdu, Sink, hostile};
 use model::{Fact, IpProto, Mac, Side, Vlan};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -301,7 +301,11 @@ fn what_is_handed_out_is_told_with_the_gateway_and_the_name_servers() {
     let told = |options: Options<'_>| {
         let bytes = with_addresses(message(2, options), NOBODY, CLIENT_IP, NOBODY);
         let pdu = Pdu { src_mac: Some(Mac(ROUTER)), ..hostile::pdu(1, Side::Low, IpProto::UDP, &bytes) };
-        let all = hostile::datagram(&DISSECTOR, &pdu).0.into_iter();
+        let mut out = Vec::new();
+        let sink = Sink::new(&mut out, "dhcp", pdu.no, pdu.ts);
+        let mut sink = sink.between((pdu.src, pdu.src_mac), (pdu.dst, pdu.dst_mac));
+        DISSECTOR.parse.datagram().unwrap()(&pdu, &mut sink).unwrap();
+        let all = out.into_iter();
         let lease = all.clone().find(|o| matches!(o.fact, Fact::Lease(_))).unwrap();
         assert_eq!(lease.macs[0], Some(Mac(ROUTER)), "whose frame it was");
         all.filter_map(|o| match o.fact {

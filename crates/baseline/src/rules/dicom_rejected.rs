@@ -209,7 +209,7 @@ mod tests {
         let (mut story, pacs, us) = story();
         for called in ["PACS1", "PACS2", "PACS3"] {
             let [calling, called] = ["US1", called].map(|title| Some(crate::rules::story::text(title)));
-            story.restart().sign(us, inventory::Sign::Calls { calling, called });
+            story.wait(SECOND).restart().sign(us, inventory::Sign::Calls { calling, called });
             let outcome = Some("rejected: called AE title not recognized");
             story.ask(us, pacs, 104, "dicom", "A-ASSOCIATE", outcome);
         }

@@ -377,7 +377,7 @@ mod tests {
             let [calling, called] = ["FINDSCU", called].map(|title| Some(crate::rules::story::text(title)));
             story.sign(laptop, inventory::Sign::Calls { calling, called });
             associate(&mut story, laptop, pacs, Some("FINDSCU"));
-            story.restart();
+            story.wait(HOUR).restart();
         }
         let found = story.found(RULE);
         let word = |name, text: &str| crate::findings::word(name, text).unwrap();

@@ -207,7 +207,7 @@ mod tests {
         story.flow((Some(mr), ip), (None, outside), 443, Some("tls"), [5_000, 9_000], FlowState::Closed);
         let whole = story.device(1, DeviceClass::Unknown, 99);
         story.devices.get_mut(&whole).unwrap().vlans.clear();
-        story.wait(HOUR).merge(mr, whole);
+        story.wait(60 * crate::rules::story::SECOND).merge(mr, whole);
         story.devices.get_mut(&whole).unwrap().class = DeviceClass::Mr;
         story.restart().wait(HOUR);
         let told = addresses(&story.found("internet-from-clinical"));

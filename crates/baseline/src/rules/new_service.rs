@@ -497,7 +497,7 @@ mod tests {
         let closed = model::FlowState::Closed;
         story.now = story.now.plus(1);
         story.flow((None, outside), (Some(server), ip), 8_080, None, [500, 500], closed);
-        story.talk(desks[0], server, 50_000, None);
+        ask(&mut story, desks[0], server, 50_000, true);
         story.sign(server, Sign::Serves { transport: IpProto::TCP, port: 50_000, application: Some("tls") });
         let found = story.found("new-service");
         let asked = |port: u16| {
