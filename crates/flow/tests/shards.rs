@@ -314,11 +314,12 @@ fn who_ends_a_connection_first_is_told_before_it_is_closed() {
             false => tcp(5, 1, (6_661, 4_000), 901, flags, b""),
         }));
         let frames: Vec<Owned> = (0..).map(|n: i64| n * 1_000_000).zip(frames).collect();
-        let told = |event: &Event| match event {
-            Event::Observation(o) if o.field == "left" => Some(o.subject.to_string()),
-            _ => None,
+        let learned = |event: Event| match event {
+            Event::Flow { learned, .. } => learned,
+            Event::Observation(_) => Vec::new(),
         };
-        run(&Config::default(), &frames, 1, 100).0.iter().filter_map(told).collect()
+        let all = run(&Config::default(), &frames, 1, 100).0.into_iter().flat_map(learned);
+        all.filter(|o| o.field == "left").map(|o| o.subject.to_string()).collect()
     };
     let [client, server] = ["10.0.0.1", "10.0.0.5"];
     assert_eq!(left(&[(true, "FA"), (false, "FA")]), [client]);
