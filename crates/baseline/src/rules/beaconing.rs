@@ -92,6 +92,9 @@ struct Beaconing {
     changed: Vec<(u32, Callee)>,
 }
 
+/// At which addresses they were met, as it is saved.
+type Met = Vec<((u32, Callee), Vec<IpAddr>)>;
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Contact {
     first: i64,
@@ -218,8 +221,7 @@ impl Watch for Beaconing {
     fn restore(&mut self, saved: &[u8]) {
         // Before, addresses were not kept.
         let before = || postcard::from_bytes(saved).ok().map(|known| (known, Vec::new()));
-        let known: Option<(Self, Vec<((u32, Callee), Vec<IpAddr>)>)> =
-            postcard::from_bytes(saved).ok().or_else(before);
+        let known: Option<(Self, Met)> = postcard::from_bytes(saved).ok().or_else(before);
         let (known, met) = known.unwrap_or_default();
         *self = known;
         for (pair, met) in met {
