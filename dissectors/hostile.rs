@@ -120,6 +120,13 @@ impl Driver {
         }
     }
 
+    /// A side ends the connection.
+    pub fn leave(&mut self, side: Side) {
+        if !self.done {
+            self.session.left(side);
+        }
+    }
+
     /// The end of the connection, and all that it taught.
     pub fn close(mut self) -> Vec<Observation> {
         for side in [Side::Low, Side::High] {

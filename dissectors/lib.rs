@@ -149,6 +149,12 @@ pub trait Session: Send {
     /// consumed; unconsumed bytes before the hole have been dropped. Resynchronise, never guess.
     fn gap(&mut self, side: Side, lost: u64);
 
+    /// A side ended the connection before the other did, by FIN or RST. Told once, before the connection is closed; not at all
+    /// where it was only idle, or where what was seen of it ends.
+    fn left(&mut self, side: Side) {
+        let _ = side;
+    }
+
     /// One side, or both one after the other, will send no more; `pdu.bytes` is what was left unconsumed, maybe nothing.
     fn closed(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
         let _ = (pdu, sink);
@@ -273,7 +279,9 @@ impl<'a> Sink<'a> {
         let macs = match (subject, subject.address()) {
             (_, Some((_, ip))) if ip == from.0 => [from.1, to.1],
             (_, Some((_, ip))) if ip == to.0 => [to.1, from.1],
-            (Subject::Mac(mac), _) if from.1 != Some(mac) && matches!(fact, Fact::Binding { .. }) => {
+            (Subject::Mac(mac), _)
+                if from.1 != Some(mac) && matches!(fact, Fact::Binding { .. } | Fact::Lease(_)) =>
+            {
                 [from.1, None]
             }
             _ => [None, None],

@@ -16,7 +16,8 @@
 //! | 66, 67, 150, `file` | what a server told it to boot, as hearsay |
 //! | 82 | the switch and port it is plugged into, its VLAN, and what else the relay says |
 //!
-//! About others: the sender of a reply serves DHCP; `giaddr` is a relay.
+//! About others: the sender of a reply serves DHCP; what it gave the client (`yiaddr`, 3, 6) is told of the station that
+//! sent it; `giaddr` is a relay.
 //!
 //! # Where an address belongs
 //! A binding holds in a VLAN. The frame's VLAN is the client's when the client itself sent it, or when the reply goes to

@@ -5,11 +5,11 @@ use super::identifiers::{ClientId, Duid, client_id, printable, smbios_uuid, word
 use super::profile::{Profile, Profiles};
 use super::wire::{Message, Op, code};
 use super::{relay, vendor_class};
-use crate::wire::{Reader, decimal, decimals, ipv4, pairs};
+use crate::wire::{Reader, decimal, decimals, ipv4, is_host, pairs};
 use crate::{Malformed, Pdu, Sink};
 use model::{
-    Attribute, BindingSource, Confidence, DeviceClass, Fact, Lease, LeaseMessage, Mac, Observation, Subject,
-    Text,
+    Attribute, BindingSource, Confidence, DeviceClass, Fact, Lease, LeaseMessage, Mac, Observation, Offer,
+    Subject, Text,
 };
 use std::net::Ipv4Addr;
 
@@ -363,7 +363,8 @@ fn reply(
     if let Some(Lease { message: LeaseMessage::Offer | LeaseMessage::Ack, server: Some(server), .. }) = lease
         && let Some(source) = pdu.src_mac.filter(|source| source.is_device())
     {
-        sink.learn(Subject::Mac(source), "option 54", Confidence::STATED, Fact::HandsOut { server });
+        let fact = Fact::HandsOut { server, vlan: pdu.vlan, offer: offer(m) };
+        sink.learn(Subject::Mac(source), "option 54", Confidence::STATED, fact);
     }
     let client = &mut About { subject: Subject::Mac(mac), sink };
     match lease {
@@ -377,6 +378,17 @@ fn reply(
         None => holds(pdu, m, m.yiaddr, "yiaddr", BindingSource::Lease, client),
     }
     agent(m, client)
+}
+
+/// Options 3 and 6, and the address that goes with them.
+fn offer(m: &Message<'_>) -> Offer {
+    fn first<const N: usize>(m: &Message<'_>, code: u8) -> [Option<Ipv4Addr>; N] {
+        let list = m.value(code).unwrap_or_default();
+        let all = list.chunks_exact(4).filter_map(|ip| ip.first_chunk().copied().map(Ipv4Addr::from));
+        let mut hosts = all.filter(|ip| is_host(*ip));
+        std::array::from_fn(|_| hosts.next())
+    }
+    Offer { ip: m.yiaddr, gateways: first(m, code::ROUTERS), name_servers: first(m, code::NAME_SERVERS) }
 }
 
 /// What an ACK says: the address it leases, or confirms without a lease time to a client that only asked for

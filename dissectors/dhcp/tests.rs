@@ -1,7 +1,7 @@
 //! Whole messages in, lines out; and the bytes that the other rooms' tests are made of.
 
 use super::DISSECTOR;
-use crate::{Malformed, Pdu, hostile};
+use crate::{Malformed, Pdu, Sink, hostile};
 use model::{Fact, IpProto, Mac, Side, Vlan};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -294,6 +294,40 @@ fn an_ack_binds_where_the_client_is() {
         ],
         "the relay that hands it on serves nothing"
     );
+}
+
+#[test]
+fn what_is_handed_out_is_told_with_the_gateway_and_the_name_servers() {
+    let told = |options: Options<'_>| {
+        let bytes = with_addresses(message(2, options), NOBODY, CLIENT_IP, NOBODY);
+        let pdu = Pdu { src_mac: Some(Mac(ROUTER)), ..hostile::pdu(1, Side::Low, IpProto::UDP, &bytes) };
+        let mut out = Vec::new();
+        let sink = Sink::new(&mut out, "dhcp", pdu.no, pdu.ts);
+        let mut sink = sink.between((pdu.src, pdu.src_mac), (pdu.dst, pdu.dst_mac));
+        DISSECTOR.parse.datagram().unwrap()(&pdu, &mut sink).unwrap();
+        let all = out.into_iter();
+        let lease = all.clone().find(|o| matches!(o.fact, Fact::Lease(_))).unwrap();
+        assert_eq!(lease.macs[0], Some(Mac(ROUTER)), "whose frame it was");
+        all.filter_map(|o| match o.fact {
+            Fact::HandsOut { vlan, offer, .. } => Some((vlan, offer)),
+            _ => None,
+        })
+        .collect::<Vec<_>>()
+    };
+    let ip = |last| Ipv4Addr::new(10, 20, 4, last);
+    let many: Vec<u8> = (1..=9).flat_map(|last| ip(last).octets()).collect();
+    let offer = model::Offer {
+        ip: Some(Ipv4Addr::from(CLIENT_IP)),
+        gateways: [Some(ip(1)), Some(ip(2))],
+        name_servers: [Some(ip(1)), Some(ip(2)), Some(ip(3))],
+    };
+    let vlan = Vlan::single(20);
+    assert_eq!(told(&[(53, &[2]), (54, &SERVER_IP), (3, &many), (6, &many)]), [(vlan, offer)]);
+    // What no host can be is none, and what is cut is left.
+    let odd: &[u8] = &[0, 0, 0, 0, 10, 20, 4, 2, 10, 20];
+    let offer = model::Offer { gateways: [Some(ip(2)), None], name_servers: [None; 3], ..offer };
+    assert_eq!(told(&[(53, &[5]), (54, &SERVER_IP), (3, odd), (6, &[])]), [(vlan, offer)]);
+    assert!(told(&[(53, &[6]), (54, &SERVER_IP), (3, &many)]).is_empty(), "a refusal gives nothing");
 }
 
 #[test]

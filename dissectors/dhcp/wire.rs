@@ -36,6 +36,10 @@ const FIXED_LENGTHS: [(u8, usize); 11] = [
 
 /// Option codes (IANA bootp-dhcp-parameters).
 pub(super) mod code {
+    /// RFC 2132 §3.5.
+    pub(crate) const ROUTERS: u8 = 3;
+    /// RFC 2132 §3.8.
+    pub(crate) const NAME_SERVERS: u8 = 6;
     /// RFC 2132 §3.14.
     pub(crate) const HOST_NAME: u8 = 12;
     /// RFC 2132 §3.17.

@@ -54,6 +54,8 @@ pub(super) struct Association {
     is_accepted: bool,
     /// What it looks like, as long as nothing was asked in it and all of the requestor's side was seen.
     unused: Option<Scout>,
+    /// Who ended the connection.
+    left_by: Option<Side>,
     contexts: BTreeMap<u8, Context>,
     /// Longest data transfer each side takes.
     max_length: [Option<u32>; 2],
@@ -177,17 +179,27 @@ impl Association {
         if (source, reason) != (1, 7) {
             self.tell_called(pdu.sender(), Confidence::HEARSAY, sink);
         }
-        self.called = None;
         self.association_answered(why, pdu, sink);
+        self.called = None;
         self.ends(pdu, sink);
     }
 
     /// A-RELEASE-RQ.
     pub(super) fn release(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
-        if self.unused == Some(Scout::Wide) && self.is_accepted && self.requestor == Some(pdu.side) {
-            self.tell_unused(pdu, sink);
-        }
+        self.leaves(Some(pdu.side), true, pdu, sink);
         self.ends(pdu, sink);
+    }
+
+    /// A side ended the connection.
+    pub(super) const fn left(&mut self, side: Side) {
+        self.left_by = Some(side);
+    }
+
+    /// A side leaves the association as it is. That of whoever asked for it wanted no more of it, or failed.
+    fn leaves(&mut self, by: Option<Side>, is_released: bool, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
+        if self.unused == Some(Scout::Wide) && self.is_accepted && by.is_some() && self.requestor == by {
+            self.tell_unused(is_released, pdu, sink);
+        }
     }
 
     /// Bytes of a side were not seen: what was asked in them is not known.
@@ -195,19 +207,20 @@ impl Association {
         self.unused = None;
     }
 
-    /// It is over. Who offers much and does not release it may have lost the connection; who asks as nmap does never
-    /// releases it.
+    /// It is over. Of who offered much and was left by the server, or by nobody, the connection may have been lost; who asks as
+    /// nmap does never releases it.
     fn ends(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
         if self.unused == Some(Scout::Nmap) {
-            self.tell_unused(pdu, sink);
+            self.tell_unused(true, pdu, sink);
         }
         self.unused = None;
     }
 
-    fn tell_unused(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
+    fn tell_unused(&mut self, is_released: bool, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
         let Some(scout) = self.unused.take() else { return };
         let ends = if self.requestor == Some(pdu.side) { asked(pdu) } else { answered(pdu) };
-        exchange(ends, "A-ASSOCIATE", "A-ASSOCIATE unused", Some(scout.name()), None, None, sink);
+        let how = if is_released { scout.name() } else { scout.broken_off() };
+        exchange(ends, "A-ASSOCIATE", "A-ASSOCIATE unused", Some(how), None, None, sink);
     }
 
     /// A-ABORT.
@@ -221,6 +234,7 @@ impl Association {
             let fact = Fact::Is { attribute: Attribute::other("dicom.abort"), value };
             sink.learn(pdu.sender(), "A-ABORT", Confidence::STATED, fact);
         }
+        self.leaves(Some(pdu.side), false, pdu, sink);
         self.ends(pdu, sink);
     }
 
@@ -361,9 +375,11 @@ impl Association {
     pub(super) fn closed(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
         if self.requestor == Some(pdu.side) && self.asked.take().is_some() {
             self.tell_called(pdu.receiver(), Confidence::HEARSAY, sink);
+            self.tell_calls(asked(pdu), sink);
             exchange(asked(pdu), "A-ASSOCIATE", "A-ASSOCIATE", None, None, None, sink);
         }
         if self.requestor == Some(pdu.side) {
+            self.leaves(self.left_by, false, pdu, sink);
             self.ends(pdu, sink);
         }
         for request in std::mem::take(of(&mut self.waiting, pdu.side)) {
@@ -373,7 +389,16 @@ impl Association {
 
     fn association_answered(&mut self, outcome: &str, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
         let latency = self.asked.take().and_then(|asked| u64::try_from(pdu.ts.since(asked)).ok());
+        self.tell_calls(answered(pdu), sink);
         exchange(answered(pdu), "A-ASSOCIATE", "A-ASSOCIATE", Some(outcome), latency, None, sink);
+    }
+
+    /// Says which titles an association was asked for with, where that was seen.
+    fn tell_calls(&self, (asker, _): (Subject, (IpAddr, u16)), sink: &mut Sink<'_>) {
+        if self.calling.is_some() || self.called.is_some() {
+            let fact = Fact::Calls { calling: self.calling.clone(), called: self.called.clone() };
+            sink.learn(asker, "A-ASSOCIATE", Confidence::STATED, fact);
+        }
     }
 
     /// Says whose the called title is, once that is known.

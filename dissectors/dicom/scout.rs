@@ -46,4 +46,12 @@ impl Scout {
             Self::Nmap => "as nmap dicom-ping",
         }
     }
+
+    /// The same of one that who asked for it did not release: aborted, or closed the connection, as who fails does, too.
+    pub(super) const fn broken_off(self) -> &'static str {
+        match self {
+            Self::Wide => "20 or more presentation contexts, broken off",
+            Self::Nmap => Self::Nmap.name(),
+        }
+    }
 }

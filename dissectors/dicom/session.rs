@@ -76,6 +76,10 @@ impl Session for Connection {
         self.association.lost();
     }
 
+    fn left(&mut self, side: Side) {
+        self.association.left(side);
+    }
+
     fn closed(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
         self.finish_dataset(pdu, sink);
         self.association.closed(pdu, sink);

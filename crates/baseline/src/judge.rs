@@ -43,7 +43,12 @@ pub(crate) struct ExchangeSeen<'a> {
     pub(crate) kind: &'a str,
     pub(crate) outcome: Option<&'a str>,
     pub(crate) retrieved: Option<SubOperations>,
+    /// Of a DICOM association: under which titles it was asked for.
+    pub(crate) titles: Option<&'a Titles>,
 }
+
+/// What a DICOM client calls itself, and what it calls the server.
+pub(crate) type Titles = [Option<Text>; 2];
 
 /// Something else about a device.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +104,8 @@ pub(crate) struct EdgeNews {
     /// Whether the device it belongs to is learned.
     pub(crate) armed: bool,
     pub(crate) novelty: Novelty,
+    /// At which addresses the peer was met of late, where it is one outside: the latest first.
+    pub(crate) met: Vec<IpAddr>,
 }
 
 impl EdgeNews {

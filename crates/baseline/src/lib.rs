@@ -14,6 +14,7 @@
 //! - `calendar`, `site`: local time, zones, and what else an operator said about the site;
 //! - `ladder`: how much of an edge is new; `judge`, `profile`: what rules see; `roles`: how far the learning of one has come;
 //! - `rules`: one file each; `verdict`: how what they find becomes a finding; `trail`: over which edges it was done;
+//!   `lists`: how some of many are named;
 //!   `findings`: the same thing again is the same finding;
 //! - `tick`: what happens once a minute and once an hour.
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -28,6 +29,7 @@ mod habits;
 mod judge;
 mod ladder;
 mod learning;
+mod lists;
 mod posture;
 mod profile;
 mod purpose;
@@ -60,10 +62,11 @@ use edge::{LEAST, State};
 use findings::Book;
 use habits::Habits;
 use inventory::{Newcomers, Resolved};
-use judge::{ExchangeSeen, FlowSeen, HourSeen, SignSeen, View};
+use judge::{ExchangeSeen, FlowSeen, HourSeen, SignSeen, Titles, View};
 use model::{DeviceId, Edge, EdgeKey, EdgeState, Flow, FlowState, Index, IpProto, Text, Timestamp};
 use rates::Metric;
 use rules::Watch;
+use rules::outsiders::Outsiders;
 use std::collections::BTreeSet;
 use table::{Key, Table};
 use tick::Clock;
@@ -101,6 +104,10 @@ pub struct Baseline {
     slot: (i32, u8),
     watchers: Watchers,
     book: Book,
+    /// At which addresses peers outside were met.
+    outsiders: Outsiders,
+    /// Under which titles the association was asked for of which is told next.
+    calls: Option<(DeviceId, Titles)>,
 }
 
 /// The rules at work.
@@ -185,6 +192,8 @@ impl Baseline {
             slot: (i32::MIN, 0),
             watchers: Watchers::new(),
             book: Book::default(),
+            outsiders: Outsiders::default(),
+            calls: None,
             config,
         }
     }
@@ -296,6 +305,8 @@ impl Baseline {
                         u64::from(!state.exchange(*ts, kind, outcome, *latency, max_kinds))
                     });
                 }
+                let titles =
+                    self.calls.take().filter(|(id, _)| id == client && kind.as_str() == "A-ASSOCIATE");
                 let seen = ExchangeSeen {
                     ts: *ts,
                     client: *client,
@@ -306,6 +317,7 @@ impl Baseline {
                     kind: kind.as_str(),
                     outcome: outcome.as_ref().map(|outcome| outcome.as_str()),
                     retrieved: *retrieved,
+                    titles: titles.as_ref().map(|(_, titles)| titles),
                 };
                 let Watchers { all, exchanges, .. } = &mut self.watchers;
                 for at in exchanges.iter() {
@@ -322,6 +334,9 @@ impl Baseline {
                         state.seen(*ts, *ts);
                         0
                     });
+                }
+                if let inventory::Sign::Calls { calling, called } = sign {
+                    self.calls = Some((*device, [calling, called].map(Clone::clone)));
                 }
                 let seen = SignSeen { ts: *ts, device: *device, sign };
                 let Watchers { all, signs, .. } = &mut self.watchers;
@@ -362,10 +377,13 @@ impl Baseline {
         let is_vain = matches!(record.state, FlowState::Attempt | FlowState::Rejected);
         let counts = !(is_vain && record.key.proto == IpProto::TCP);
         match at {
-            Some((at, turned)) => self.update(at, record.first, counts, |state, _| {
-                state.flow(flow, turned);
-                0
-            }),
+            Some((at, turned)) => {
+                self.update(at, record.first, counts, |state, _| {
+                    state.flow(flow, turned);
+                    0
+                });
+                self.meet(&at.0, flow);
+            }
             None => self.counters.without_client += u64::from(flow.devices == [None, None]),
         }
         if !self.watchers.flows.is_empty() {
@@ -380,24 +398,6 @@ impl Baseline {
                 }
             }
         }
-    }
-
-    /// Which hours the hour of a moment is like.
-    fn slot(&mut self, ts: Timestamp) -> u8 {
-        let hour = hour(ts);
-        if self.slot.0 != hour {
-            self.slot = (hour, self.config.site.calendar.slot(hour));
-        }
-        self.slot.1
-    }
-
-    /// Whether a device was learned at a time.
-    fn is_armed(&self, id: DeviceId, ts: Timestamp) -> bool {
-        self.habits.get(id).is_some_and(|habit| {
-            let ended = tick::ended_for(habit.first(), self.clock.ended());
-            let is_locked = habit.is_locked() && ended.is_none_or(|at| at <= ts);
-            is_locked || habit.converged || self.config.learning.is_overdue(&habit.times(ts))
-        })
     }
 
     /// Counts something on an edge, new if need be, that most likely is at a place. `counts`: it was more than an attempt, so
@@ -571,6 +571,10 @@ impl Baseline {
         self.watchers.all.iter_mut().for_each(|(_, watch)| watch.renamed(from, into));
         self.book.rename(from, into);
         self.edges.fixed.renamed(from, into);
+        self.outsiders.renamed(from, into);
+        if let Some((id, _)) = self.calls.as_mut().filter(|(id, _)| *id == from) {
+            *id = into;
+        }
         let mut changed: Vec<(EdgeKey, Key)> =
             self.edges.of_device(from).into_iter().map(|key| (self.edges.edge_key(&key), key)).collect();
         changed.sort_unstable();

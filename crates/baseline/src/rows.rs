@@ -95,6 +95,9 @@ impl Baseline {
         if name == FIXED {
             return self.edges.fixed.restore(bytes);
         }
+        if name == OUTSIDERS {
+            return self.outsiders.restore(bytes);
+        }
         let rule = name.strip_prefix(RULE);
         let Watchers { all, written, .. } = &mut self.watchers;
         for ((known, watch), written) in all.iter_mut().zip(written) {
@@ -117,6 +120,8 @@ impl Baseline {
             each(Change::Site(CLOCK.into(), self.clock.save()))?;
             let fixed = self.edges.fixed.save().into_iter();
             fixed.map(|saved| Change::Site(FIXED.into(), saved)).try_for_each(&mut each)?;
+            let outsiders = self.outsiders.changed().into_iter();
+            outsiders.map(|saved| Change::Site(OUTSIDERS.into(), saved)).try_for_each(&mut each)?;
             let Watchers { all, written, .. } = &mut self.watchers;
             for ((rule, watch), written) in all.iter().zip(written) {
                 let saved = watch.save();
@@ -140,6 +145,7 @@ pub(crate) fn digest(bytes: &[u8]) -> u64 {
 /// Under which names the site's rows stand.
 const CLOCK: &str = "clock";
 const FIXED: &str = "fixed ports";
+const OUTSIDERS: &str = "peers outside";
 const RULE: &str = "rule ";
 
 /// What is known of a device's habits, for those who show it.

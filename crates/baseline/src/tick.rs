@@ -302,8 +302,9 @@ impl Baseline {
         let loud = std::mem::take(&mut self.clock.loud);
         let today = self.config.site.calendar.day(now);
         self.book.day(today);
+        self.outsiders.forget(now);
         let profiles = self.classify(&mut waiting, now, who);
-        let Self { config, clock, edges, habits, watchers, book, .. } = self;
+        let Self { config, clock, edges, habits, watchers, book, outsiders, .. } = self;
         let mut view = View::new(config, clock, edges, habits, now, who, profiles);
         view.told = told;
         let mut out = Out::new(book);
@@ -317,10 +318,11 @@ impl Baseline {
         let mut roles = None;
         let mut standings = Vec::with_capacity(waiting.len());
         for key in waiting {
-            let Some(news) = news_of(&view, &key, &mut roles) else {
+            let Some(mut news) = news_of(&view, &key, &mut roles) else {
                 standings.push((key, None));
                 continue;
             };
+            news.met = outsiders.of(&news.key);
             (out.highest, out.gravest) = (None, None);
             let is_judged = news.state.is_normal() && news.new_flows < news.flows;
             let is_other = view.edges.get(&key).is_some_and(|state| state.is_other);
@@ -384,6 +386,33 @@ impl Baseline {
         let Some(standing) = standing else { return };
         state.judged = state.flows.max(1);
         self.stand(key, standing, now);
+        // Of what is as it should be nobody asks for an address, unless it turns out whose it is.
+        if key.peer.is_some() && standing.is_normal() && self.is_classed(key.client) {
+            self.outsiders.remove(&self.edges.edge_key(key));
+        }
+    }
+
+    /// Which hours the hour of a moment is like.
+    pub(crate) fn slot(&mut self, ts: Timestamp) -> u8 {
+        let hour = hour(ts);
+        if self.slot.0 != hour {
+            self.slot = (hour, self.config.site.calendar.slot(hour));
+        }
+        self.slot.1
+    }
+
+    /// Whether a device was learned at a time.
+    pub(crate) fn is_armed(&self, id: DeviceId, ts: Timestamp) -> bool {
+        self.habits.get(id).is_some_and(|habit| {
+            let ended = ended_for(habit.first(), self.clock.ended());
+            let is_locked = habit.is_locked() && ended.is_none_or(|at| at <= ts);
+            is_locked || habit.converged || self.config.learning.is_overdue(&habit.times(ts))
+        })
+    }
+
+    /// Whether it is known what a device is for.
+    fn is_classed(&self, id: DeviceId) -> bool {
+        self.habits.get(id).is_some_and(|habit| habit.class() != DeviceClass::Unknown)
     }
 
     /// An edge is something to the baseline from now on.
@@ -533,6 +562,7 @@ fn news_of(view: &View<'_>, key: &Key, roles: &mut Option<Roles>) -> Option<Edge
         state: state.standing,
         armed,
         novelty,
+        met: Vec::new(),
     })
 }
 

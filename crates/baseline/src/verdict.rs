@@ -2,6 +2,7 @@
 
 use crate::findings::{Book, HELD, word};
 use crate::judge::{EdgeNews, View};
+use crate::lists::listed;
 use crate::profile::{Profile, nameless};
 use crate::rules::Rule;
 use crate::site::{ZoneKind, called};
@@ -24,6 +25,21 @@ pub(crate) enum Peer {
     Many(u64),
     /// Nobody in particular.
     Nobody,
+}
+
+impl Peer {
+    /// `host-1 (PACS)`, an address or a domain: how a title names one.
+    pub(crate) fn called(&self, view: &View<'_>) -> String {
+        match self {
+            Self::Device(id) => view
+                .profile(*id)
+                .map_or_else(|| id.to_string(), |profile| format!("{} ({})", profile.name, profile.class())),
+            Self::Address(ip) => ip.to_string(),
+            Self::Domain(domain) => domain.to_string(),
+            Self::Many(n) => n.to_string(),
+            Self::Nobody => "somebody".to_owned(),
+        }
+    }
 }
 
 /// What a rule found.
@@ -202,7 +218,8 @@ impl Verdict {
         }
         // What is judged before its end is counted then.
         self.count = news.new_flows;
-        self
+        let met = listed(["peer_addresses", "more_peer_addresses"], &news.met, news.met.len());
+        self.found(met)
     }
 }
 
@@ -371,6 +388,19 @@ impl<'a> Out<'a> {
     /// As [`Out::lower`], of all that the rule told of the device.
     pub(crate) fn lower_all(&mut self, rule: &Rule, device: DeviceId, why: &str) {
         self.book.lower_all(rule.name, device, why, |_| true);
+    }
+
+    /// The same of what is told apart under a class, and was seen at a time or later.
+    pub(crate) fn lower_apart(
+        &mut self,
+        rule: &Rule,
+        device: DeviceId,
+        class: &str,
+        since: Timestamp,
+        why: &str,
+    ) {
+        let is_it = |told: &Finding| told.key.peer_class.as_str() == class && told.first >= since;
+        self.book.lower_all(rule.name, device, why, is_it);
     }
 
     /// The same of what began at a time or later.

@@ -186,6 +186,8 @@ pub(crate) fn datagram(
 pub(crate) struct Conversation {
     session: Option<(u8, Box<dyn Session>)>,
     streams: [Stream; 2],
+    /// Who ended the connection first.
+    left: Option<Side>,
     weird: u8,
     charged: usize,
 }
@@ -254,6 +256,11 @@ impl Conversation {
     /// A side's first byte will have this sequence number.
     pub(crate) fn expect(&mut self, side: Side, seq: u32) {
         pick_mut(&mut self.streams, side).expect(seq);
+    }
+
+    /// A side ends the connection, by FIN or RST.
+    pub(crate) fn leaves(&mut self, side: Side) {
+        self.left.get_or_insert(side);
     }
 
     /// Bytes held in memory for it when that was looked at last.
@@ -365,7 +372,9 @@ impl Conversation {
                 && let Some(dissector) = registry.get(*place)
             {
                 let rest = pick_mut(streams, side).rest();
+                let left = self.left.take();
                 let calm = guard(dissector, &origin, counters, out, |out| {
+                    left.into_iter().for_each(|side| session.left(side));
                     session.closed(&origin.pdu(rest), &mut origin.sink(out, dissector.name));
                 });
                 if calm.is_none() {

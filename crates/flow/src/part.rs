@@ -438,6 +438,9 @@ impl Part {
         let (registry, now, learned) = (cx.registry, cx.now.0, &mut self.learned);
         let (next, mut gaps) =
             conversation.segment(registry, &origin, now, seq, ack, bytes, cx.tally, learned);
+        if segment.flags & (FIN | RST) != 0 {
+            conversation.leaves(packet.transport.side);
+        }
         self.held = self.held.saturating_sub(before).saturating_add(conversation.charge());
         if self.held > share(cx.config.max_reassembly_bytes) {
             self.held = self.held.saturating_sub(conversation.charged());

@@ -7,8 +7,9 @@ use flow::{Config, Counters, Shard};
 use model::{Attribute, Confidence, Event, Fact, Frame, LinkType, OriginatorBy, Side, Text, Timestamp};
 use proptest::prelude::*;
 
-/// Reads `NAME x` lines; panics at `BOOM`.
-struct Names;
+/// Reads `NAME x` lines; panics at `BOOM`. Says who ended the connection.
+#[derive(Default)]
+struct Names(Option<Side>);
 
 impl Session for Names {
     fn data(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) -> Progress {
@@ -28,7 +29,14 @@ impl Session for Names {
 
     fn gap(&mut self, _: Side, _: u64) {}
 
+    fn left(&mut self, side: Side) {
+        assert_eq!(self.0.replace(side), None, "told once");
+    }
+
     fn closed(&mut self, pdu: &Pdu<'_>, sink: &mut Sink<'_>) {
+        if self.0 == Some(pdu.side) {
+            sink.learn(pdu.sender(), "left", Confidence::STATED, Fact::Weird { what: "left", at: 0 });
+        }
         if let Some(value) = Text::new(pdu.bytes) {
             sink.learn(
                 pdu.sender(),
@@ -61,7 +69,7 @@ static STREAM: Dissector = Dissector {
             Probe::No
         }
     }),
-    parse: Parse::Stream(|| Box::new(Names)),
+    parse: Parse::Stream(|| Box::<Names>::default()),
 };
 static DATAGRAM: Dissector = Dissector {
     name: "bytes",
@@ -292,6 +300,33 @@ fn a_conversation_from_handshake_to_end() {
         ]
     );
     assert_eq!(counters.flows, 2);
+}
+
+#[test]
+fn who_ends_a_connection_first_is_told_before_it_is_closed() {
+    let left = |ends: &[(bool, &str)]| -> Vec<String> {
+        let mut frames = vec![
+            tcp(1, 5, (4_000, 6_661), 100, "S", b""),
+            tcp(1, 5, (4_000, 6_661), 101, "A", b"NAME pump\n"),
+        ];
+        frames.extend(ends.iter().map(|(by_client, flags)| match by_client {
+            true => tcp(1, 5, (4_000, 6_661), 111, flags, b""),
+            false => tcp(5, 1, (6_661, 4_000), 901, flags, b""),
+        }));
+        let frames: Vec<Owned> = (0..).map(|n: i64| n * 1_000_000).zip(frames).collect();
+        let learned = |event: Event| match event {
+            Event::Flow { learned, .. } => learned,
+            Event::Observation(_) => Vec::new(),
+        };
+        let all = run(&Config::default(), &frames, 1, 100).0.into_iter().flat_map(learned);
+        all.filter(|o| o.field == "left").map(|o| o.subject.to_string()).collect()
+    };
+    let [client, server] = ["10.0.0.1", "10.0.0.5"];
+    assert_eq!(left(&[(true, "FA"), (false, "FA")]), [client]);
+    assert_eq!(left(&[(false, "FA"), (true, "FA")]), [server]);
+    assert_eq!(left(&[(true, "R")]), [client]);
+    assert_eq!(left(&[(false, "RA"), (true, "R")]), [server]);
+    assert_eq!(left(&[]), [""; 0], "what was seen of it ends");
 }
 
 #[test]

@@ -185,7 +185,7 @@ impl Inventory {
         }
         let holder = holders.into_iter().find(|holder| *holder != own);
         if let Some(holder) = holder.filter(|_| is_host(ip) && !self.is_virtual(vlan, ip)) {
-            self.tell(ts, sender, crate::Sign::Claims { vlan, ip, holder });
+            self.tell(ts, sender, crate::Sign::Claims { vlan, ip, holder, macs: None });
         }
     }
 

@@ -24,12 +24,15 @@ impl Inventory {
         }
         let said = Said { ts, by, field, confidence: confidence.get() };
         match (fact, subject) {
-            (Fact::Binding { vlan, ip, how: BindingSource::Claim }, Subject::Mac(named))
-                if mac.is_some_and(|mac| mac != named) =>
-            {
-                self.spoken_for(mac.unwrap_or(named), named, (vlan, ip), ts);
+            (Fact::Binding { vlan, ip, how }, Subject::Mac(named)) => {
+                let (told, from) = (self.signs.len(), mac.unwrap_or(named));
+                if how == BindingSource::Claim && from != named {
+                    self.spoken_for(from, named, (vlan, ip), ts);
+                } else {
+                    self.binding(named, vlan, ip, how, ts);
+                }
+                self.tell_macs(told, named, from);
             }
-            (Fact::Binding { vlan, ip, how }, Subject::Mac(mac)) => self.binding(mac, vlan, ip, how, ts),
             (Fact::Binding { .. }, _) => {}
             (Fact::Resolves { name, asker }, subject) => self.resolves(&subject, asker, name, &said),
             (Fact::AsksFor { peer, domain }, subject) => self.asks_for(&subject, peer, domain, ts),
@@ -78,6 +81,13 @@ impl Inventory {
                 } else {
                     self.heard(id, ts);
                 }
+                if let Fact::Lease(lease) = &fact
+                    && lease.message == model::LeaseMessage::Discover
+                    && lease.relay.is_none()
+                    && let Some(from) = mac.filter(|from| from.is_device())
+                {
+                    self.tell(ts, id, Sign::AsksThrough(from));
+                }
                 self.fact(id, via, subject, fact, &said);
             }
         }
@@ -91,7 +101,10 @@ impl Inventory {
                 self.lease(id, lease, said.ts);
                 self.tell(said.ts, id, Sign::Lease(lease));
             }
-            Fact::HandsOut { server } => self.tell(said.ts, id, Sign::HandsOut { server }),
+            Fact::HandsOut { server, vlan, offer } => {
+                self.tell(said.ts, id, Sign::HandsOut { server, vlan, offer });
+            }
+            Fact::Calls { calling, called } => self.tell(said.ts, id, Sign::Calls { calling, called }),
             Fact::AlsoMac(mac) => self.also_mac(id, mac, said),
             Fact::Forwards { why } => self.learn(id, via, attr::FORWARDS, text(why), said),
             Fact::Role { class, weight } => {

@@ -3,7 +3,7 @@
 use crate::addresses::{How, Span};
 use crate::evidence::{Claim, claims_of};
 use crate::{Inventory, Resolved};
-use model::{Attribute, Confidence, Device, DeviceId, IpProto, Lease, Text, Timestamp, Vlan};
+use model::{Attribute, Confidence, Device, DeviceId, IpProto, Lease, Mac, Offer, Text, Timestamp, Vlan};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -34,6 +34,19 @@ pub enum Sign {
     HandsOut {
         /// In whose name.
         server: IpAddr,
+        /// In which scope it was heard.
+        vlan: Vlan,
+        /// What it gave the client.
+        offer: Offer,
+    },
+    /// It asked for an address by DHCP in a frame of another station, which is no relay.
+    AsksThrough(Mac),
+    /// It asked for a DICOM association; how that was answered is told next.
+    Calls {
+        /// What it calls itself.
+        calling: Option<Text>,
+        /// What it calls the other end.
+        called: Option<Text>,
     },
     /// It showed a credential in clear, of this kind.
     Credential(&'static str),
@@ -52,6 +65,8 @@ pub enum Sign {
         ip: IpAddr,
         /// Who holds it.
         holder: DeviceId,
+        /// The MAC that was said to have it, and the one that the frame came from; where the message names one.
+        macs: Option<[Mac; 2]>,
     },
 }
 
@@ -137,7 +152,16 @@ impl Inventory {
         };
         let holder = self.spans(vlan, ip).filter(quarrels).map(|(other, _)| self.root(other)).min();
         if let Some(holder) = holder {
-            self.tell(ts, id, Sign::Claims { vlan, ip, holder });
+            self.tell(ts, id, Sign::Claims { vlan, ip, holder, macs: None });
+        }
+    }
+
+    /// What was told since then of claims was said by one message, which names a MAC and came from one.
+    pub(crate) fn tell_macs(&mut self, since: usize, named: Mac, from: Mac) {
+        for (.., sign) in self.signs.iter_mut().skip(since) {
+            if let Sign::Claims { macs, .. } = sign {
+                *macs = Some([named, from]);
+            }
         }
     }
 

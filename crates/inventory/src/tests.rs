@@ -93,7 +93,9 @@ fn event(no: u64, line: &str) -> Event {
             peer: word(5).parse::<std::net::SocketAddr>().map(|end| (end.ip(), end.port())).unwrap(),
             domain: evidence::text(word(3)),
         },
-        "hands-out" => Fact::HandsOut { server: ip(word(4)) },
+        "hands-out" => {
+            Fact::HandsOut { server: ip(word(4)), vlan: Vlan::NONE, offer: model::Offer::default() }
+        }
         "serves" => Fact::Service { application: "dicom" },
         "sop" => Fact::SopClass {
             uid: evidence::text(&format!("1.2.840.10008.{}", word(5))),

@@ -16,6 +16,7 @@ mod index;
 mod net;
 mod numbered;
 mod observation;
+mod offer;
 mod text;
 mod time;
 mod tunnel;
@@ -38,6 +39,7 @@ pub use observation::{
     Attribute, BindingSource, Confidence, DicomRole, DicomStage, Equipment, EquipmentAttribute, Event, Fact,
     Lease, LeaseMessage, Observation, Relation, SubOperations, Subject,
 };
+pub use offer::Offer;
 pub use text::Text;
 pub use time::Timestamp;
 pub use tunnel::{Tunnel, TunnelKind};

@@ -1,6 +1,6 @@
 //! The narrow waist: one thing learned about one subject.
 
-use crate::{DeviceClass, FlowRecord, IpProto, Mac, Text, Timestamp, Vlan};
+use crate::{DeviceClass, FlowRecord, IpProto, Mac, Offer, Text, Timestamp, Vlan};
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
@@ -46,8 +46,8 @@ pub struct Observation {
     /// About whom.
     pub subject: Subject,
     /// Whose MACs stood in that frame for the subject's address and for the other end's; `None` where the subject was no end of
-    /// it. A switch delivers by MAC, so that they say more than an address, which anybody may claim. Of a binding of a MAC that
-    /// did not send the frame, the first is whose frame it was.
+    /// it. A switch delivers by MAC, so that they say more than an address, which anybody may claim. Of a binding or a
+    /// lease of a MAC that did not send the frame, the first is whose frame it was.
     pub macs: [Option<Mac>; 2],
     /// How far to trust the field, before any other evidence.
     pub confidence: Confidence,
@@ -378,6 +378,18 @@ pub enum Fact {
     HandsOut {
         /// In whose name, as [`Lease::server`].
         server: IpAddr,
+        /// In which scope it was heard.
+        vlan: Vlan,
+        /// What it gave the client.
+        offer: Offer,
+    },
+    /// The subject asked for a DICOM association under a title, by calling the other end by one. Told before how that was
+    /// answered, or that it was not.
+    Calls {
+        /// What it calls itself.
+        calling: Option<Text>,
+        /// What it calls the other.
+        called: Option<Text>,
     },
     /// The subject and the holder of this MAC are one device (LLDP chassis and port, a DHCP client identifier).
     AlsoMac(Mac),
@@ -534,7 +546,16 @@ impl fmt::Display for Fact {
                 }
                 Ok(())
             }
-            Self::HandsOut { server } => write!(f, "hands out as {server}"),
+            Self::HandsOut { server, offer, .. } => {
+                write!(f, "hands out as {server}")?;
+                offer.gateways().try_for_each(|ip| write!(f, ", gateway {ip}"))?;
+                offer.name_servers().try_for_each(|ip| write!(f, ", name server {ip}"))
+            }
+            Self::Calls { calling, called } => {
+                f.write_str("calls")?;
+                called.as_ref().map_or(Ok(()), |title| write!(f, " {title:?}"))?;
+                calling.as_ref().map_or(Ok(()), |title| write!(f, " as {title:?}"))
+            }
             Self::AlsoMac(mac) => write!(f, "also {mac}"),
             Self::Forwards { why } => write!(f, "forwards ({why})"),
             Self::Is { attribute, value } => write!(f, "{attribute} = {value:?}"),

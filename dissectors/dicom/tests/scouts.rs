@@ -36,7 +36,7 @@ fn who_offers_much_and_asks_nothing_looks_around() {
     assert!(unused(&[asks(&offer(17)), accepts(), release()]).is_empty(), "one too few");
     assert!(
         unused(&[asks(&offer(60)), accepts()]).is_empty(),
-        "not released: the connection may have been lost"
+        "nobody ended it: the connection may have been lost"
     );
     assert!(unused(&[asks(&offer(60)), (Server, pdu(3, &[0, 1, 1, 7]))]).is_empty(), "refused");
     let echo = (Client, command(1, 0x0030, VERIFICATION, &[]));
@@ -86,4 +86,49 @@ fn what_was_lost_may_have_been_asked() {
         lines(&driver.close()).iter().filter(|fact| fact.contains("unused")).count()
     };
     assert_eq!((told(None), told(Some(Client))), (1, 0));
+}
+
+#[test]
+fn who_offers_much_and_breaks_off_looks_around_too() {
+    let told = |turns: &[(Side, Vec<u8>)], left: Option<Side>| -> Vec<String> {
+        let mut driver = Driver::new(&DISSECTOR);
+        turns.iter().for_each(|(side, bytes)| driver.data(*side, bytes));
+        left.into_iter().for_each(|side| driver.leave(side));
+        lines(&driver.close()).into_iter().filter(|fact| fact.contains("unused")).collect()
+    };
+    let broken = format!(
+        "{CT} [A-ASSOCIATE] asked 10.20.2.9:104 dicom A-ASSOCIATE unused answered 20 or more presentation contexts, broken off (90%)"
+    );
+    let abort = |side| (side, pdu(7, &[0; 4]));
+    let opened = || vec![asks(&offer(60)), accepts()];
+    let with = |more: Vec<(Side, Vec<u8>)>| [opened(), more].concat();
+    let one = [broken.clone()];
+    assert_eq!(told(&opened(), Some(Client)), one, "it closed the connection");
+    assert_eq!(told(&with(vec![abort(Client)]), None), one);
+    assert_eq!(told(&with(vec![abort(Client)]), Some(Client)), one, "once");
+    // It was the server, or nobody was asked, or something was.
+    for (turns, left) in [
+        (opened(), Some(Server)),
+        (with(vec![abort(Server)]), Some(Client)),
+        (vec![asks(&offer(60))], Some(Client)),
+        (vec![asks(&offer(17)), accepts(), abort(Client)], None),
+        (with(vec![(Client, command(1, 0x0030, VERIFICATION, &[])), abort(Client)]), Some(Client)),
+    ] {
+        assert_eq!(told(&turns, left), [""; 0], "{left:?}");
+    }
+    let released = told(&with(vec![release()]), Some(Client));
+    assert!(released.len() == 1 && !released[0].contains("broken"), "{released:?}");
+}
+
+#[test]
+fn the_titles_of_an_association_are_told_with_its_answer() {
+    let refuses = (Server, pdu(3, &[0, 1, 1, 7]));
+    for answer in [vec![accepts()], vec![refuses], vec![]] {
+        let facts = seen(&[vec![asks(&offer(1))], answer].concat());
+        let at = facts
+            .iter()
+            .position(|fact| *fact == format!("{CT} [A-ASSOCIATE] calls \"PACS\" as \"CT3\" (90%)"));
+        let next = at.and_then(|at| facts.get(at + 1)).expect("titles");
+        assert!(next.contains("dicom A-ASSOCIATE"), "{facts:#?}");
+    }
 }

@@ -76,7 +76,7 @@ mod tests {
 
     fn claim(story: &mut Story, by: DeviceId, of: DeviceId, holder: DeviceId) {
         let (vlan, ip) = (Vlan::single(20), story.ip(of));
-        story.sign(by, Sign::Claims { vlan, ip, holder });
+        story.sign(by, Sign::Claims { vlan, ip, holder, macs: None });
     }
 
     fn story() -> (Story, DeviceId, DeviceId) {

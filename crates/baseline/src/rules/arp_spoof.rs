@@ -196,7 +196,7 @@ mod tests {
 
     fn claim(story: &mut Story, by: DeviceId, of: DeviceId, holder: DeviceId) {
         let (vlan, ip) = (Vlan::single(40), story.ip(of));
-        story.sign(by, Sign::Claims { vlan, ip, holder });
+        story.sign(by, Sign::Claims { vlan, ip, holder, macs: None });
     }
 
     fn story() -> (Story, DeviceId, DeviceId) {
@@ -506,5 +506,23 @@ mod tests {
         assert_eq!(story.found(RULE)[0].count, 4);
         claim(&mut story, router, router, laptop);
         assert_eq!(story.found(RULE)[0].count, 4);
+    }
+
+    #[test]
+    fn the_mac_that_was_claimed_is_told_and_the_one_it_came_from_if_that_is_another() {
+        let (own, other) = (model::Mac([0, 0, 0, 0, 0, 2]), model::Mac([2, 0, 0, 0, 0, 9]));
+        for (named, expected) in [(own, [Some(own), None]), (other, [Some(other), Some(own)])] {
+            let (mut story, router, laptop) = story();
+            let (vlan, ip) = (Vlan::single(40), story.ip(router));
+            for _ in 0..3 {
+                let macs = Some([named, own]);
+                story.sign(laptop, Sign::Claims { vlan, ip, holder: router, macs });
+            }
+            let found = story.restart().found(RULE);
+            let word = |name: &str| found[0].evidence.iter().find(|(known, _)| known == name);
+            let told = ["claimed_mac", "frame_mac"].map(|name| word(name).map(|(_, value)| value.clone()));
+            let words = |mac: model::Mac| model::Figure::Words(crate::rules::story::text(&mac.to_string()));
+            assert_eq!(told, expected.map(|mac| mac.map(words)));
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! A device calls somebody outside as regularly as a clock.
 
+use super::outsiders::{MOST, met};
 use super::window::rename;
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, real};
 use crate::judge::{FlowSeen, View};
+use crate::lists::listed;
 use crate::site::network;
 use crate::verdict::{Out, Peer, Verdict};
 use model::{DeviceId, Severity, Text, Timestamp};
@@ -90,6 +92,9 @@ struct Beaconing {
     changed: Vec<(u32, Callee)>,
 }
 
+/// At which addresses they were met, as it is saved.
+type Met = Vec<((u32, Callee), Vec<IpAddr>)>;
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Contact {
     first: i64,
@@ -100,6 +105,9 @@ struct Contact {
     /// How many were told of already.
     told: u64,
     all: u64,
+    /// At which addresses it was met, the latest first. Kept behind the rest.
+    #[serde(skip)]
+    met: Vec<IpAddr>,
 }
 
 impl Watch for Beaconing {
@@ -126,7 +134,9 @@ impl Watch for Beaconing {
             proto: record.key.proto.0,
             told: 0,
             all: 0,
+            met: Vec::new(),
         });
+        met(&mut contact.met, ip);
         if contact.starts.len() >= RING {
             contact.starts.remove(0);
         }
@@ -172,7 +182,8 @@ impl Watch for Beaconing {
                     real("deviation_to_median", beat.deviation),
                     number("devices_with_it", with_it as u64),
                     number("devices", devices as u64),
-                ]);
+                ])
+                .found(listed(["peer_addresses", "more_peer_addresses"], &contact.met, contact.met.len()));
             out.raise(view, verdict);
         }
         self.pairs.retain(|_, contact| {
@@ -192,6 +203,9 @@ impl Watch for Beaconing {
                 own.starts.drain(..own.starts.len().saturating_sub(RING));
                 (own.told, own.all) =
                     (own.told.saturating_add(other.told), own.all.saturating_add(other.all));
+                let others: Vec<IpAddr> = other.met.into_iter().filter(|ip| !own.met.contains(ip)).collect();
+                own.met.extend(others);
+                own.met.truncate(MOST);
             });
         }
         for (id, _) in self.changed.iter_mut().filter(|(id, _)| *id == from.0) {
@@ -200,11 +214,21 @@ impl Watch for Beaconing {
     }
 
     fn save(&self) -> Vec<u8> {
-        postcard::to_allocvec(self).unwrap_or_default()
+        let met: Vec<_> = self.pairs.iter().map(|(pair, contact)| (pair, &contact.met)).collect();
+        postcard::to_allocvec(&(self, met)).unwrap_or_default()
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        *self = postcard::from_bytes(saved).unwrap_or_default();
+        // Before, addresses were not kept.
+        let before = || postcard::from_bytes(saved).ok().map(|known| (known, Vec::new()));
+        let known: Option<(Self, Met)> = postcard::from_bytes(saved).ok().or_else(before);
+        let (known, met) = known.unwrap_or_default();
+        *self = known;
+        for (pair, met) in met {
+            if let Some(contact) = self.pairs.get_mut(&pair) {
+                contact.met = met;
+            }
+        }
     }
 }
 
@@ -360,5 +384,40 @@ mod tests {
         call(&mut story, a, |_| 12 * 3_600 * SECOND, 20);
         let found = story.found("beaconing");
         assert_eq!(found.len(), 2, "from the 24th call to the end of the second week, over a restart");
+    }
+
+    #[test]
+    fn at_which_addresses_it_was_met_is_told_and_outlives_a_restart() {
+        let mut story = Story::new(DAY);
+        let a = story.device(1, DeviceClass::Workstation, 40);
+        let ip = story.ip(a);
+        for n in 0..30_u8 {
+            story.wait(60 * SECOND);
+            let to = std::net::IpAddr::from([203, 0, 113, 1 + n / 5]);
+            story.flow((Some(a), ip), (None, to), 443, Some("tls"), [500, 500], FlowState::Closed);
+        }
+        let found = story.restart().found("beaconing");
+        let met = super::listed(
+            ["peer_addresses", "more_peer_addresses"],
+            (3..=6).rev().map(|n| format!("203.0.113.{n}")),
+            4,
+        );
+        assert!(found[0].evidence.ends_with(&met), "{found:#?}");
+        // What was saved before they were kept.
+        let mut next = super::Beaconing::default();
+        let contact = super::Contact {
+            first: 1,
+            starts: vec![1, 2],
+            port: 443,
+            proto: 6,
+            told: 0,
+            all: 2,
+            met: Vec::new(),
+        };
+        next.pairs.insert((7, super::Callee::Domain("example.org".into())), contact);
+        let saved = postcard::to_allocvec(&next).unwrap();
+        let mut back = super::Beaconing::default();
+        super::Watch::restore(&mut back, &saved);
+        assert_eq!(back.pairs.values().map(|contact| contact.all).collect::<Vec<_>>(), [2]);
     }
 }

@@ -7,7 +7,7 @@ use crate::judge::{SignSeen, View};
 use crate::profile::Profile;
 use crate::verdict::{Peer, Verdict};
 use inventory::Sign;
-use model::{DeviceId, LeaseMessage, Timestamp, Vlan};
+use model::{DeviceId, LeaseMessage, Mac, Timestamp, Vlan};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -18,8 +18,9 @@ pub(super) const SPAN: i64 = 10 * MINUTE;
 /// So long one who claims the address of a router that fell silent may not be known as a router yet.
 const PATIENCE: i64 = 4 * MINUTE;
 /// The layout of what is saved: before 2, when a claimant came was not kept, and before 3, claims that were told were not
-/// known from others.
-const LAYOUT: u8 = 3;
+/// known from others; before 4, which MACs they named was not kept.
+const LAYOUT: u8 = 4;
+const WITHOUT_MACS: u8 = 3;
 /// Addresses and leases that are kept, and devices that claim an address, at most.
 const MOST_ADDRESSES: usize = 1_024;
 const MOST_LEASES: usize = 4_096;
@@ -95,7 +96,13 @@ struct Claimant {
     /// It is a known device that is none of the network's, as it was when it was looked at first: what it does with the
     /// address later makes no router of it.
     is_host: Option<bool>,
+    /// The MAC that the last claim named, and the one that it came from. Kept behind the rest.
+    #[serde(skip)]
+    macs: Option<[Mac; 2]>,
 }
+
+/// Of which claimant of which address it is saved.
+type Macs = ((u64, IpAddr), u32, [[u8; 6]; 2]);
 
 /// One address.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -152,6 +159,8 @@ pub(super) struct Dispute {
     pub(super) defended: u64,
     /// Whether the holder is one that others depend on.
     pub(super) is_important: bool,
+    /// The MAC that the last claim named, and the one that it came from.
+    macs: Option<[Mac; 2]>,
     /// The VLAN and the claimant, as they are kept here.
     key: (u64, u32),
 }
@@ -172,6 +181,10 @@ impl Dispute {
                 number("within_seconds", (within / 1_000_000_000).unsigned_abs()),
                 number("claimed_back", self.defended),
             ])
+            .found(self.macs.iter().flat_map(|[named, from]| {
+                let from = word("frame_mac", &from.to_string()).filter(|_| named != from);
+                word("claimed_mac", &named.to_string()).into_iter().chain(from)
+            }))
             .normal(word("holder", holder.name.as_str()))
             .normal(holder.device.macs.first().and_then(|mac| word("holder_mac", &mac.to_string())))
     }
@@ -191,7 +204,7 @@ impl Claims {
                     *self.leases.entry(seen.ts, ip) = seen.device.0;
                 }
             }
-            Sign::Claims { vlan, ip, holder } => {
+            Sign::Claims { vlan, ip, holder, macs } => {
                 let (key, device) = ((vlan.bits(), *ip), seen.device.0);
                 let is_new = !self.quarrels.contains(&key);
                 let quarrel = self.quarrels.entry(seen.ts, key);
@@ -227,6 +240,7 @@ impl Claims {
                 let pause = claimant.before.map(|before| seen.ts.0.saturating_sub(before));
                 claimant.is_quick = pause.is_some_and(|pause| pause <= MINUTE);
                 claimant.last = seen.ts.0;
+                claimant.macs = macs.or(claimant.macs);
             }
             _ => {}
         }
@@ -302,6 +316,7 @@ impl Claims {
                     first,
                     last,
                     is_quick: claimant.is_quick,
+                    macs: claimant.macs,
                     defended: answered.map_or(0, |_| quarrel.defended),
                 });
             }
@@ -352,6 +367,8 @@ impl Claims {
                 own.is_host = own.is_host.max(other.is_host);
                 own.is_quick |= other.is_quick;
                 own.is_placed |= other.is_placed;
+                own.macs =
+                    if other.last > own.last { other.macs.or(own.macs) } else { own.macs.or(other.macs) };
                 own.since = own.since.into_iter().chain(other.since).min();
                 (own.last, own.before) = (own.last.max(other.last), own.before.max(other.before));
             });
@@ -363,14 +380,33 @@ impl Claims {
         if self.quarrels.is_empty() && self.leases.is_empty() {
             return Vec::new();
         }
-        pack_as(LAYOUT, &(self.quarrels.rows(), self.leases.rows()))
+        let its = |(key, quarrel): (&(u64, IpAddr), &Quarrel)| -> Vec<Macs> {
+            let claimants = quarrel.claimants.iter();
+            claimants
+                .filter_map(|(id, claimant)| Some((*key, *id, claimant.macs?.map(|mac| mac.0))))
+                .collect()
+        };
+        let macs: Vec<Macs> = self.quarrels.iter().flat_map(its).collect();
+        pack_as(LAYOUT, &(self.quarrels.rows(), self.leases.rows(), macs))
     }
 
     pub(super) fn restore(&mut self, saved: &[u8]) {
-        type Saved = (Rows<(u64, IpAddr), Quarrel>, Rows<IpAddr, u32>);
-        let Some((quarrels, leases)) = unpack_as::<Saved>(LAYOUT, saved) else { return };
+        type Before = (Rows<(u64, IpAddr), Quarrel>, Rows<IpAddr, u32>);
+        type Saved = (Rows<(u64, IpAddr), Quarrel>, Rows<IpAddr, u32>, Vec<Macs>);
+        let before = || {
+            unpack_as::<Before>(WITHOUT_MACS, saved).map(|(quarrels, leases)| (quarrels, leases, Vec::new()))
+        };
+        let Some((quarrels, leases, macs)) = unpack_as::<Saved>(LAYOUT, saved).or_else(before) else {
+            return;
+        };
         self.quarrels.fill(quarrels);
         self.leases.fill(leases);
+        for (key, id, macs) in macs {
+            let quarrel = self.quarrels.get_mut(&key);
+            if let Some(claimant) = quarrel.and_then(|quarrel| quarrel.claimants.get_mut(&id)) {
+                claimant.macs = Some(macs.map(Mac));
+            }
+        }
     }
 }
 
@@ -415,5 +451,33 @@ mod tests {
         assert_eq!(tally.news(kept, 3), Some((501, Timestamp(1_477), Timestamp(1_540))));
         tally.note(9_000, kept);
         assert_eq!(tally.news(kept, 1), Some((1, Timestamp(9_000), Timestamp(9_000))));
+    }
+
+    #[test]
+    fn which_macs_were_named_outlives_a_restart_and_what_was_saved_before_is_read() {
+        let (key, mac) = ((40, IpAddr::from([10, 0, 0, 1])), |n| Mac([2, 0, 0, 0, 0, n]));
+        let mut claims = Claims::new(1, SPAN);
+        let sign = Sign::Claims {
+            vlan: Vlan::from_bits(40),
+            ip: key.1,
+            holder: DeviceId(1),
+            macs: Some([mac(7), mac(8)]),
+        };
+        let seen = SignSeen { ts: Timestamp(5), device: DeviceId(2), sign: &sign };
+        claims.sign(&seen);
+        let macs = |claims: &Claims| {
+            claims
+                .quarrels
+                .get(&key)
+                .and_then(|quarrel| quarrel.claimants.get(&2))
+                .map(|claimant| claimant.macs)
+        };
+        let mut next = Claims::new(1, SPAN);
+        next.restore(&claims.save());
+        assert_eq!(macs(&next), Some(Some([mac(7), mac(8)])));
+        let before = pack_as(3, &(claims.quarrels.rows(), claims.leases.rows()));
+        let mut next = Claims::new(1, SPAN);
+        next.restore(&before);
+        assert_eq!(macs(&next), Some(None));
     }
 }

@@ -4,10 +4,13 @@ use super::window::{MINUTE, Recent, rename};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{SignSeen, View};
+use crate::lists::listed;
 use crate::verdict::{Out, Peer, Verdict};
 use inventory::Sign;
-use model::{DeviceId, LeaseMessage, Severity, Timestamp, Vlan};
+use model::{Attachment, DeviceId, Figure, LeaseMessage, Mac, Severity, Timestamp, Vlan};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 pub(super) static RULE: Rule = Rule {
     name: "dhcp-starvation",
@@ -39,31 +42,60 @@ const MOST_CLIENTS: usize = 1_024;
 /// When a client asked first, and whether it got an address within the span.
 type Asked = (i64, bool);
 
+/// Relays that questions came from, and stations that sent them in the name of several clients, that are told apart.
+const MOST_SENDERS: usize = 64;
+
+/// Who asked in a VLAN, and who carried or sent the questions, by when last.
+#[derive(Debug, Default)]
+struct Crowd {
+    clients: BTreeMap<DeviceId, Asked>,
+    relays: BTreeMap<IpAddr, i64>,
+    senders: BTreeMap<Mac, i64>,
+}
+
+/// Somebody was heard of; not if there are too many.
+fn note<K: Ord>(known: &mut BTreeMap<K, i64>, who: K, at: i64) {
+    if known.len() < MOST_SENDERS || known.contains_key(&who) {
+        let last = known.entry(who).or_insert(at);
+        *last = at.max(*last);
+    }
+}
+
 /// By whether a relay carried the question on, and the VLAN that it was heard in: what a relay carries comes after what its
 /// clients ask themselves.
 #[derive(Debug)]
-struct Starvation(Recent<(bool, u64), BTreeMap<DeviceId, Asked>>);
+struct Starvation {
+    crowds: Recent<(bool, u64), Crowd>,
+    /// A client asked in a frame of another station: which, and when; its question is told next.
+    through: Option<(DeviceId, Mac, Timestamp)>,
+}
 
 impl Default for Starvation {
     fn default() -> Self {
-        Self(Recent::new(MOST_VLANS))
+        Self { crowds: Recent::new(MOST_VLANS), through: None }
     }
 }
 
 impl Watch for Starvation {
     fn sign(&mut self, seen: &SignSeen<'_>) {
+        if let Sign::AsksThrough(from) = seen.sign {
+            self.through = Some((seen.device, *from, seen.ts));
+        }
         let Sign::Lease(lease) = seen.sign else { return };
         match lease.message {
             LeaseMessage::Discover => {
-                let clients = self.0.entry(seen.ts, (lease.relay.is_some(), lease.vlan.bits()));
-                if clients.len() < MOST_CLIENTS {
-                    clients.entry(seen.device).or_insert((seen.ts.0, false));
+                let crowd = self.crowds.entry(seen.ts, (lease.relay.is_some(), lease.vlan.bits()));
+                if crowd.clients.len() < MOST_CLIENTS {
+                    crowd.clients.entry(seen.device).or_insert((seen.ts.0, false));
                 }
+                lease.relay.into_iter().for_each(|relay| note(&mut crowd.relays, relay, seen.ts.0));
+                let through = self.through.take().filter(|(id, _, ts)| (*id, *ts) == (seen.device, seen.ts));
+                through.into_iter().for_each(|(_, from, _)| note(&mut crowd.senders, from, seen.ts.0));
             }
             // The answer may be heard in another VLAN than the question.
             LeaseMessage::Ack => {
-                for (_, clients) in self.0.iter_mut() {
-                    if let Some((asked, served)) = clients.get_mut(&seen.device) {
+                for (_, crowd) in self.crowds.iter_mut() {
+                    if let Some((asked, served)) = crowd.clients.get_mut(&seen.device) {
                         *served |= seen.ts.0.saturating_sub(*asked) <= SPAN;
                     }
                 }
@@ -73,8 +105,8 @@ impl Watch for Starvation {
     }
 
     fn renamed(&mut self, from: DeviceId, into: DeviceId) {
-        for (_, clients) in self.0.iter_mut() {
-            rename(clients, &from, into, |(asked, served), other| {
+        for (_, crowd) in self.crowds.iter_mut() {
+            rename(&mut crowd.clients, &from, into, |(asked, served), other| {
                 *asked = other.0.min(*asked);
                 *served |= other.1;
             });
@@ -85,23 +117,27 @@ impl Watch for Starvation {
         // Whoever asked less than a minute ago may still be answered.
         let until = view.now.0.saturating_sub(SPAN);
         let mut judged = BTreeSet::new();
-        for ((is_relayed, vlan), clients) in self.0.iter_mut() {
+        for ((is_relayed, vlan), crowd) in self.crowds.iter_mut() {
             // The same clients may be heard before a relay and behind it, or behind two.
-            clients.retain(|id, _| !judged.contains(id));
-            if let Some((first, last)) = crowd(clients, until) {
-                judge((*is_relayed, Vlan::from_bits(*vlan)), clients, (first, last), view, out);
+            crowd.clients.retain(|id, _| !judged.contains(id));
+            if let Some((first, last)) = densest(&crowd.clients, until) {
+                judge((*is_relayed, Vlan::from_bits(*vlan)), crowd, (first, last), view, out);
+                let clients = &mut crowd.clients;
                 judged.extend(clients.iter().filter(|(_, (asked, _))| *asked <= last).map(|(id, _)| *id));
                 clients.retain(|_, (asked, _)| *asked > last);
             }
             // Of these a later crowd may still be a part.
-            clients.retain(|_, (asked, _)| *asked > until.saturating_sub(SPAN));
+            let since = until.saturating_sub(SPAN);
+            crowd.clients.retain(|_, (asked, _)| *asked > since);
+            crowd.relays.retain(|_, last| *last > since);
+            crowd.senders.retain(|_, last| *last > since);
         }
-        self.0.forget(until.saturating_sub(SPAN));
+        self.crowds.forget(until.saturating_sub(SPAN));
     }
 }
 
 /// The densest minute among those that asked by a time: its first and last.
-fn crowd(clients: &BTreeMap<DeviceId, Asked>, until: i64) -> Option<(i64, i64)> {
+fn densest(clients: &BTreeMap<DeviceId, Asked>, until: i64) -> Option<(i64, i64)> {
     if clients.len() <= MOST {
         return None;
     }
@@ -119,17 +155,21 @@ fn crowd(clients: &BTreeMap<DeviceId, Asked>, until: i64) -> Option<(i64, i64)> 
 
 fn judge(
     (is_relayed, vlan): (bool, Vlan),
-    clients: &BTreeMap<DeviceId, Asked>,
+    crowd: &Crowd,
     (first, last): (i64, i64),
     view: &View<'_>,
     out: &mut Out<'_>,
 ) {
-    let within = clients.iter().filter(|(_, (asked, _))| (first..=last).contains(asked));
+    let within = crowd.clients.iter().filter(|(_, (asked, _))| (first..=last).contains(asked));
+    let (mut macs, mut places) = (Vec::new(), Vec::new());
     let (mut all, mut unserved, mut unknown) = (0_u64, 0_u64, 0_u64);
     for (id, (asked, served)) in within {
         // A client that there was no room to keep was not known before.
+        let profile = view.profile(*id);
         let is_known =
-            view.profile(*id).is_some_and(|profile| profile.device.first.0 < asked.saturating_sub(SPAN));
+            profile.as_ref().is_some_and(|profile| profile.device.first.0 < asked.saturating_sub(SPAN));
+        macs.extend(profile.iter().filter_map(|profile| profile.device.macs.first().copied()));
+        places.push(profile.and_then(|profile| profile.device.attachment.clone()));
         all += 1;
         unserved += u64::from(!served);
         unknown += u64::from(!served && !is_known);
@@ -154,15 +194,27 @@ fn judge(
             number("unknown_without_address", unknown),
             number("threshold_per_cent", SHARE),
         ])
+        .found(listed(["client_macs", "more_client_macs"], &macs, usize::try_from(all).unwrap_or(macs.len())))
+        .found(listed(["frame_macs", "more_frame_macs"], crowd.senders.keys(), crowd.senders.len()))
+        .found(listed(["relays", "more_relays"], crowd.relays.keys(), crowd.relays.len()))
+        .found(port_of(&places))
         .normal(word("usual", "clients that are known, or that get an address"));
     out.raise(view, verdict);
+}
+
+/// The switch port that all are plugged into, where a relay said so of each.
+fn port_of(places: &[Option<Attachment>]) -> Option<(Cow<'static, str>, Figure)> {
+    let Attachment { switch, port } = places.first()?.as_ref()?;
+    let is_one = places.iter().all(|place| place == &places[0]);
+    let words: Vec<&str> = switch.iter().chain(port).map(|part| part.as_str()).collect();
+    if is_one { word("switch_port", &words.join(" ")) } else { None }
 }
 
 #[cfg(test)]
 mod tests {
     use crate::rules::story::{DAY, HOUR, SECOND, Story};
     use inventory::Sign;
-    use model::{DeviceClass, DeviceId, Lease, LeaseMessage, Severity, Vlan};
+    use model::{DeviceClass, DeviceId, Lease, LeaseMessage, Mac, Severity, Vlan};
 
     const RULE: &str = "dhcp-starvation";
 
@@ -254,5 +306,54 @@ mod tests {
         known.into_iter().for_each(|id| story.sign(id, lease(LeaseMessage::Discover)));
         story.wait(120 * SECOND);
         assert_eq!(story.found(RULE).len(), 0);
+    }
+
+    #[test]
+    fn who_asked_and_from_where_is_told() {
+        let [station, relay] = [Mac([2, 0, 0, 0, 0, 99]), Mac([2, 0, 0, 0, 0, 1])];
+        let giaddr = std::net::IpAddr::from([10, 20, 40, 1]);
+        for is_relayed in [false, true] {
+            let mut story = Story::new(DAY);
+            // Somebody else asks through another station, long before.
+            let early = story.device(200, DeviceClass::Unknown, 40);
+            story.sign(early, Sign::AsksThrough(relay));
+            story.sign(early, lease(LeaseMessage::Discover));
+            story.wait(600 * SECOND);
+            for n in 1..=60 {
+                story.now.0 += SECOND / 2;
+                let id = story.device(n, DeviceClass::Unknown, 40);
+                let port = crate::rules::story::text("3/17");
+                let attachment = model::Attachment { switch: None, port: Some(port) };
+                story.devices.get_mut(&id).unwrap().attachment = Some(attachment).filter(|_| is_relayed);
+                let Sign::Lease(plain) = lease(LeaseMessage::Discover) else { unreachable!() };
+                if !is_relayed {
+                    story.sign(id, Sign::AsksThrough(station));
+                }
+                story.sign(id, Sign::Lease(Lease { relay: is_relayed.then_some(giaddr), ..plain }));
+            }
+            story.wait(120 * SECOND);
+            let found = story.found(RULE);
+            let of = |name: &str| {
+                let known = found[0].evidence.iter().find(|(known, _)| known == name);
+                known.map(|(_, value)| match value {
+                    model::Figure::Words(words) => words.to_string(),
+                    model::Figure::Number(n) => n.to_string(),
+                    other => format!("{other:?}"),
+                })
+            };
+            let macs: Vec<String> = (1..=8).map(|n| Mac([0, 0, 0, 0, 0, n]).to_string()).collect();
+            assert_eq!(
+                (of("client_macs"), of("more_client_macs")),
+                (Some(macs.join(", ")), Some("52".to_owned()))
+            );
+            let told = ["frame_macs", "relays", "switch_port"].map(of);
+            let some = |text: &str| Some(text.to_owned());
+            let expected = if is_relayed {
+                [None, some("10.20.40.1"), some("3/17")]
+            } else {
+                [some("02:00:00:00:00:63"), None, None]
+            };
+            assert_eq!(told, expected);
+        }
     }
 }

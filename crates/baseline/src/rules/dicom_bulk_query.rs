@@ -1,5 +1,6 @@
 //! Far more queries or retrievals than a device ever made, or to where nobody sent any before.
 
+use super::calls::Calls;
 use super::destinations::{self, Destinations, New, Server};
 use super::window::{DAY, HOUR, Minutes, Recent, Rows, pack_as, peer, unpack_as};
 use super::{Rule, Wants, Watch};
@@ -40,8 +41,10 @@ const KINDS: usize = 3;
 const IMAGES: usize = 2;
 /// And so many times the most that was learned.
 const FACTOR: u64 = 4;
-/// The layout of what is saved: before 2, images were not counted; before 3, destinations were not known.
-const LAYOUT: u8 = 3;
+/// The layout of what is saved: before 2, images were not counted; before 3, destinations were not known; before 4, titles
+/// were not.
+const LAYOUT: u8 = 4;
+const WITHOUT_CALLS: u8 = 3;
 const LAYOUT_BEFORE: u8 = 2;
 /// Clients that are counted, at most, and for how long without a request.
 const MOST_CLIENTS: usize = 8_192;
@@ -67,11 +70,17 @@ struct Client {
 struct BulkQuery {
     clients: Recent<u32, Client>,
     destinations: Destinations,
+    /// Under which titles a client asked for its last association.
+    calls: Recent<u32, Calls>,
 }
 
 impl Default for BulkQuery {
     fn default() -> Self {
-        Self { clients: Recent::new(MOST_CLIENTS), destinations: Destinations::default() }
+        Self {
+            clients: Recent::new(MOST_CLIENTS),
+            destinations: Destinations::default(),
+            calls: Recent::new(MOST_CLIENTS),
+        }
     }
 }
 
@@ -85,6 +94,11 @@ impl Watch for BulkQuery {
             return;
         }
         self.destinations.exchange(seen);
+        if seen.titles.is_some() {
+            let calls = self.calls.entry(seen.ts, seen.client.0);
+            *calls = Calls::default();
+            calls.note(seen.titles);
+        }
         let counts = match seen.kind {
             "C-MOVE" | "C-GET" => [1, 0],
             "C-FIND" => [0, 1],
@@ -104,9 +118,10 @@ impl Watch for BulkQuery {
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
         for new in self.destinations.minute(view) {
-            raise_destination(&new, view, out);
+            raise_destination(&new, self.calls.get(&new.client.id().0), view, out);
         }
         self.clients.forget(view.now.0.saturating_sub(KEPT));
+        self.calls.forget(view.now.0.saturating_sub(DAY));
         for (id, client) in self.clients.iter_mut() {
             if view.now.0.saturating_sub(client.last) > HOUR {
                 continue;
@@ -133,13 +148,15 @@ impl Watch for BulkQuery {
                 let Some(profile) = view.profile(DeviceId(*id)) else { continue };
                 client.told[kind] = Some(view.now.0);
                 let images = (kind == IMAGES).then_some((retrievals, failed));
-                raise(&profile, client, kind, [sums[kind], limits[kind]], images, view, out);
+                let calls = self.calls.get(id);
+                raise(&profile, client, (kind, images, calls), [sums[kind], limits[kind]], view, out);
             }
         }
     }
 
     fn renamed(&mut self, from: DeviceId, into: DeviceId) {
         self.destinations.renamed(from, into);
+        self.calls.rename(&from.0, into.0, Calls::absorb);
         self.clients.rename(&from.0, into.0, |own, other| {
             own.minutes.absorb(other.minutes);
             own.images.absorb(other.images);
@@ -154,16 +171,22 @@ impl Watch for BulkQuery {
     }
 
     fn save(&self) -> Vec<u8> {
-        if self.clients.is_empty() && self.destinations.is_empty() {
+        if self.clients.is_empty() && self.destinations.is_empty() && self.calls.is_empty() {
             return Vec::new();
         }
-        pack_as(LAYOUT, &(self.clients.rows(), self.destinations.rows()))
+        pack_as(LAYOUT, &(self.clients.rows(), self.destinations.rows(), self.calls.rows()))
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        let before = || Some((unpack_as(LAYOUT_BEFORE, saved)?, destinations::Saved::default()));
-        let known = unpack_as::<(Rows<u32, Client>, destinations::Saved)>(LAYOUT, saved).or_else(before);
-        let (clients, destinations) = known.unwrap_or_default();
+        type Saved = (Rows<u32, Client>, destinations::Saved, Rows<u32, Calls>);
+        let before = || Some((unpack_as(LAYOUT_BEFORE, saved)?, destinations::Saved::default(), Vec::new()));
+        let without_calls = || {
+            let (clients, destinations) = unpack_as(WITHOUT_CALLS, saved)?;
+            Some((clients, destinations, Vec::new()))
+        };
+        let known = unpack_as::<Saved>(LAYOUT, saved).or_else(without_calls).or_else(before);
+        let (clients, destinations, calls) = known.unwrap_or_default();
+        self.calls.fill(calls);
         self.clients.fill(clients);
         self.destinations.fill(destinations);
     }
@@ -172,9 +195,8 @@ impl Watch for BulkQuery {
 fn raise(
     profile: &Profile,
     client: &Client,
-    kind: usize,
+    (kind, images, calls): (usize, Option<(u64, u64)>, Option<&Calls>),
     [n, limit]: [u64; 2],
-    images: Option<(u64, u64)>,
     view: &View<'_>,
     out: &mut Out<'_>,
 ) {
@@ -198,6 +220,7 @@ fn raise(
         .found(images.into_iter().flat_map(|(requests, failed)| {
             [number("retrievals_in_an_hour", requests), number("failed_images_in_an_hour", failed)]
         }))
+        .found(calls.into_iter().flat_map(Calls::figures))
         .normal([number("most_in_an_hour_while_learned", client.most[kind])]);
     if let Some((server, ip, port)) = client.server {
         let trail = Trail::one(profile.id(), server, ip, (IpProto::TCP, port));
@@ -208,7 +231,7 @@ fn raise(
 }
 
 /// An archive is asked to send images to where nobody had any sent before; whether it did is not known yet.
-fn raise_destination(new: &New, view: &View<'_>, out: &mut Out<'_>) {
+fn raise_destination(new: &New, calls: Option<&Calls>, view: &View<'_>, out: &mut Out<'_>) {
     let New { client, title, at, server, known } = new;
     let what = format!(
         "{} ({}) asks a DICOM archive to send images to {title}, which is new",
@@ -217,6 +240,7 @@ fn raise_destination(new: &New, view: &View<'_>, out: &mut Out<'_>) {
     );
     let mut verdict = Verdict::new(&RULE, Some(client.id()), *at, what)
         .found(word("destination", title))
+        .found(calls.into_iter().flat_map(Calls::figures))
         .normal([number("destinations_known", *known)])
         .normal(view.armed_from.and_then(|from| word("destinations_known_until", &from.to_string())));
     if let Some((server, ip, port)) = *server {
@@ -379,5 +403,24 @@ mod tests {
         let mut bulk = super::BulkQuery::default();
         super::Watch::restore(&mut bulk, &super::pack_as(2, &vec![(3_u32, 9_i64, client)]));
         assert_eq!(bulk.clients.get(&3).map(|client| client.last), Some(9));
+    }
+
+    #[test]
+    fn under_which_titles_it_asks_is_told() {
+        let mut story = Story::new(DAY);
+        let (pacs, desk) =
+            (story.device(1, DeviceClass::Pacs, 30), story.device(2, DeviceClass::Workstation, 40));
+        story.at(DAY + HOUR);
+        for called in ["OLD", "PACS"] {
+            let [calling, called] = ["WS1", called].map(|title| Some(crate::rules::story::text(title)));
+            story.sign(desk, inventory::Sign::Calls { calling, called });
+            ask(&mut story, desk, pacs, "A-ASSOCIATE", 1);
+        }
+        ask(story.restart(), desk, pacs, "C-FIND", 300);
+        let found = story.found(RULE);
+        let word = |name, text: &str| crate::findings::word(name, text).unwrap();
+        for told in [word("calling_titles", "WS1"), word("called_titles", "PACS")] {
+            assert!(found[0].evidence.contains(&told), "{told:?} in {found:#?}");
+        }
     }
 }

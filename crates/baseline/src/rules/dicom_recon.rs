@@ -1,10 +1,12 @@
 //! Somebody who tries who speaks DICOM.
 
+use super::calls::Calls;
 use super::unused::{self, Unused};
 use super::window::{DAY, HOUR, MINUTE, Recent, Rows, pack_as, peer, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::number;
 use crate::judge::{ExchangeSeen, View};
+use crate::lists::listed;
 use crate::trail::{Doors, Trail};
 use crate::verdict::{Out, Peer, Verdict};
 use model::{DeviceId, IpProto, Severity, Timestamp};
@@ -21,7 +23,8 @@ pub(super) static RULE: Rule = Rule {
     finds: "A device that within an hour tries three or more DICOM servers that it did not talk to before, and wants nothing \
         of them: it sends C-ECHO, or asks for an association and does nothing with it. Or one that offers 20 or more \
         presentation contexts, all of storage and of query and retrieve, to a server that it did not use before, and releases \
-        the association without a command; or that asks for one as nmap's dicom-ping does and sends nothing. Who did so while \
+        the association without a command, or breaks it off (A-ABORT, FIN or RST) and wants nothing of the server for a minute \
+        after; if it uses the server within the hour, that becomes a note. Or one that asks for one as nmap's dicom-ping does and sends nothing. Who did so while \
         the site was learned, and who scans by order, may.",
     matters: "Before images are stolen or forged somebody finds out which servers answer, and to which titles.",
     innocent: "A test of the connections of a new modality; monitoring that pings archives; a service engineer's laptop.",
@@ -33,8 +36,10 @@ pub(super) static RULE: Rule = Rule {
     watch: || Box::<Recon>::default(),
 };
 
-/// The layout of what is saved: before 2, it was not known who left associations unused.
-const LAYOUT: u8 = 2;
+/// The layout of what is saved: before 2, it was not known who left associations unused; before 3, neither who broke them off
+/// nor under which titles they were asked for.
+const LAYOUT: u8 = 3;
+const LAYOUT_BEFORE: u8 = 2;
 /// Servers within this span.
 const SPAN: i64 = HOUR;
 const LEAST: usize = 3;
@@ -67,19 +72,30 @@ struct Recon {
     known: Recent<(u32, IpAddr), ()>,
     tried: Recent<u32, Servers>,
     unused: Unused,
+    /// Titles of associations with servers that are new to a client.
+    calls: Recent<u32, Calls>,
 }
 
 impl Default for Recon {
     fn default() -> Self {
-        Self { known: Recent::new(MOST_KNOWN), tried: Recent::new(MOST_CLIENTS), unused: Unused::default() }
+        Self {
+            known: Recent::new(MOST_KNOWN),
+            tried: Recent::new(MOST_CLIENTS),
+            unused: Unused::default(),
+            calls: Recent::new(MOST_CLIENTS),
+        }
     }
 }
 
 impl Recon {
     /// Whether a client was known to use a server, or has just used it.
     fn uses(&self, client: u32, server: IpAddr) -> bool {
+        self.known.contains(&(client, server)) || self.has_just_used(client, server)
+    }
+
+    fn has_just_used(&self, client: u32, server: IpAddr) -> bool {
         let tried = self.tried.get(&client).and_then(|servers| servers.get(&server));
-        self.known.contains(&(client, server)) || tried.is_some_and(|tried| tried.is_used)
+        tried.is_some_and(|tried| tried.is_used)
     }
 }
 
@@ -116,17 +132,22 @@ impl Watch for Recon {
         });
         tried.last = tried.last.max(at);
         match seen.kind {
-            "A-ASSOCIATE" if seen.outcome.is_some() => {
-                tried.associations = tried.associations.saturating_add(1)
+            // One that was not answered was tried all the same: a server may close the connection instead of refusing.
+            "A-ASSOCIATE" => {
+                tried.associations = tried.associations.saturating_add(1);
+                self.calls.entry(seen.ts, seen.client.0).note(seen.titles);
             }
-            "A-ASSOCIATE" => {}
             "C-ECHO" => tried.echoes = tried.echoes.saturating_add(1),
             _ => tried.is_used = true,
         }
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
-        self.unused.minute(&RULE, view, out);
+        let mut unused = std::mem::take(&mut self.unused);
+        let uses = |client: u32, server: IpAddr| self.has_just_used(client, server);
+        unused.minute(&RULE, (&uses, &self.calls), view, out);
+        self.unused = unused;
+        self.calls.forget(view.now.0.saturating_sub(2 * SPAN));
         self.known.forget(view.now.0.saturating_sub(KEPT));
         let mut done = Vec::new();
         for (id, servers) in self.tried.iter_mut() {
@@ -141,7 +162,7 @@ impl Watch for Recon {
                 }
                 !is_done(tried)
             });
-            raise(DeviceId(*id), servers, view, out);
+            raise(DeviceId(*id), servers, self.calls.get(id), view, out);
         }
         for (id, ip, last) in done {
             self.known.entry(Timestamp(last), (id, ip));
@@ -153,6 +174,7 @@ impl Watch for Recon {
 
     fn renamed(&mut self, from: DeviceId, into: DeviceId) {
         self.unused.renamed(from, into);
+        self.calls.rename(&from.0, into.0, Calls::absorb);
         let start = (from.0, IpAddr::from([0, 0, 0, 0]));
         self.known.rename_all(start, |(id, _)| *id == from.0, |(_, ip)| (into.0, ip), |(), ()| {});
         self.tried.rename(&from.0, into.0, |own, other| {
@@ -181,22 +203,32 @@ impl Watch for Recon {
         if self.known.is_empty() && self.tried.is_empty() && self.unused.is_empty() {
             return Vec::new();
         }
-        pack_as(LAYOUT, &(self.known.rows(), self.tried.rows(), self.unused.rows()))
+        let before = (self.known.rows(), self.tried.rows(), self.unused.rows());
+        pack_as(LAYOUT, &(before, self.unused.broken(), self.calls.rows()))
     }
 
     fn restore(&mut self, saved: &[u8]) {
         type Before = (Rows<(u32, IpAddr), ()>, Rows<u32, Servers>);
-        type Saved = (Rows<(u32, IpAddr), ()>, Rows<u32, Servers>, unused::Saved);
-        let before =
-            || unpack::<Before>(saved).map(|(known, tried)| (known, tried, unused::Saved::default()));
-        let Some((known, tried, unused)) = unpack_as::<Saved>(LAYOUT, saved).or_else(before) else { return };
+        type Of2 = (Rows<(u32, IpAddr), ()>, Rows<u32, Servers>, unused::Saved);
+        type Saved = (Of2, unused::Broken, Rows<u32, Calls>);
+        let of_1 = || unpack::<Before>(saved).map(|(known, tried)| (known, tried, unused::Saved::default()));
+        let before = || {
+            let of_2 = unpack_as::<Of2>(LAYOUT_BEFORE, saved).or_else(of_1)?;
+            Some((of_2, unused::Broken::default(), Vec::new()))
+        };
+        let Some(((known, tried, unused), broken, calls)) = unpack_as::<Saved>(LAYOUT, saved).or_else(before)
+        else {
+            return;
+        };
+        self.calls.fill(calls);
+        self.unused.fill_broken(broken);
         self.known.fill(known);
         self.tried.fill(tried);
         self.unused.fill(unused);
     }
 }
 
-fn raise(id: DeviceId, servers: &mut Servers, view: &View<'_>, out: &mut Out<'_>) {
+fn raise(id: DeviceId, servers: &mut Servers, calls: Option<&Calls>, view: &View<'_>, out: &mut Out<'_>) {
     let is_idle = |tried: &&mut Tried| {
         let waited = view.now.0.saturating_sub(tried.last) >= PATIENCE;
         tried.echoes > 0 || (tried.associations > 0 && waited)
@@ -242,6 +274,8 @@ fn raise(id: DeviceId, servers: &mut Servers, view: &View<'_>, out: &mut Out<'_>
             number("echoes", echoes),
             number("associations", associations),
         ])
+        .found(listed(["targets", "more_targets"], idle.iter().map(|(ip, _)| *ip), idle.len()))
+        .found(calls.into_iter().flat_map(Calls::figures))
         .normal([number("new_servers_in_an_hour", 0)]);
     out.raise(view, verdict);
 }
@@ -376,6 +410,66 @@ mod tests {
         assert_eq!(story.found(RULE).len(), 1, "the control");
     }
 
+    const BROKEN: &str = "20 or more presentation contexts, broken off";
+
+    #[test]
+    fn who_breaks_off_is_told_unless_it_tries_again_and_does_something() {
+        let (mut story, servers, laptop) = story();
+        leave(&mut story, laptop, servers[0], BROKEN);
+        let found = story.restart().found(RULE);
+        let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.count)).collect();
+        assert_eq!(brief, [(Some(laptop), Severity::High, 1)]);
+        assert_eq!(found[0].peer.as_ref().unwrap().device, Some(servers[0]));
+        // A modality that fails once, or again and again, before it sends.
+        for (minutes, severity) in [(0, None), (20, Some(Severity::Info)), (70, Some(Severity::High))] {
+            let (mut story, servers, ct) = self::story();
+            for _ in 0..2 {
+                leave(&mut story, ct, servers[0], BROKEN);
+                story.restart();
+            }
+            for _ in 0..minutes {
+                story.wait(60 * SECOND);
+            }
+            ask(&mut story, ct, servers[0], "A-ASSOCIATE", "accepted");
+            ask(&mut story, ct, servers[0], "C-STORE", "0000H");
+            story.found(RULE);
+            let told = story.restart().wait(120 * SECOND).found(RULE);
+            assert_eq!(told.iter().map(|f| f.severity).next(), severity, "{minutes} minutes later");
+        }
+        // One that it does something with, of two.
+        let (mut story, servers, ct) = self::story();
+        servers[..2].iter().for_each(|server| leave(&mut story, ct, *server, BROKEN));
+        story.wait(120 * SECOND);
+        ask(&mut story, ct, servers[0], "C-STORE", "0000H");
+        assert_eq!(story.found(RULE)[0].severity, Severity::High);
+        // With a server that it uses: the network failed, or it did.
+        let (mut story, servers, ct) = self::story();
+        ask(&mut story, ct, servers[0], "C-STORE", "0000H");
+        leave(&mut story, ct, servers[0], BROKEN);
+        assert_eq!(story.wait(HOUR).found(RULE).len(), 0);
+    }
+
+    #[test]
+    fn associations_that_nobody_answers_are_tries_and_titles_and_servers_are_named() {
+        let (mut story, servers, laptop) = story();
+        for (server, title) in servers[..3].iter().zip(["PACS", "ARCHIVE", "PACS"]) {
+            let titles = [Some("ECHOSCU"), Some(title)].map(|title| title.map(crate::rules::story::text));
+            let [calling, called] = titles;
+            story.sign(laptop, inventory::Sign::Calls { calling, called });
+            story.ask(laptop, *server, 104, "dicom", "A-ASSOCIATE", None);
+        }
+        let found = story.restart().found(RULE);
+        assert_eq!(found.len(), 1);
+        let word = |name, text: &str| crate::findings::word(name, text).unwrap();
+        for told in [
+            word("targets", "10.20.30.1, 10.20.30.2, 10.20.30.3"),
+            word("calling_titles", "ECHOSCU"),
+            word("called_titles", "ARCHIVE, PACS"),
+        ] {
+            assert!(found[0].evidence.contains(&told), "{told:?} in {found:#?}");
+        }
+    }
+
     #[test]
     fn what_was_saved_before_unused_associations_were_known_is_read() {
         let pair = (3_u32, std::net::IpAddr::from([10, 20, 30, 1]));
@@ -383,5 +477,9 @@ mod tests {
         let before = (vec![(pair, 9_i64, ())], super::Rows::<u32, super::Servers>::new());
         super::Watch::restore(&mut recon, &super::pack_as(1, &before));
         assert!(recon.known.contains(&pair));
+        let mut recon = super::Recon::default();
+        let before = (before.0, before.1, super::unused::Saved::default());
+        super::Watch::restore(&mut recon, &super::pack_as(2, &before));
+        assert!(recon.known.contains(&pair), "before those were that were broken off");
     }
 }

@@ -1,9 +1,11 @@
 //! Associations that are refused again and again.
 
-use super::window::{Burst, HOUR, MINUTE, Recent, pack, peer, unpack};
+use super::calls::Calls;
+use super::window::{Burst, HOUR, MINUTE, Recent, Rows, pack_as, peer, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{ExchangeSeen, View};
+use crate::lists::listed;
 use crate::verdict::{Out, Peer, Verdict};
 use model::{DeviceId, IpProto, Severity};
 use serde::{Deserialize, Serialize};
@@ -41,7 +43,13 @@ struct Refused {
     servers: BTreeMap<IpAddr, Option<u32>>,
     port: u16,
     reason: String,
+    /// Kept behind the rest.
+    #[serde(skip)]
+    calls: Calls,
 }
+
+/// The layout of what is saved: before 2, titles were not kept.
+const LAYOUT: u8 = 2;
 
 #[derive(Debug)]
 struct Rejected(Recent<u32, Refused>);
@@ -71,7 +79,9 @@ impl Watch for Rejected {
         refused.burst.note(seen.ts, SPAN, LEAST);
         if refused.burst.len() == 1 {
             refused.servers.clear();
+            refused.calls = Calls::default();
         }
+        refused.calls.note(seen.titles);
         if refused.servers.len() < MOST_SERVERS {
             refused.servers.insert(seen.peer, seen.server.map(|id| id.0));
         }
@@ -101,7 +111,9 @@ impl Watch for Rejected {
                     number("within_seconds", (SPAN / 1_000_000_000).unsigned_abs()),
                     number("servers", servers),
                 ])
-                .found(word("last_reason", &refused.reason));
+                .found(word("last_reason", &refused.reason))
+                .found(listed(["targets", "more_targets"], refused.servers.keys(), refused.servers.len()))
+                .found(refused.calls.figures());
             out.raise(view, verdict);
         }
         // Only now: where hardly anything is heard, a minute is over long after it.
@@ -111,16 +123,30 @@ impl Watch for Rejected {
     fn renamed(&mut self, from: DeviceId, into: DeviceId) {
         self.0.rename(&from.0, into.0, |own, other| {
             own.burst.absorb(other.burst);
-            own.servers.extend(other.servers.into_iter().take(MOST_SERVERS.saturating_sub(own.servers.len())));
+            own.calls.absorb(other.calls);
+            own.servers
+                .extend(other.servers.into_iter().take(MOST_SERVERS.saturating_sub(own.servers.len())));
         });
     }
 
     fn save(&self) -> Vec<u8> {
-        if self.0.is_empty() { Vec::new() } else { pack(&self.0.rows()) }
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        let calls: Vec<(u32, &Calls)> = self.0.iter().map(|(id, refused)| (*id, &refused.calls)).collect();
+        pack_as(LAYOUT, &(self.0.rows(), calls))
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        self.0.fill(unpack(saved).unwrap_or_default());
+        let before = || Some((unpack(saved)?, Vec::new()));
+        let known = unpack_as::<(Rows<u32, Refused>, Vec<(u32, Calls)>)>(LAYOUT, saved).or_else(before);
+        let (rows, calls) = known.unwrap_or_default();
+        self.0.fill(rows);
+        for (id, calls) in calls {
+            if let Some(refused) = self.0.get_mut(&id) {
+                refused.calls = calls;
+            }
+        }
     }
 }
 
@@ -176,5 +202,25 @@ mod tests {
             story.ask(us, pacs, 104, "dicom", "A-ASSOCIATE", Some("accepted"));
         }
         assert_eq!(story.found("dicom-rejected").len(), 0);
+    }
+
+    #[test]
+    fn whom_it_called_and_how_is_told() {
+        let (mut story, pacs, us) = story();
+        for called in ["PACS1", "PACS2", "PACS3"] {
+            let [calling, called] = ["US1", called].map(|title| Some(crate::rules::story::text(title)));
+            story.wait(SECOND).restart().sign(us, inventory::Sign::Calls { calling, called });
+            let outcome = Some("rejected: called AE title not recognized");
+            story.ask(us, pacs, 104, "dicom", "A-ASSOCIATE", outcome);
+        }
+        let found = story.found("dicom-rejected");
+        let word = |name, text: &str| crate::findings::word(name, text).unwrap();
+        for told in [
+            word("calling_titles", "US1"),
+            word("called_titles", "PACS1, PACS2, PACS3"),
+            word("targets", "10.20.30.1"),
+        ] {
+            assert!(found[0].evidence.contains(&told), "{told:?} in {found:#?}");
+        }
     }
 }

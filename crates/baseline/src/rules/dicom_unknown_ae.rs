@@ -1,7 +1,8 @@
 //! Calling application entities that were not there when the site was learned.
 
+use super::calls::Calls;
 use super::titles::{self, Titles};
-use super::window::{DAY, Recent, Rows, pack, peer, unpack};
+use super::window::{DAY, Recent, Rows, pack_as, peer, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{ExchangeSeen, SignSeen, View};
@@ -58,7 +59,13 @@ struct Open {
     /// The client's last association was of these: what it asks belongs to it. Kept behind the rest.
     #[serde(skip)]
     is_last: bool,
+    /// As are the titles of these associations.
+    #[serde(skip)]
+    calls: Calls,
 }
+
+/// The layout of what is saved: before 2, it was not known which titles were called.
+const LAYOUT: u8 = 2;
 
 #[derive(Debug)]
 struct UnknownAe {
@@ -122,6 +129,7 @@ impl Watch for UnknownAe {
         open.associations = open.associations.saturating_add(1);
         open.accepted = open.accepted.saturating_add(u64::from(seen.outcome == Some("accepted")));
         open.server = Some((seen.server.map(|id| id.0), seen.peer, seen.port));
+        open.calls.note(seen.titles);
         for title in titles {
             if open.titles.len() < MOST_TITLES {
                 open.titles.insert(title);
@@ -200,6 +208,7 @@ impl Watch for UnknownAe {
             own.departs |= other.departs;
             own.is_last |= other.is_last;
             own.server = own.server.or(other.server);
+            own.calls.absorb(other.calls);
             own.titles.extend(other.titles.into_iter().take(MOST_TITLES.saturating_sub(own.titles.len())));
         });
     }
@@ -210,15 +219,20 @@ impl Watch for UnknownAe {
         }
         let open = self.open.rows();
         let last: Vec<u32> = open.iter().filter(|(_, _, open)| open.is_last).map(|(id, ..)| **id).collect();
-        pack(&((self.titles.rows(), self.clients.rows(), self.known.rows(), open), last))
+        let calls: Vec<(u32, &Calls)> = open.iter().map(|(id, _, open)| (**id, &open.calls)).collect();
+        pack_as(LAYOUT, &((self.titles.rows(), self.clients.rows(), self.known.rows(), open), last, calls))
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        let (all, last) = match unpack::<(Saved, Vec<u32>)>(saved) {
-            Some((all, last)) => (Some(all), last),
-            None => (unpack::<Saved>(saved), Vec::new()),
+        let of_1 = || unpack::<(Saved, Vec<u32>)>(saved).map(|(all, last)| (all, last, Vec::new()));
+        let first = || unpack::<Saved>(saved).map(|all| (all, Vec::new(), Vec::new()));
+        let now = unpack_as::<(Saved, Vec<u32>, Vec<(u32, Calls)>)>(LAYOUT, saved);
+        let Some(((titles, clients, known, mut open), last, calls)) = now.or_else(of_1).or_else(first) else {
+            return;
         };
-        let Some((titles, clients, known, mut open)) = all else { return };
+        for ((_, _, open), (_, calls)) in open.iter_mut().zip(calls) {
+            open.calls = calls;
+        }
         open.iter_mut().for_each(|(id, _, open)| open.is_last = last.contains(id));
         self.titles.fill(titles);
         self.clients.fill(clients);
@@ -246,6 +260,7 @@ fn raise(profile: &Profile, open: &Open, queries: bool, view: &View<'_>, out: &m
             number("new_device", is_new_device.into()),
         ])
         .found(title.and_then(|title| word("calling_title", title)))
+        .found(open.calls.figures())
         .normal(view.armed_from.and_then(|from| word("titles_known_until", &from.to_string())));
     if let Some((server, ip, port)) = open.server {
         let trail = Trail::one(profile.id(), server, ip, (IpProto::TCP, port));
@@ -352,5 +367,22 @@ mod tests {
         associate(&mut story, ct, pacs, None);
         associate(&mut story, pacs, archive, None);
         assert_eq!(story.found(RULE).len(), 0);
+    }
+
+    #[test]
+    fn the_titles_that_were_called_are_told() {
+        let (mut story, pacs, _) = learned();
+        let laptop = story.device(3, DeviceClass::Workstation, 40);
+        for called in ["PACS", "ARCHIVE"] {
+            let [calling, called] = ["FINDSCU", called].map(|title| Some(crate::rules::story::text(title)));
+            story.sign(laptop, inventory::Sign::Calls { calling, called });
+            associate(&mut story, laptop, pacs, Some("FINDSCU"));
+            story.wait(HOUR).restart();
+        }
+        let found = story.found(RULE);
+        let word = |name, text: &str| crate::findings::word(name, text).unwrap();
+        for told in [word("called_titles", "ARCHIVE, PACS"), word("calling_titles", "FINDSCU")] {
+            assert!(found[0].evidence.contains(&told), "{told:?} in {found:#?}");
+        }
     }
 }

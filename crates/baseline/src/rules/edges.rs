@@ -73,10 +73,13 @@ pub(crate) fn kind(news: &EdgeNews, view: &View<'_>) -> (Kind, Ends) {
 fn kind_of(news: &EdgeNews, view: &View<'_>, ends: &Ends) -> Kind {
     let outside = news.is_with_outside(view.site);
     let clinical = |side: usize| ends.get(side).and_then(Option::as_ref).is_some_and(|p| p.is_clinical());
+    let is_of_care = |profile: &Profile| profile.is_clinical() || came_to_care(profile, view);
     match ends {
-        [Some(_), None] if outside && clinical(0) => return Kind::ToOutside,
-        [None, Some(_)] if outside && clinical(1) => return Kind::FromOutside,
-        [Some(asker), Some(_)] if clinical(1) && remote(news.key.transport, news.key.port).is_some() => {
+        [Some(asker), None] if outside && is_of_care(asker) => return Kind::ToOutside,
+        [None, Some(device)] if outside && is_of_care(device) => return Kind::FromOutside,
+        [Some(asker), Some(device)]
+            if is_of_care(device) && remote(news.key.transport, news.key.port).is_some() =>
+        {
             return if asker.is_in(&view.site.jump_hosts) { Kind::Nothing } else { Kind::Remote };
         }
         _ => {}
@@ -107,6 +110,13 @@ fn kind_of(news: &EdgeNews, view: &View<'_>, ends: &Ends) -> Kind {
         true => Kind::NewPeer,
         false => Kind::NewRole,
     }
+}
+
+/// Whether a device came to a zone of care after that was learned. What it is then is only its own word, which takes it out of
+/// no rule about such zones; what was there was learned as what it is.
+fn came_to_care(profile: &Profile, view: &View<'_>) -> bool {
+    let is_of_care = matches!(profile.zone_kind, Some(ZoneKind::Clinical | ZoneKind::LifeSustaining));
+    is_of_care && view.is_newcomer(profile) && view.ended[1].is_none_or(|last| last <= profile.device.first)
 }
 
 /// Names and time are asked of whoever serves them, wherever that is.

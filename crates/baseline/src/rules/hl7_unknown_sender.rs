@@ -4,6 +4,7 @@ use super::window::{MINUTE, Recent, Rows, pack, peer, unpack};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{ExchangeSeen, SignSeen, View};
+use crate::lists::listed;
 use crate::profile::Profile;
 use crate::trail::Trail;
 use crate::verdict::{Out, Verdict};
@@ -182,6 +183,10 @@ fn raise(profile: &Profile, new: &New, view: &View<'_>, out: &mut Out<'_>) {
     let (server, ip, port) = new.server;
     let named = new.names.iter().find(|(attribute, _)| *attribute == Attribute::HL7_APPLICATION);
     let placed = new.names.iter().find(|(attribute, _)| *attribute == Attribute::HL7_FACILITY);
+    // Under a name that it had before it sends something new.
+    let of = |new: Option<&(Attribute, Text)>, attribute: &Attribute| {
+        new.map(|(_, value)| value.clone()).or_else(|| profile.device.attribute(attribute).cloned())
+    };
     let verdict = Verdict::new(&RULE, Some(profile.id()), new.last, title)
         .severity(if is_grave { Severity::High } else { Severity::Medium })
         .peer(peer(server, ip))
@@ -197,8 +202,9 @@ fn raise(profile: &Profile, new: &New, view: &View<'_>, out: &mut Out<'_>) {
             number("new_device", view.is_newcomer(profile).into()),
         ])
         .found(kind.and_then(|kind| word("type", kind)))
-        .found(named.and_then(|(_, value)| word("application", value.as_str())))
-        .found(placed.and_then(|(_, value)| word("facility", value.as_str())))
+        .found(listed(["new_types_named", "more_new_types_named"], &new.kinds, new.kinds.len()))
+        .found(of(named, &Attribute::HL7_APPLICATION).and_then(|value| word("application", value.as_str())))
+        .found(of(placed, &Attribute::HL7_FACILITY).and_then(|value| word("facility", value.as_str())))
         .normal(view.armed_from.and_then(|from| word("senders_known_until", &from.to_string())));
     out.raise(view, verdict);
 }
@@ -266,5 +272,23 @@ mod tests {
         assert_eq!(found[0].title.as_str(), "host-2 (LIS) sends HL7 in the name of LIS2");
         story.ask(lis, engine, 2575, "hl7", "ORU^R01", Some("AA"));
         assert_eq!(story.found(RULE)[0].count, 1, "then it is known");
+    }
+
+    #[test]
+    fn in_whose_name_a_known_sender_sends_something_new_is_told() {
+        let (mut story, engine, lis) = learned();
+        for (attribute, value) in [(Attribute::HL7_APPLICATION, "LIS"), (Attribute::HL7_FACILITY, "LAB")] {
+            story.devices.get_mut(&lis).unwrap().attributes.push((attribute, text(value)));
+        }
+        for kind in ["ADT^A01", "ADT^A08"] {
+            story.ask(lis, engine, 2_575, "hl7", kind, Some("AA"));
+        }
+        let found = story.found(RULE);
+        let word = |name, text: &str| crate::findings::word(name, text).unwrap();
+        for told in
+            [word("new_types_named", "ADT^A01, ADT^A08"), word("application", "LIS"), word("facility", "LAB")]
+        {
+            assert!(found[0].evidence.contains(&told), "{told:?} in {found:#?}");
+        }
     }
 }

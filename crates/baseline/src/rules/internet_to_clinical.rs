@@ -13,7 +13,8 @@ pub(super) static RULE: Rule = Rule {
     rises: false,
     posture: false,
     attack: &["T0883", "T1133", "T0819"],
-    finds: "A clinical device answers a conversation that an address outside the site began, whether it is learned or not. \
+    finds: "A clinical device, or one of any class that came to a zone of care after the site was learned, answers a \
+        conversation that an address outside the site began, whether it is learned or not. \
         Behind address translation at the edge this cannot be seen.",
     matters: "Whoever can begin a conversation with a device from the internet can attack it from anywhere.",
     innocent: "Public addresses used inside the site and not configured as such; a maker's remote access without a jump \
@@ -32,7 +33,8 @@ impl Watch for ToClinical {
     fn edge(&mut self, news: &EdgeNews, view: &View<'_>, out: &mut Out<'_>) {
         let (Kind::FromOutside, [_, Some(device)]) = kind(news, view) else { return };
         let net = name(&None, news);
-        let title = format!("{net} outside reaches {} ({}) on {}", device.name, device.class(), service(news));
+        let title =
+            format!("{net} outside reaches {} ({}) on {}", device.name, device.class(), service(news));
         let verdict = Verdict::new(&RULE, Some(device.id()), news.first, title)
             .edge(news)
             .found([number("flows", news.flows), number("bytes_out", news.bytes[1])])
@@ -50,16 +52,22 @@ mod tests {
     #[test]
     fn an_answer_to_somebody_outside_is_told() {
         let mut story = Story::new(DAY);
-        let (ct, desk) = (story.device(1, DeviceClass::Ct, 20), story.device(2, DeviceClass::Workstation, 40));
+        let (ct, desk) =
+            (story.device(1, DeviceClass::Ct, 20), story.device(2, DeviceClass::Workstation, 40));
         let from = "203.0.113.20".parse().unwrap();
         let (ct_ip, desk_ip) = (story.ip(ct), story.ip(desk));
         story.flow((None, from), (Some(ct), ct_ip), 104, None, [500, 0], FlowState::Attempt);
         story.flow((None, from), (Some(desk), desk_ip), 104, None, [500, 500], FlowState::Closed);
-        (0..3).for_each(|_| story.flow((None, from), (Some(ct), ct_ip), 80, None, [60, 40], FlowState::Rejected));
+        (0..3).for_each(|_| {
+            story.flow((None, from), (Some(ct), ct_ip), 80, None, [60, 40], FlowState::Rejected)
+        });
         assert_eq!(story.found("internet-to-clinical").len(), 0, "not answered; no clinical device; refused");
         story.at(DAY + HOUR);
         story.flow((None, from), (Some(ct), ct_ip), 104, None, [300, 300], FlowState::Closed);
         let found = story.found("internet-to-clinical");
-        assert_eq!(found.iter().map(|f| (f.key.device, f.severity)).collect::<Vec<_>>(), [(Some(ct), Severity::Critical)]);
+        assert_eq!(
+            found.iter().map(|f| (f.key.device, f.severity)).collect::<Vec<_>>(),
+            [(Some(ct), Severity::Critical)]
+        );
     }
 }

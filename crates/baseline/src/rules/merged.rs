@@ -240,7 +240,7 @@ fn a_quarrel_is_with_the_same_holder() {
     let claim = |story: &mut Story, id: DeviceId, holder: DeviceId| {
         let now = story.now;
         story.devices.values_mut().for_each(|device| device.last = now);
-        story.sign(id, Sign::Claims { vlan: Vlan::single(40), ip, holder });
+        story.sign(id, Sign::Claims { vlan: Vlan::single(40), ip, holder, macs: None });
     };
     story.devices.get_mut(&other).unwrap().class = DeviceClass::Workstation;
     claim(&mut story, other, old);

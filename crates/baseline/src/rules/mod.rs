@@ -98,6 +98,7 @@ macro_rules! registry {
 }
 
 mod asked;
+mod calls;
 mod card;
 mod claims;
 mod copied;
@@ -106,6 +107,7 @@ mod edges;
 #[cfg(test)]
 mod merged;
 mod opened;
+pub(crate) mod outsiders;
 #[cfg(test)]
 mod quarantined;
 mod said;
@@ -115,6 +117,7 @@ mod span;
 mod spoken;
 #[cfg(test)]
 pub(crate) mod story;
+mod terms;
 mod titles;
 mod unused;
 mod updates;

@@ -6,12 +6,15 @@ use super::{Rule, Wants, Watch};
 use crate::edge::is_negotiated;
 use crate::findings::{number, word};
 use crate::judge::{FlowSeen, SignSeen, View};
+use crate::lists::listed;
 use crate::profile::Profile;
+use crate::table::Key;
 use crate::trail::Trail;
 use crate::verdict::{Out, Verdict};
 use inventory::Sign;
-use model::{DeviceId, IpProto, Severity, Timestamp};
+use model::{DeviceId, EdgeKey, Figure, IpProto, Severity, Stranger, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -225,6 +228,40 @@ impl NewService {
         found
     }
 
+    /// Who asked for a service, as far as it is known, in the order in which they did first.
+    fn askers(
+        &self,
+        (id, transport, port): (DeviceId, IpProto, u16),
+        view: &View<'_>,
+    ) -> Vec<(Cow<'static, str>, Figure)> {
+        let edges = Trail::Served(id, transport, port).edges(view);
+        let began =
+            |key: &Key| view.edges.get(key).filter(|state| state.is_answered()).map(|state| state.first);
+        let mut all: Vec<_> =
+            edges.iter().filter_map(|key| Some((began(key)?, view.edges.edge_key(key)))).collect();
+        all.sort_unstable();
+        let called = |id: DeviceId| view.profile(id).map_or_else(|| id.to_string(), |who| with_address(&who));
+        let mut names: Vec<String> = Vec::new();
+        let asker = |key: EdgeKey| match (key.inbound, key.peer) {
+            (true, Some(Stranger::Address(ip))) => crate::site::called(ip),
+            (true, Some(peer)) => peer.to_string(),
+            _ => called(key.client),
+        };
+        // Conversations on a port that may be negotiated have no port of their own in what is learned.
+        let negotiated =
+            self.high.get(&id.0).and_then(|ports| ports.get(&(transport.0, port))?.client.clone());
+        let negotiated = negotiated.map(|client| match client {
+            Client::Device(id) => called(DeviceId(id)),
+            Client::Address(ip) => ip.to_string(),
+        });
+        for name in all.into_iter().map(|(_, key)| asker(key)).chain(negotiated) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        listed(["asked_by", "more_asked_by"], &names, names.len())
+    }
+
     /// A learned device serves something new.
     fn tell(
         &mut self,
@@ -253,10 +290,17 @@ impl NewService {
             .over(Trail::Served(device.id(), transport, port))
             .found([number("port", port.into())])
             .found(word("application", application.unwrap_or("not recognised")))
+            .found(self.askers((id, transport, port), view))
             .normal([number("active_hours", u64::from(seen.hours))])
             .normal(word("seen_since", &device.device.first.to_string()));
         out.raise(view, verdict);
     }
+}
+
+/// `host-2 10.20.40.2`.
+fn with_address(profile: &Profile) -> String {
+    let ip = profile.device.addresses.first().map(|(_, ip)| format!(" {ip}"));
+    format!("{}{}", profile.name.as_str().replace(',', " "), ip.unwrap_or_default())
 }
 
 /// `tcp/104 (dicom)`.
@@ -442,5 +486,29 @@ mod tests {
             "8 of 8 devices of class CT now serve tcp/8080: first host-1 on 2026-01-06, last host-8 on 2026-01-09"
         );
         assert_eq!(others[2].key.day, others[0].key.day);
+    }
+
+    #[test]
+    fn who_asked_is_told() {
+        let (mut story, server, desks) = desks();
+        story.sign(server, serves(8_080));
+        desks.iter().for_each(|desk| story.talk(*desk, server, 8_080, None));
+        let (ip, outside) = (story.ip(server), "203.0.113.9".parse().unwrap());
+        let closed = model::FlowState::Closed;
+        story.now = story.now.plus(1);
+        story.flow((None, outside), (Some(server), ip), 8_080, None, [500, 500], closed);
+        ask(&mut story, desks[0], server, 50_000, true);
+        story.sign(server, Sign::Serves { transport: IpProto::TCP, port: 50_000, application: Some("tls") });
+        let found = story.found("new-service");
+        let asked = |port: u16| {
+            let found = found.iter().find(|f| f.key.service.unwrap().1 == port).unwrap();
+            found.evidence.iter().find(|(name, _)| name == "asked_by").map(|(_, value)| value.clone())
+        };
+        let words = |text: &str| Some(model::Figure::Words(crate::rules::story::text(text)));
+        assert_eq!(
+            asked(8_080),
+            words("host-1 10.20.40.1, host-2 10.20.40.2, host-3 10.20.40.3, 203.0.113.0/24")
+        );
+        assert_eq!(asked(50_000), words("host-1 10.20.40.1"), "also on a port that is no edge's");
     }
 }

@@ -13,7 +13,8 @@ pub(super) static RULE: Rule = Rule {
     rises: true,
     posture: false,
     attack: &["T0886", "T0822", "T1021.001", "T1021.005", "T1219.002", "T1199"],
-    finds: "An answered conversation with a clinical device on a port of SSH, RDP, VNC, TeamViewer, AnyDesk, ScreenConnect or \
+    finds: "An answered conversation with a clinical device, or one of any class that came to a zone of care after the site was \
+        learned, on a port of SSH, RDP, VNC, TeamViewer, AnyDesk, ScreenConnect or \
         WinRM, from a host that is not among the jump hosts of the configuration, whether it is learned or not. Told by \
         handshake and port: the content is not read. SMB is left out, as files are shared over it, too.",
     matters: "Who steers a clinical device can change what it does to a patient. Jump hosts are where that is controlled.",
@@ -60,8 +61,10 @@ mod tests {
         let mut story = Story::with(DAY, |config| {
             config.site.jump_hosts = vec![("10.20.40.2".parse().unwrap(), 32)];
         });
-        let (ct, pump) = (story.device(1, DeviceClass::Ct, 20), story.device(5, DeviceClass::InfusionPump, 26));
-        let (jump, desk) = (story.device(2, DeviceClass::Workstation, 40), story.device(3, DeviceClass::Workstation, 40));
+        let (ct, pump) =
+            (story.device(1, DeviceClass::Ct, 20), story.device(5, DeviceClass::InfusionPump, 26));
+        let (jump, desk) =
+            (story.device(2, DeviceClass::Workstation, 40), story.device(3, DeviceClass::Workstation, 40));
         story.talk(jump, ct, 22, None);
         story.talk(desk, jump, 3389, None);
         story.talk(desk, ct, 104, Some("dicom"));

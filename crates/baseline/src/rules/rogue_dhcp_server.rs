@@ -1,5 +1,6 @@
 //! A DHCP server that was not there when the site was learned.
 
+use super::terms::{self, Terms};
 use super::window::{DAY, MINUTE, Recent, Rows, pack_as, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
@@ -32,8 +33,9 @@ pub(super) static RULE: Rule = Rule {
     watch: || Box::<RogueDhcp>::default(),
 };
 
-/// The layout of what is saved: before 2, who answered in a server's name was not kept, and before 3, nobody waited.
-const LAYOUT: u8 = 3;
+/// The layout of what is saved: before 2, who answered in a server's name was not kept, before 3, nobody waited,
+/// and before 4, it was not known what servers give.
+const LAYOUT: u8 = 4;
 /// In place of a device, in what is kept of a server: whoever answered in its name.
 const ANYBODY: u32 = 0;
 /// Servers that are known, devices that serve, and what waits to be judged, at most.
@@ -72,8 +74,10 @@ struct Handed {
 /// A device that answers in the name of a server and has not been judged yet: since when and until when, and how often.
 type Waiting = ((IpAddr, u32), i64, i64, u64);
 
-/// What is saved: servers, devices that serve, who answers and is not judged yet, and who began to serve meanwhile.
-type Saved = (Rows<(IpAddr, u32), ()>, Rows<u32, bool>, Vec<Waiting>, Vec<(u32, i64)>);
+/// What is saved: servers, devices that serve, who answers and is not judged yet, and who began to serve meanwhile; and what
+/// servers give.
+type Of3 = (Rows<(IpAddr, u32), ()>, Rows<u32, bool>, Vec<Waiting>, Vec<(u32, i64)>);
+type Saved = (Of3, terms::Saved);
 
 #[derive(Debug)]
 struct RogueDhcp {
@@ -86,6 +90,7 @@ struct RogueDhcp {
     /// Servers in whose name answers named a relay in this minute.
     relayed: BTreeSet<IpAddr>,
     began: BTreeMap<DeviceId, Timestamp>,
+    terms: Terms,
 }
 
 impl Default for RogueDhcp {
@@ -97,6 +102,7 @@ impl Default for RogueDhcp {
             handed: BTreeMap::new(),
             relayed: BTreeSet::new(),
             began: BTreeMap::new(),
+            terms: Terms::default(),
         }
     }
 }
@@ -141,8 +147,9 @@ impl Watch for RogueDhcp {
                     answers.clients.insert(seen.device);
                 }
             }
-            Sign::HandsOut { server } => {
+            Sign::HandsOut { server, vlan, offer } => {
                 let key = (*server, seen.device);
+                self.terms.note(seen.ts, key, *vlan, *offer);
                 if self.handed.len() >= MOST_WAITING && !self.handed.contains_key(&key) {
                     return;
                 }
@@ -216,24 +223,34 @@ impl Watch for RogueDhcp {
                 self.raise_serves(&profile, ts, view, out);
             }
         }
+        let mut terms = std::mem::take(&mut self.terms);
+        let is_known = |server, id| {
+            let who = view.profile(id);
+            let answers = || who.iter().any(|who| self.who_answers_as(server).any(|known| known == who.id()));
+            let is_known = self.knows(server) && (answers() || who.iter().any(|who| carries(who)));
+            (!self.handed.contains_key(&(server, id))).then_some(is_known)
+        };
+        terms.learn(view.now, is_known);
+        self.terms = terms;
     }
 
     fn renamed(&mut self, from: DeviceId, into: DeviceId) {
         let named: Vec<IpAddr> = self.names_of(from).collect();
         named.into_iter().for_each(|ip| self.servers.rename(&(ip, from.0), (ip, into.0), |(), ()| {}));
         self.serving.rename(&from.0, into.0, |own, learned| *own |= learned);
+        self.terms.renamed(from, into);
     }
 
     fn save(&self) -> Vec<u8> {
         let handed: Vec<Waiting> = (self.handed.iter().filter(|(_, handed)| handed.is_waiting))
             .map(|((ip, id), handed)| ((*ip, id.0), handed.first.0, handed.last.0, handed.answers))
             .collect();
-        if self.servers.is_empty() && self.serving.is_empty() && handed.is_empty() {
+        if self.servers.is_empty() && self.serving.is_empty() && handed.is_empty() && self.terms.is_empty() {
             return Vec::new();
         }
         // Who began to serve in this minute is judged before anything is saved, but for those that wait.
         let began: Vec<(u32, i64)> = self.began.iter().map(|(id, ts)| (id.0, ts.0)).collect();
-        pack_as(LAYOUT, &(self.servers.rows(), self.serving.rows(), handed, began))
+        pack_as(LAYOUT, &((self.servers.rows(), self.serving.rows(), handed, began), self.terms.rows()))
     }
 
     fn restore(&mut self, saved: &[u8]) {
@@ -243,10 +260,11 @@ impl Watch for RogueDhcp {
         };
         let of_2 = || unpack_as::<(Rows<(IpAddr, u32), ()>, Rows<u32, bool>)>(2, saved);
         let before = || of_2().or_else(of_1).map(|(servers, serving)| (servers, serving, vec![], vec![]));
-        let Some((servers, serving, handed, began)) = unpack_as::<Saved>(LAYOUT, saved).or_else(before)
-        else {
-            return;
-        };
+        let of_3 =
+            || unpack_as::<Of3>(3, saved).or_else(before).map(|before| (before, terms::Saved::default()));
+        let known = unpack_as::<Saved>(LAYOUT, saved).or_else(of_3);
+        let Some(((servers, serving, handed, began), terms)) = known else { return };
+        self.terms.fill(terms);
         self.servers.fill(servers);
         self.serving.fill(serving);
         for ((ip, id), first, last, answers) in handed.into_iter().take(MOST_WAITING) {
@@ -341,7 +359,8 @@ impl RogueDhcp {
         if device.is_none() {
             verdict = verdict.peer(Peer::Address(ip));
         }
-        out.raise(view, self.normal(view, verdict));
+        let given = self.terms.of(ip, device.map(Profile::id)).or_else(|| self.terms.of(ip, None));
+        out.raise(view, self.terms.tell(self.normal(view, verdict), given));
     }
 
     fn raise_imposter(
@@ -370,7 +389,8 @@ impl RogueDhcp {
             // The address is the server's, and says nothing of where this one is.
             verdict = verdict.placed(view.zone_of_vlans(&profile.device.vlans));
         }
-        out.raise(view, self.normal(view, verdict));
+        let given = self.terms.of(ip, Some(profile.id()));
+        out.raise(view, self.terms.tell(self.normal(view, verdict), given));
     }
 
     fn raise_serves(&self, profile: &Profile, ts: Timestamp, view: &View<'_>, out: &mut Out<'_>) {
@@ -378,7 +398,7 @@ impl RogueDhcp {
         let verdict = Verdict::new(&RULE, Some(profile.id()), ts, title)
             .service(IpProto::UDP, 67, Some("dhcp".into()))
             .found([number("answers", 1), number("threshold", 1)]);
-        out.raise(view, self.normal(view, verdict));
+        out.raise(view, self.terms.tell(self.normal(view, verdict), self.terms.by(profile.id())));
     }
 }
 
@@ -387,7 +407,7 @@ mod tests {
     use super::{RogueDhcp, Rows, Watch};
     use crate::rules::story::{DAY, HOUR, Story};
     use inventory::Sign;
-    use model::{DeviceClass, DeviceId, IpProto, Lease, LeaseMessage, Severity, Vlan};
+    use model::{DeviceClass, DeviceId, IpProto, Lease, LeaseMessage, Offer, Severity, Vlan};
     use std::net::IpAddr;
 
     const MINUTE: i64 = super::MINUTE;
@@ -452,10 +472,14 @@ mod tests {
         assert_eq!(found[0].peer.as_ref().unwrap().ips, [ip]);
     }
 
+    fn hands_out(server: IpAddr) -> Sign {
+        Sign::HandsOut { server, vlan: Vlan::single(40), offer: Offer::default() }
+    }
+
     /// A device answers in the name of a server.
     fn hand_out(story: &mut Story, from: DeviceId, pc: DeviceId, server: IpAddr) {
         let own = story.ip(pc);
-        story.sign(from, Sign::HandsOut { server });
+        story.sign(from, hands_out(server));
         story.sign(pc, answer(LeaseMessage::Ack, server, Some(own)));
     }
 
@@ -513,7 +537,7 @@ mod tests {
             let new = story.device(4, DeviceClass::Unknown, 40);
             story.sign(new, SERVES);
             for _ in 0..2 {
-                story.sign(new, Sign::HandsOut { server: ip });
+                story.sign(new, hands_out(ip));
                 let Sign::Lease(lease) = answer(LeaseMessage::Ack, ip, None) else { unreachable!() };
                 story.sign(pc, Sign::Lease(Lease { relay: Some(story.ip(new)), ..lease }));
                 assert_eq!(story.found(RULE).len(), 0, "it may be a router");

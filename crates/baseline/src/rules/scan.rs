@@ -1,6 +1,6 @@
 //! A device knocks on many doors.
 
-use super::span::{FAIL, Found, Knock, MANY, Span, Widest, Width};
+use super::span::{FAIL, Found, Knock, MANY, Span, Targets, Widest, Width};
 use super::window::{Recent, Rows, pack_as, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, real, word};
@@ -49,8 +49,9 @@ const MOST_HOSTS: usize = 4 * MANY_SLOW;
 const MOST_ANSWERED: usize = MOST_HOSTS * (100 - FAIL) / FAIL + 1;
 
 /// The layout of what is saved: before 2, conversations that were answered were counted, not hosts; before 3, it was not
-/// known when a host failed to answer first; before 4, neither the last knocks were kept nor the widest scan of a day.
-const LAYOUT: u8 = 4;
+/// known when a host failed to answer first; before 4, neither the last knocks were kept nor the widest scan of a day; before 5, not whom that asked.
+const LAYOUT: u8 = 5;
+const WITHOUT_TARGETS: u8 = 4;
 const WITHOUT_KNOCKS: u8 = 3;
 const WITHOUT_TIMES: u8 = 2;
 
@@ -145,16 +146,20 @@ impl Watch for Scan {
             let what = if is_of_ports { "ports" } else { "hosts" };
             let (limit, within) = if widest.is_slow { (MANY_SLOW, SLOW) } else { (MANY, FAST) };
             let began = (windows > 1).then(|| word("widest_since", &Timestamp(widest.first).to_string()));
+            let only = widest.targets.only();
             let title = format!(
-                "{} ({}) knocks on {} {what} within {} s",
+                "{} ({}) knocks on {} {what}{} within {} s",
                 device.name,
                 device.class(),
                 widest.doors(),
+                only.as_ref().map_or_else(String::new, |peer| format!(" of {}", peer.called(view))),
                 (widest.last - widest.first) / SECOND + 1
             );
             let verdict = Verdict::new(&RULE, Some(device.id()), Timestamp(found.first), title)
                 .severity(severity)
-                .peer(Peer::Many(widest.hosts as u64))
+                .peer(only.unwrap_or(Peer::Many(widest.hosts as u64)))
+                // Whom the widest asked may be another one later on the day.
+                .apart("many")
                 .over(asker.trail(device.id(), &found))
                 .holding()
                 .between(Timestamp(found.first), Timestamp(found.last))
@@ -168,7 +173,8 @@ impl Watch for Scan {
                     number("limit_within_seconds", (within / SECOND).unsigned_abs()),
                     number("windows", windows),
                 ])
-                .found(began.flatten());
+                .found(began.flatten())
+                .found(widest.targets.figures(widest.hosts, widest.ports));
             out.raise(view, verdict);
             asker.tell(&found);
         }
@@ -190,18 +196,29 @@ impl Watch for Scan {
             .collect();
         let widest: Vec<(u32, &Widest)> =
             self.0.iter().filter_map(|(id, asker)| Some((*id, asker.widest.as_ref()?))).collect();
-        pack_as(LAYOUT, &(self.0.rows(), knocks, widest))
+        let targets: Vec<(u32, &Targets)> =
+            widest.iter().map(|(id, widest)| (*id, &widest.found.targets)).collect();
+        pack_as(LAYOUT, &(self.0.rows(), knocks, widest, targets))
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        type Saved = (Rows<u32, Asker>, Vec<(u32, VecDeque<Knock>)>, Vec<(u32, Widest)>);
+        type Before = (Rows<u32, Asker>, Vec<(u32, VecDeque<Knock>)>, Vec<(u32, Widest)>);
+        type Saved = (Rows<u32, Asker>, Vec<(u32, VecDeque<Knock>)>, Vec<(u32, Widest)>, Vec<(u32, Targets)>);
+        let now = || {
+            let (rows, knocks, mut widest, targets) = unpack_as::<Saved>(LAYOUT, saved)?;
+            for ((_, widest), (_, targets)) in widest.iter_mut().zip(targets) {
+                widest.found.targets = targets;
+            }
+            Some((rows, knocks, widest))
+        };
+        let without_targets = || unpack_as::<Before>(WITHOUT_TARGETS, saved);
         let without_knocks = || Some((unpack_as(WITHOUT_KNOCKS, saved)?, Vec::new(), Vec::new()));
         let without_times = || {
             let rows: Rows<u32, AskerBefore> = unpack_as(WITHOUT_TIMES, saved)?;
             let rows = rows.into_iter().map(|(id, last, asker)| (id, last, asker.now())).collect();
             Some((rows, Vec::new(), Vec::new()))
         };
-        let known = unpack_as::<Saved>(LAYOUT, saved).or_else(without_knocks).or_else(without_times);
+        let known = now().or_else(without_targets).or_else(without_knocks).or_else(without_times);
         let (rows, knocks, widest) = known.unwrap_or_default();
         self.0.fill(rows);
         for (id, knocks) in knocks {
@@ -383,6 +400,7 @@ impl Asker {
             new,
             share: hosts as f64 / (hosts + answered) as f64,
             is_slow: true,
+            targets: Targets::new(&self.hosts.keys().copied().collect(), ports.iter().copied(), None),
         })
     }
 }
@@ -559,6 +577,25 @@ mod tests {
         super::Watch::restore(&mut scan, &super::pack_as(2, &vec![(3_u32, 9_i64, before)]));
         let known = scan.0.get(&3).unwrap();
         assert_eq!((known.hosts.get(&ip), known.before.len(), known.told), (Some(&(5, 0)), 1, 7));
+        let found = super::Found {
+            first: 1,
+            last: 2,
+            hosts: 30,
+            ports: 1,
+            knocks: 30,
+            new: 30,
+            share: 1.0,
+            is_slow: false,
+            targets: super::Targets::default(),
+        };
+        let widest = vec![(5_u32, super::Widest { day: 3, windows: 1, found })];
+        let rows = vec![(5_u32, 9_i64, super::Asker { told: 6, ..super::Asker::default() })];
+        super::Watch::restore(
+            &mut scan,
+            &super::pack_as(4, &(rows, Vec::<(u32, Vec<super::Knock>)>::new(), widest)),
+        );
+        let widest = scan.0.get(&5).and_then(|known| known.widest.as_ref());
+        assert_eq!(widest.map(|widest| widest.found.hosts), Some(30));
         let without_knocks = vec![(4_u32, 9_i64, super::Asker { told: 8, ..super::Asker::default() })];
         super::Watch::restore(&mut scan, &super::pack_as(3, &without_knocks));
         assert_eq!(scan.0.get(&4).map(|known| known.told), Some(8));

@@ -89,3 +89,65 @@ fn who_answers_knocks_nowhere() {
     assert_eq!(hands_on(67, 68, [300, 0], false), 1, "it may be anything");
     assert_eq!(hands_on(68, 67, [300, 0], true), 2, "it asks");
 }
+
+/// A word in the evidence.
+fn words(found: &model::Finding, name: &str) -> Option<String> {
+    found.evidence.iter().find(|(known, _)| known == name).and_then(|(_, figure)| match figure {
+        model::Figure::Words(words) => Some(words.to_string()),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_scan_says_whom_it_asked_and_on_which_ports() {
+    let mut story = Story::new(DAY);
+    let (desk, ct) = (story.device(1, DeviceClass::Workstation, 40), story.device(2, DeviceClass::Ct, 20));
+    let (own, ip) = (story.ip(desk), story.ip(ct));
+    (1..=24).for_each(|port| {
+        story.flow((Some(desk), own), (Some(ct), ip), port, None, [60, 40], FlowState::Rejected)
+    });
+    for _ in 0..2 {
+        let found = story.restart().found("scan");
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].peer.as_ref().and_then(|peer| peer.device), Some(ct));
+        assert_eq!(found[0].key.peer_class.as_str(), "many");
+        assert_eq!(
+            found[0].title.as_str(),
+            "host-1 (workstation) knocks on 24 ports of host-2 (CT) within 1 s"
+        );
+        let named = ["targets", "ranges", "target_ports"].map(|name| words(&found[0], name));
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(named, [some("10.20.20.2"), some("10.20.20.0/24"), some("1, 2, 3, 4, 5, 6, 7, 8")]);
+        let more = ["more_targets", "more_target_ports"].map(|name| figure(&found[0], name));
+        assert_eq!(more, [None, Some(16)]);
+        // Something narrower later on the day: what is told is still the widest.
+        story.wait(HOUR);
+        (1..=20).for_each(|host| knock(&mut story, desk, host, 104, FlowState::Attempt));
+    }
+    // The widest has many.
+    story.wait(HOUR);
+    (1..=40).for_each(|host| knock(&mut story, desk, host, 104, FlowState::Attempt));
+    let found = story.found("scan");
+    assert_eq!((found.len(), found[0].peer.as_ref().unwrap().kind.as_ref()), (1, "many"));
+    let list: Vec<String> = (1..=8).map(|host| format!("10.20.50.{host}")).collect();
+    assert_eq!(words(&found[0], "targets"), Some(list.join(", ")));
+    assert_eq!(words(&found[0], "ranges"), Some("10.20.50.0/24".to_owned()));
+    assert_eq!(figure(&found[0], "more_targets"), Some(32));
+    assert_eq!(words(&found[0], "target_ports"), Some("104".to_owned()));
+}
+
+#[test]
+fn a_slow_scan_names_its_ranges() {
+    let mut story = Story::new(DAY);
+    let desk = story.device(1, DeviceClass::Workstation, 40);
+    let own = story.ip(desk);
+    for n in 0..60_u8 {
+        story.wait(600 * SECOND);
+        let ip = std::net::IpAddr::from([10, 21, n, 5]);
+        story.flow((Some(desk), own), (None, ip), 445, None, [60, 0], FlowState::Attempt);
+    }
+    let found = story.found("scan");
+    let ranges: Vec<String> = (0..8).map(|n| format!("10.21.{n}.0/24")).collect();
+    assert_eq!(words(&found[0], "ranges"), Some(ranges.join(", ")));
+    assert_eq!(figure(&found[0], "more_ranges"), Some(52));
+}

@@ -1,8 +1,13 @@
 //! A minute of knocks that moves on through all of them, and the scans in it.
 
+use super::window::peer;
+use crate::lists::{NAMED, listed};
+use crate::verdict::Peer;
+use model::Figure;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Hosts or ports of a fast scan.
 pub(super) const MANY: usize = 20;
@@ -124,6 +129,7 @@ impl Span {
             new,
             share: fails as f64 / its.len() as f64,
             is_slow: false,
+            targets: Targets::new(&hosts, ports.iter().map(|(_, port)| *port), its.first()?.server),
         })
     }
 }
@@ -139,6 +145,67 @@ pub(super) struct Found {
     pub(super) new: u64,
     pub(super) share: f64,
     pub(super) is_slow: bool,
+    /// Kept behind the rest.
+    #[serde(skip)]
+    pub(super) targets: Targets,
+}
+
+/// Some of whom a scan asked, and on which ports.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Targets {
+    hosts: Vec<IpAddr>,
+    /// Networks that they are in, and how many those are.
+    ranges: Vec<(IpAddr, u8)>,
+    all_ranges: usize,
+    ports: Vec<u16>,
+    /// Who the host is, if it is only one.
+    server: Option<u32>,
+}
+
+/// The network that a host is in, as most are made: hosts of it are near each other.
+fn range(ip: IpAddr) -> (IpAddr, u8) {
+    match ip {
+        IpAddr::V4(v4) => (Ipv4Addr::from_bits(v4.to_bits() & !0xff).into(), 24),
+        IpAddr::V6(v6) => (Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(), 64),
+    }
+}
+
+impl Targets {
+    /// Of these hosts on these ports; `server` is the device that the only one is.
+    pub(super) fn new(
+        hosts: &BTreeSet<IpAddr>,
+        ports: impl Iterator<Item = u16>,
+        server: Option<u32>,
+    ) -> Self {
+        let ranges: BTreeSet<(IpAddr, u8)> = hosts.iter().map(|ip| range(*ip)).collect();
+        Self {
+            all_ranges: ranges.len(),
+            hosts: hosts.iter().take(NAMED).copied().collect(),
+            ranges: ranges.into_iter().take(NAMED).collect(),
+            ports: ports.take(NAMED).collect(),
+            server: server.filter(|_| hosts.len() == 1),
+        }
+    }
+
+    /// The only one.
+    pub(super) fn only(&self) -> Option<Peer> {
+        match self.hosts.as_slice() {
+            [ip] => Some(peer(self.server, *ip)),
+            _ => None,
+        }
+    }
+
+    /// As evidence of a scan of so many hosts and ports.
+    pub(super) fn figures(&self, hosts: usize, ports: usize) -> Vec<(Cow<'static, str>, Figure)> {
+        if self.hosts.is_empty() {
+            return Vec::new();
+        }
+        let ranges = self.ranges.iter().map(|(net, len)| format!("{net}/{len}"));
+        let mut all = listed(["targets", "more_targets"], &self.hosts, hosts);
+        all.extend(listed(["ranges", "more_ranges"], ranges, self.all_ranges));
+        all.extend(listed(["target_ports", "more_target_ports"], &self.ports, ports));
+        all
+    }
 }
 
 impl Found {

@@ -16,9 +16,15 @@ fn signs(story: &str) -> Vec<String> {
             Sign::Serves { port, .. } => format!("{device} serves {port}"),
             Sign::Lease(lease) => format!("{device} {}", lease.message.as_str()),
             Sign::Credential(kind) => format!("{device} {kind}"),
-            Sign::Claims { ip, holder, .. } => format!("{device} claims {ip} of {holder}"),
             Sign::Copied { what, owner } => format!("{device} says {what} of {owner}"),
-            Sign::HandsOut { server } => format!("{device} hands out as {server}"),
+            Sign::Claims { ip, holder, macs, .. } => {
+                let macs = macs.filter(|[named, from]| named != from);
+                let by = macs.map(|[named, from]| format!(", as {named} from {from}"));
+                format!("{device} claims {ip} of {holder}{}", by.unwrap_or_default())
+            }
+            Sign::HandsOut { server, .. } => format!("{device} hands out as {server}"),
+            Sign::Calls { called, .. } => format!("{device} calls {called:?}"),
+            Sign::AsksThrough(mac) => format!("{device} asks through {mac}"),
         }),
         _ => None,
     };
@@ -122,16 +128,44 @@ fn who_sends_an_arp_message_in_anothers_name_is_told_and_the_other_is_nobody() {
     let [gateway, laptop, ghost] = ["00:00:0c:00:00:01", "00:1b:21:00:00:02", "02:00:00:00:00:09"];
     let site = format!("0 {gateway} claims 10.0.0.1\n0 {laptop} claims 10.0.0.9\n");
     let told = |story: &str| -> Vec<String> { signs(&format!("{site}{story}")).split_off(2) };
-    assert_eq!(told(&format!("1 {ghost} claims 10.0.0.1 from {laptop}")), ["d2 claims 10.0.0.1 of d1"]);
+    let forged = format!("d2 claims 10.0.0.1 of d1, as {ghost} from {laptop}");
+    assert_eq!(told(&format!("1 {ghost} claims 10.0.0.1 from {laptop}")), [forged.clone()]);
     // That other has done nothing either if it is there.
     let there = format!("1 {ghost} claims 10.0.0.7\n2 {ghost} claims 10.0.0.1 from {laptop}");
-    assert_eq!(told(&there), ["d3 appeared", "d2 claims 10.0.0.1 of d1"]);
+    assert_eq!(told(&there), ["d3 appeared".to_owned(), forged]);
     // Sent as the gateway itself, it is who is named that gains by it.
-    assert_eq!(told(&format!("1 {laptop} claims 10.0.0.1 from {gateway}")), ["d2 claims 10.0.0.1 of d1"]);
+    let taken = format!("d2 claims 10.0.0.1 of d1, as {laptop} from {gateway}");
+    assert_eq!(told(&format!("1 {laptop} claims 10.0.0.1 from {gateway}")), [taken]);
     // What is true may be said by anybody, and a card may speak for the other one of its device.
     assert_eq!(told(&format!("1 {gateway} claims 10.0.0.1 from {laptop}")), [""; 0]);
     let team = format!("0 {laptop} also {ghost}\n1 {laptop} claims 10.0.0.9 from {ghost}");
     assert_eq!(told(&team), [""; 0]);
     // Of an address that nobody has nothing is learned.
     assert_eq!(told(&format!("1 {ghost} claims 10.0.0.77 from {laptop}")), [""; 0]);
+}
+
+#[test]
+fn who_asks_for_an_address_through_another_station_is_told_with_it() {
+    let asks = |mac: Option<Mac>, message: &str| {
+        let (mut inventory, mut out) = (inventory(), Vec::new());
+        let mut asked = event(1, &format!("0 00:1b:21:00:00:01 dhcp {message}"));
+        if let Event::Observation(observation) = &mut asked {
+            observation.macs = [mac, None];
+        }
+        inventory.event(asked, &mut out);
+        let through = |resolved: &Resolved| match resolved {
+            Resolved::Sign { sign: Sign::AsksThrough(mac), .. } => Some(*mac),
+            _ => None,
+        };
+        out.iter().filter_map(through).collect::<Vec<_>>()
+    };
+    let station = Mac([0x02, 0, 0, 0, 0, 9]);
+    assert_eq!(asks(Some(station), "discover"), [station]);
+    assert_eq!(asks(None, "discover"), [], "in its own frame");
+    assert_eq!(
+        asks(Some(station), "discover relay 10.0.0.1"),
+        [],
+        "a relay is no station of the client's network"
+    );
+    assert_eq!(asks(Some(station), "request 10.0.0.5"), []);
 }
