@@ -1,6 +1,6 @@
 //! Associations that are refused again and again.
 
-use super::window::{Burst, HOUR, MINUTE, Recent, pack, peer, unpack};
+use super::window::{Burst, HOUR, MINUTE, Recent, pack_as, peer, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{ExchangeSeen, View};
@@ -34,6 +34,8 @@ const LEAST: usize = 3;
 /// Devices that are watched at once, and servers that are told apart for each, at most.
 const MOST: usize = 4_096;
 const MOST_SERVERS: usize = 64;
+/// The layout of what is saved. What was before, which did not know what counts already, is begun anew: it is of the last hour.
+const LAYOUT: u8 = 2;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Refused {
@@ -111,16 +113,17 @@ impl Watch for Rejected {
     fn renamed(&mut self, from: DeviceId, into: DeviceId) {
         self.0.rename(&from.0, into.0, |own, other| {
             own.burst.absorb(other.burst);
-            own.servers.extend(other.servers.into_iter().take(MOST_SERVERS.saturating_sub(own.servers.len())));
+            own.servers
+                .extend(other.servers.into_iter().take(MOST_SERVERS.saturating_sub(own.servers.len())));
         });
     }
 
     fn save(&self) -> Vec<u8> {
-        if self.0.is_empty() { Vec::new() } else { pack(&self.0.rows()) }
+        if self.0.is_empty() { Vec::new() } else { pack_as(LAYOUT, &self.0.rows()) }
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        self.0.fill(unpack(saved).unwrap_or_default());
+        self.0.fill(unpack_as(LAYOUT, saved).unwrap_or_default());
     }
 }
 

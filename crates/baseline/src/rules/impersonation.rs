@@ -1,8 +1,9 @@
 //! A known device that suddenly is another machine.
 
 use super::said::{ATTRIBUTES, FINGERPRINT, FIRMWARE, Known, SPAN, Said};
-use super::updates::{Changed, ChangedBefore, Group, LONGEST, Update, group, note};
-use super::window::{DAY, Recent, Rows, pack_as, unpack, unpack_as};
+use super::updates::{self, Changed, ChangedBefore, Group, LONGEST, Update, group, note};
+use super::waves::listed;
+use super::window::{Recent, Rows, pack_as, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{SignSeen, View};
@@ -41,9 +42,8 @@ pub(super) static RULE: Rule = Rule {
 /// to which version it was updated, nor when a wave began.
 const LAYOUT: u8 = 3;
 const BEFORE: u8 = 2;
-/// Devices of a class that change alike within this span are a wave.
+/// So many devices of a class that change alike are a wave.
 const WAVE: usize = 3;
-const WAVE_SPAN: i64 = 14 * DAY;
 /// Devices and MACs that are known, changes that are remembered, and what waits to be judged, at most.
 const MOST_KNOWN: usize = 32_768;
 const MOST_CHANGES: usize = 4_096;
@@ -84,7 +84,9 @@ impl Watch for Impersonation {
         match seen.sign {
             Sign::New { attribute, value } => {
                 let place = ATTRIBUTES.iter().position(|(known, _)| known == attribute);
-                if let Some(place) = place.and_then(|at| self.said.entry(seen.ts, seen.device.0).all.get_mut(at)) {
+                if let Some(place) =
+                    place.and_then(|at| self.said.entry(seen.ts, seen.device.0).all.get_mut(at))
+                {
                     *place = Some((seen.ts.0, value.as_str().to_owned()));
                 }
             }
@@ -95,7 +97,8 @@ impl Watch for Impersonation {
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
-        self.changes.forget(view.now.0.saturating_sub(WAVE_SPAN));
+        // As long as a note of them may go on.
+        self.changes.forget(view.now.0.saturating_sub(LONGEST));
         for (id, since) in std::mem::take(&mut self.heard) {
             if let Some(profile) = view.profile(id) {
                 self.card(&profile, since, view, out);
@@ -116,13 +119,16 @@ impl Watch for Impersonation {
                     changed.push((Changed::of(&profile, &said), profile, said, times));
                     continue;
                 }
-                let update = change.zip(said.update(&known)).map(|((_, at), (before, now))| (at, Some(before), now));
+                let update =
+                    change.zip(said.update(&known)).map(|((_, at), (before, now))| (at, Some(before), now));
                 let update = update.or_else(|| said.release(&known, &profile));
                 if let Some(update) = update.filter(|_| !said.is_noted) {
                     let group = group(&mut self.changes, own, Changed::of(&profile, &said), &update, view);
                     updated.entry(group).or_default().push(update);
                     said.is_noted = true;
-                } else if said.is_noted && let Some(change) = self.changes.get_mut(&own) {
+                } else if said.is_noted
+                    && let Some(change) = self.changes.get_mut(&own)
+                {
                     change.fill(&said);
                 }
                 // The other half may follow, and make an update more than that.
@@ -173,7 +179,8 @@ impl Watch for Impersonation {
             let changes = changes.into_iter().map(|(id, at, change)| (id, at, change.now(at)));
             Some((known, said, changes.collect(), macs))
         };
-        if let Some((known, said, changes, macs)) = unpack_as::<Saved<Changed>>(LAYOUT, saved).or_else(before) {
+        if let Some((known, said, changes, macs)) = unpack_as::<Saved<Changed>>(LAYOUT, saved).or_else(before)
+        {
             self.known.fill(known);
             self.said.fill(said);
             self.changes.fill(changes);
@@ -233,13 +240,17 @@ impl Impersonation {
         out: &mut Out<'_>,
     ) {
         let rows = self.changes.rows();
-        let alike: Vec<(u32, i64)> =
-            rows.iter().filter(|(_, _, other)| own.is_like(other)).map(|(id, at, _)| (**id, *at)).collect();
-        let is_wave = alike.len() >= WAVE;
-        // A wave is told under the time at which it began.
+        let is_late = |at: i64| last.saturating_sub(at) <= updates::SPAN;
+        let like = || rows.iter().filter(|(_, _, other)| own.is_like(other));
+        // A wave is told under the time at which it began, and all that it ever told of are part of it.
         let is_open = |begun: &i64| last.saturating_sub(*begun) <= LONGEST;
-        let told = rows.iter().filter(|(_, _, other)| own.is_like(other)).filter_map(|(.., other)| other.wave);
-        let begun = told.filter(is_open).min();
+        let late = || like().filter(|(_, at, _)| is_late(*at));
+        let begun = late().filter_map(|(.., other)| other.wave).filter(is_open).min();
+        let is_part = |at: i64, wave: Option<i64>| is_late(at) || (wave.is_some() && wave == begun);
+        let of_it = like().filter(|(_, at, other)| is_part(*at, other.wave));
+        let alike: Vec<(u32, i64)> = of_it.clone().map(|(id, at, _)| (**id, *at)).collect();
+        let new = of_it.filter(|(.., other)| other.wave.is_none()).count() as u64;
+        let is_wave = late().count() >= WAVE;
         let begun = begun.or_else(|| alike.iter().map(|(_, at)| *at).min()).unwrap_or(last);
         let class = profile.class();
         let to = own.to();
@@ -251,12 +262,15 @@ impl Impersonation {
                     change.wave = Some(begun);
                 }
             }
+            let names: Vec<String> = alike.iter().map(|(id, _)| updates::name(*id, view)).collect();
             let title = format!("Update wave: {} devices changed alike, to {to}", alike.len());
             Verdict::new(&RULE, None, Timestamp(last), title)
                 .severity(Severity::Info)
                 .apart(&format!("update wave to {to}"))
                 .begun(Timestamp(begun))
                 .peer(Peer::Many(alike.len() as u64))
+                .times(new)
+                .found(word("devices", &listed(&names)))
         } else {
             let does = if said.at(FINGERPRINT).is_some() { "asks for its address" } else { "speaks" };
             let title = format!("{} ({class}) {does} like another machine", profile.name);
@@ -368,11 +382,17 @@ mod tests {
             }
             story.wait(3 * DAY);
         }
-        assert_eq!(findings, [1, 2, 3, 3], "two by themselves, then one for all of them, under the day of the first");
+        assert_eq!(
+            findings,
+            [1, 2, 3, 3],
+            "two by themselves, then one for all of them, under the day of the first"
+        );
         assert_eq!(highest, [Severity::Critical, Severity::Critical, Severity::Info, Severity::Info]);
         let found = story.found(RULE);
         let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity)).collect();
         assert_eq!(brief[1..3], [(Some(ids[1]), Severity::Info), (None, Severity::Info)]);
+        let named = crate::findings::word("devices", "host-1, host-2, host-3, host-4").unwrap();
+        assert!(found[2].count == 4 && found[2].evidence.contains(&named), "all of them: {:#?}", found[2]);
         let why = crate::findings::word("held", "part of an update wave").unwrap();
         assert!(found[..2].iter().all(|f| f.evidence.contains(&why)), "{found:#?}");
     }
@@ -430,13 +450,19 @@ mod tests {
             story.restart().wait(45 * 60 * SECOND);
         }
         let found = story.found(RULE);
-        assert_eq!(found[0].title.as_str(), "8 devices of class infusion pump say another version: InfusOS 4.2");
+        assert_eq!(
+            found[0].title.as_str(),
+            "8 devices of class infusion pump say another version: InfusOS 4.2"
+        );
         assert_eq!(found[0].last.since(found[0].first), 7 * (47 * 60 * SECOND), "{found:#?}");
         // Another update on the next day is that day's note.
         story.wait(DAY);
         story.learn(ids[0], Attribute::SOFTWARE, "drug library 8");
         let found = story.found(RULE);
-        assert_eq!(found.iter().map(|f| (f.severity, f.count)).collect::<Vec<_>>(), [(Severity::Info, 8), (Severity::Info, 1)]);
+        assert_eq!(
+            found.iter().map(|f| (f.severity, f.count)).collect::<Vec<_>>(),
+            [(Severity::Info, 8), (Severity::Info, 1)]
+        );
     }
 
     #[test]
@@ -460,7 +486,9 @@ mod tests {
             story.wait(10 * HOUR);
         }
         let found = story.found(RULE);
-        assert!(found[0].title.as_str().starts_with("7 devices of class infusion pump say another version: "));
+        assert!(
+            found[0].title.as_str().starts_with("7 devices of class infusion pump say another version: ")
+        );
         assert!(found[0].last.since(found[0].first) > 2 * DAY, "{found:#?}");
         // Half a month later nobody knows that it is the same.
         story.wait(15 * DAY);
@@ -469,9 +497,32 @@ mod tests {
     }
 
     #[test]
+    fn a_roll_out_that_takes_weeks_counts_all() {
+        let (mut story, ids) = pumps(6);
+        for id in &ids {
+            story.learn(*id, Attribute::FIRMWARE, "4.2");
+            story.found(RULE);
+            story.restart().wait(5 * DAY);
+        }
+        let found = story.found(RULE);
+        let [note] = found.as_slice() else { panic!("{found:#?}") };
+        assert_eq!(
+            (note.count, note.title.as_str()),
+            (6, "6 devices of class infusion pump say another version: 4.2")
+        );
+        let figure = |name: &'static str, n| {
+            assert!(note.evidence.contains(&crate::findings::number(name, n)), "{note:#?}")
+        };
+        figure("devices_updated", 6);
+        figure("devices_within_14_days", 3);
+    }
+
+    #[test]
     fn what_no_update_changes_is_told_however_alike_the_rest_is() {
-        let update = [(Attribute::DHCP_FINGERPRINT, "1,3,6,42"), (Attribute::DHCP_VENDOR_CLASS, "InfusOS 4.2")];
-        let other_class = [(Attribute::DHCP_FINGERPRINT, "1,3,6,42"), (Attribute::DHCP_VENDOR_CLASS, "MSFT 5.0")];
+        let update =
+            [(Attribute::DHCP_FINGERPRINT, "1,3,6,42"), (Attribute::DHCP_VENDOR_CLASS, "InfusOS 4.2")];
+        let other_class =
+            [(Attribute::DHCP_FINGERPRINT, "1,3,6,42"), (Attribute::DHCP_VENDOR_CLASS, "MSFT 5.0")];
         let identity = [(Attribute::MANUFACTURER, "Other"), (Attribute::MODEL, "Two")];
         let one_of_it = [(Attribute::DHCP_FINGERPRINT, "1,3,6,42"), (Attribute::SERIAL, "77")];
         let print = [(Attribute::DHCP_FINGERPRINT, "1,3,6,42")];
