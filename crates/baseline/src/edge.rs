@@ -458,7 +458,8 @@ impl State {
         });
         // What was not answered, or is fresh, was not judged yet.
         let is_judged = row.packets[1] > 0 && row.state != EdgeState::Fresh;
-        let (unjudged, untold) = if is_judged { (0, 0) } else { (row.flows, row.flows.saturating_sub(row.parts.into())) };
+        let (unjudged, untold) =
+            if is_judged { (0, 0) } else { (row.flows, row.flows.saturating_sub(row.parts.into())) };
         let state = Self {
             first: row.first,
             last: row.last,

@@ -585,14 +585,12 @@ mod tests {
                 let mut story = Story::new(DAY);
                 let laptop = story.device(1, DeviceClass::Unknown, 40);
                 // Over midnight.
-                story.at(2 * DAY - 100 * SECOND);
-                let mut judged = story.now;
+                let mut judged = story.at(2 * DAY - 100 * SECOND).now;
                 for host in 1..=120 {
                     story.now.0 += pause * SECOND / 1_000;
                     knock(&mut story, laptop, host, 104, FlowState::Attempt);
                     if story.now.since(judged) >= 60 * SECOND {
-                        story.wait(0);
-                        judged = story.now;
+                        judged = story.wait(0).now;
                         if restarts {
                             story.restart();
                         }
