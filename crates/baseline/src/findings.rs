@@ -63,7 +63,7 @@ impl Book {
         let key = finding.key.clone();
         self.dirty.insert(key.clone());
         if let Some(known) = self.open.get_mut(&key) {
-            finding.count = self.same.new(&key, finding.count);
+            finding.count = self.same.not_counted(&key, finding.count);
             return add(known, finding);
         }
         self.last = self.last.saturating_add(1);

@@ -98,7 +98,7 @@ impl Same {
     }
 
     /// How much is to be added to a finding of which so much happened: what was counted ahead is not counted again.
-    pub(super) fn new(&mut self, key: &FindingKey, count: u64) -> u64 {
+    pub(super) fn not_counted(&mut self, key: &FindingKey, count: u64) -> u64 {
         let Some(ahead) = self.ahead.get_mut(key).filter(|_| count > 0) else { return count };
         let known = count.min(*ahead);
         *ahead -= known;
