@@ -60,6 +60,18 @@ impl Calendar {
         self.local(ts.seconds()).div_euclid(DAY) as i32
     }
 
+    /// The first day of the local calendar month that a moment is in, counted from 1970-01-01.
+    pub(crate) fn month(&self, ts: Timestamp) -> i32 {
+        let day = self.day(ts);
+        day - day_of_month(&self.date(ts)).saturating_sub(1)
+    }
+
+    /// The local date, `2026-03-29`.
+    pub(crate) fn date(&self, ts: Timestamp) -> String {
+        let local = Timestamp::new(self.local(ts.seconds()), 0).to_string();
+        local.split('T').next().unwrap_or_default().to_owned()
+    }
+
     /// Which hours an hour is like: its local hour of the day, 24 more on weekends and holidays. Hours are counted in UTC,
     /// so that the night the clock is turned back has two of the same kind, and none is missed.
     pub fn slot(&self, hour: i32) -> u8 {
@@ -87,6 +99,11 @@ impl Calendar {
         let is_weekend = (day + 3).rem_euclid(7) >= 5 || self.holidays.contains(&(day as i32));
         if is_weekend { hour + 24 } else { hour }
     }
+}
+
+/// The last part of a date.
+fn day_of_month(date: &str) -> i32 {
+    date.rsplit('-').next().and_then(|day| day.parse().ok()).unwrap_or(1)
 }
 
 /// The hour that a moment is in, counted from 1970-01-01T00:00Z.
@@ -130,6 +147,41 @@ mod tests {
         assert_eq!(
             (utc.slot(hour(ts("1969-12-31T23:59:59Z"))), utc.day(ts("1969-12-31T23:59:59Z"))),
             (23, -1)
+        );
+    }
+
+    #[test]
+    fn a_month_is_one_of_the_calendar_on_the_wall() {
+        let berlin = Calendar::new(
+            [
+                (0, 3_600),
+                (ts("2026-03-29T01:00:00Z").seconds(), 7_200),
+                (ts("2026-10-25T01:00:00Z").seconds(), 3_600),
+            ],
+            [],
+        );
+        let month = |text: &str| berlin.month(ts(text));
+        let first = |text: &str| berlin.day(ts(text));
+        assert_eq!(month("2026-01-01T00:00:00Z"), first("2026-01-01T12:00:00Z"));
+        assert_eq!(month("2026-01-31T22:59:59Z"), first("2026-01-01T12:00:00Z"));
+        assert_eq!(month("2026-01-31T23:00:00Z"), first("2026-02-01T12:00:00Z"), "there it is February");
+        // The clock is put forward and back within these.
+        for (at, begins) in [
+            ("2026-02-28T23:00:00Z", "2026-03-01T12:00:00Z"),
+            ("2026-03-31T21:59:59Z", "2026-03-01T12:00:00Z"),
+            ("2026-03-31T22:00:00Z", "2026-04-01T12:00:00Z"),
+            ("2026-10-31T22:59:59Z", "2026-10-01T12:00:00Z"),
+            ("2024-02-29T23:30:00Z", "2024-03-01T12:00:00Z"),
+            ("1969-12-31T12:00:00Z", "1969-12-01T12:00:00Z"),
+        ] {
+            assert_eq!(month(at), first(begins), "{at}");
+        }
+        assert_eq!(berlin.date(ts("2026-03-31T22:30:00Z")), "2026-04-01");
+        let days = (-800_000..800_000).step_by(13);
+        let utc = Calendar::default();
+        assert!(
+            days.map(|day| Timestamp::new(day * DAY, 0))
+                .all(|at| (0..31).contains(&(utc.day(at) - utc.month(at))))
         );
     }
 }

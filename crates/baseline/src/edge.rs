@@ -41,8 +41,15 @@ pub(crate) struct State {
     /// Hours in which it was used, and the last of them.
     pub(crate) hours: u32,
     pub(crate) last_hour: i32,
-    /// Conversations when it was judged last.
-    pub(crate) judged: u64,
+    /// Flows since it was judged last, and whether it ever was.
+    pub(crate) unjudged: u32,
+    pub(crate) was_judged: bool,
+    /// Flows that were no conversation of their own: nobody answered, or they are parts of a longer one.
+    parts: u16,
+    /// Conversations since it was judged last, and, in a bit for each kind of rules, whether those about what happens and
+    /// those about how things are told of the first of them while it was fresh.
+    untold: u16,
+    told: u8,
     /// What it is to the baseline.
     pub(crate) standing: EdgeState,
     /// It waits to be judged.
@@ -218,7 +225,11 @@ impl State {
             requests: None,
             hours: 0,
             last_hour: i32::MIN,
-            judged: 0,
+            unjudged: 0,
+            was_judged: false,
+            parts: 0,
+            untold: 0,
+            told: 0,
             standing: EdgeState::Learned,
             waits: false,
             waits_for_hour: false,
@@ -267,7 +278,17 @@ impl State {
     pub(crate) fn flow(&mut self, flow: &Flow, turned: bool) {
         let record = &flow.record;
         self.seen(record.first, record.last);
-        self.flows = self.flows.saturating_add(u64::from(record.packets != [0; 2]));
+        if record.packets != [0; 2] {
+            self.flows = self.flows.saturating_add(1);
+            self.unjudged = self.unjudged.saturating_add(1);
+            // What goes on was counted when its first part was, and whoever was not answered had no conversation.
+            let is_answered = record.packets[1] > 0 && record.state != FlowState::Rejected;
+            if record.continued || !is_answered {
+                self.parts = self.parts.saturating_add(1);
+            } else {
+                self.untold = self.untold.saturating_add(1);
+            }
+        }
         // A refusal is no answer: whoever was refused has reached nobody.
         let sides = if record.state == FlowState::Rejected { 1 } else { 2 };
         for side in 0..sides {
@@ -275,6 +296,30 @@ impl State {
             self.packets[own] = self.packets[own].saturating_add(record.packets[side]);
             self.bytes[own] = self.bytes[own].saturating_add(record.bytes[side]);
         }
+    }
+
+    /// How often it was used in all: conversations, the parts of one counted once.
+    pub(crate) const fn conversations(&self) -> u64 {
+        self.flows.saturating_sub(self.parts as u64)
+    }
+
+    /// Conversations that were not told yet, by rules about what happens and by those about how things are.
+    pub(crate) fn untold(&self) -> [u64; 2] {
+        // What is told while it is fresh is so little that it is one.
+        [0, 1].map(|kind| u64::from(self.untold.saturating_sub(u16::from(self.told >> kind & 1))))
+    }
+
+    /// It was judged, and stays as fresh as it is: what it was used for was told by rules of some of both kinds. Whether that
+    /// is new.
+    pub(crate) fn tell(&mut self, by: [bool; 2]) -> bool {
+        let before = self.told;
+        self.told |= u8::from(by[0]) | u8::from(by[1]) << 1;
+        self.told != before
+    }
+
+    /// It was judged.
+    pub(crate) const fn settle(&mut self) {
+        (self.unjudged, self.was_judged, self.untold, self.told) = (0, true, 0, 0);
     }
 
     /// Whether it was used in an hour for the first time; how many hours it was used in before.
@@ -340,13 +385,17 @@ impl State {
     pub(crate) fn absorb(&mut self, other: Self, max_kinds: usize) -> u64 {
         self.seen(other.first, other.last);
         self.flows = self.flows.saturating_add(other.flows);
+        self.parts = self.parts.saturating_add(other.parts);
+        self.untold = self.untold.saturating_add(other.untold);
+        self.told |= other.told;
         for side in 0..2 {
             self.packets[side] = self.packets[side].saturating_add(other.packets[side]);
             self.bytes[side] = self.bytes[side].saturating_add(other.bytes[side]);
         }
         self.hours = self.hours.max(other.hours);
         self.last_hour = self.last_hour.max(other.last_hour);
-        self.judged = self.judged.saturating_add(other.judged);
+        self.unjudged = self.unjudged.saturating_add(other.unjudged);
+        self.was_judged |= other.was_judged;
         // What was normal of either is normal of both, but where something grave was done: nobody has approved of that.
         let is_grave = |standing| standing == EdgeState::Quarantined;
         if is_grave(other.standing) || (other.standing.is_normal() && !is_grave(self.standing)) {
@@ -377,6 +426,8 @@ impl State {
             first: self.first,
             last: self.last,
             flows: self.flows,
+            parts: self.parts.into(),
+            told: [1, 2].map(|bit| self.told & bit > 0 && self.standing == EdgeState::Fresh),
             packets: self.packets,
             bytes: self.bytes,
             exchanges,
@@ -407,6 +458,8 @@ impl State {
         });
         // What was not answered, or is fresh, was not judged yet.
         let is_judged = row.packets[1] > 0 && row.state != EdgeState::Fresh;
+        let (unjudged, untold) =
+            if is_judged { (0, 0) } else { (row.flows, row.flows.saturating_sub(row.parts.into())) };
         let state = Self {
             first: row.first,
             last: row.last,
@@ -416,7 +469,11 @@ impl State {
             requests: requests.map(Box::new),
             hours: row.hours,
             last_hour: row.last_hour,
-            judged: if is_judged { row.flows } else { 0 },
+            unjudged: u32::try_from(unjudged).unwrap_or(u32::MAX),
+            was_judged: is_judged,
+            parts: u16::try_from(row.parts).unwrap_or(u16::MAX),
+            untold: u16::try_from(untold).unwrap_or(u16::MAX),
+            told: u8::from(row.told[0]) | u8::from(row.told[1]) << 1,
             standing: row.state,
             waits: false,
             waits_for_hour: false,

@@ -1,11 +1,18 @@
 //! The book of findings: the same thing seen again is the same finding.
 
+mod digest;
 mod renamed;
+mod same;
 
 pub use renamed::ONE_WITH;
+pub(crate) use same::{NAME, Pair};
 
-use model::{Change, DeviceId, Figure, Finding, FindingId, FindingKey, Party, Severity, Text};
+use crate::judge::EdgeNews;
+use crate::rules::REGISTRY;
+use digest::{digest, tally};
+use model::{Change, DeviceId, Figure, Finding, FindingId, FindingKey, Severity, Text};
 use renamed::{joined, know_macs, one_with, rename};
+use same::Same;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,67 +39,13 @@ pub(crate) struct Book {
     renamed: BTreeMap<DeviceId, DeviceId>,
     /// Findings that went up in others.
     gone: BTreeSet<FindingId>,
+    same: Same,
     last: u32,
     pub(crate) closed_early: u64,
 }
 
 /// The figure that says why a finding is no more than a note.
 pub(crate) const HELD: &str = "held";
-
-/// A list of words in a figure, its length, and what a word ends with that has no room for all.
-const LISTS: [(&str, &str); 3] =
-    [("devices", "devices_at_least"), ("ports", "ports_at_least"), ("peers", "peers_at_least")];
-const MORE: &str = "...";
-
-/// The numbers of a digest: what is more than the limit, and what it was about, as far as a figure has room for it. Its own
-/// lists say what was counted before.
-fn tally(known: Option<&Finding>, finding: &Finding, is_of_one: bool) -> Vec<(Cow<'static, str>, Figure)> {
-    let name = |party: &Option<Party>| {
-        let name = |party: &Party| party.name.as_ref().map(|name| name.as_str().replace(',', " "));
-        let party = party.as_ref()?;
-        name(party).or_else(|| party.ips.first().map(ToString::to_string))
-    };
-    let port = finding.key.service.map(|(transport, port)| format!("{transport}/{port}"));
-    let limit = if is_of_one { u64::from(MOST_OF_ONE) } else { MOST_A_DAY as u64 };
-    let mut out = vec![number("limit", limit)];
-    let new = [name(&finding.device).filter(|_| !is_of_one), port, name(&finding.peer)];
-    for ((list, count), new) in LISTS.into_iter().zip(new) {
-        let before = known.and_then(|known| known.evidence.iter().find(|(name, _)| name == list));
-        let mut words: Vec<String> = match before {
-            Some((_, Figure::Words(words))) => words.as_str().split(", ").map(str::to_owned).collect(),
-            _ => Vec::new(),
-        };
-        let is_full = words.last().is_some_and(|last| last == MORE);
-        if let Some(new) = new.filter(|new| !is_full && !words.contains(new)) {
-            let length: usize = words.iter().map(|word| word.len() + 2).sum();
-            words.push(if length + new.len() + 2 + MORE.len() > Text::MAX { MORE.to_owned() } else { new });
-        }
-        let listed = words.iter().filter(|word| *word != MORE).count() as u64;
-        if listed > 0 {
-            out.push(number(count, listed));
-            out.extend(word(list, &words.join(", ")));
-        }
-    }
-    out
-}
-
-/// What is left of a finding when too many are told of a rule on a day: of all devices, or of its own.
-fn digest(finding: Finding, is_of_one: bool) -> Finding {
-    let what = if is_of_one { "more of this device than is" } else { "more devices than are" };
-    let title = format!("{}: {what} told of one by one", finding.key.rule);
-    let peer_class = Text::from_str_lossy("others").unwrap_or_else(|| finding.key.peer_class.clone());
-    let device = finding.key.device.filter(|_| is_of_one);
-    Finding {
-        key: FindingKey { device, peer_class, service: None, ..finding.key },
-        title: Text::from_str_lossy(&title).unwrap_or(finding.title),
-        device: finding.device.filter(|_| is_of_one),
-        peer: None,
-        application: None,
-        evidence: Vec::new(),
-        baseline: Vec::new(),
-        ..finding
-    }
-}
 
 impl Book {
     /// Raises a finding (its number does not matter), or adds to the one it is.
@@ -110,17 +63,50 @@ impl Book {
         let key = finding.key.clone();
         self.dirty.insert(key.clone());
         if let Some(known) = self.open.get_mut(&key) {
+            finding.count = self.same.not_counted(&key, finding.count);
             return add(known, finding);
         }
         self.last = self.last.saturating_add(1);
         finding.id = FindingId(self.last);
-        // What goes on from the day before is there on this one, too.
-        finding.count = finding.count.max(1);
+        // What goes on from the day before is there on this one, too, and what has not ended is there already.
+        if finding.count == 0 {
+            finding.count = 1;
+            self.same.is_ahead(&key);
+        }
         self.insert(finding);
         while self.open.len() > MOST_OPEN {
             self.closed_early += 1;
             self.close_first();
         }
+    }
+
+    /// The class that a peer is told under on a day: the one that it was told under first, if it was, else what it is now.
+    pub(crate) fn class(&mut self, pair: Pair, class: String, day: i32) -> String {
+        self.settle();
+        self.same.class(pair, class, day)
+    }
+
+    /// The same, of one of which nothing is told now.
+    pub(crate) fn known_class(&mut self, pair: &Pair) -> Option<String> {
+        self.settle();
+        self.same.known(pair).map(str::to_owned)
+    }
+
+    /// Whether anything that happened was told of the ends of an edge and its service since it was used first.
+    pub(crate) fn has_told(&mut self, news: &EdgeNews) -> bool {
+        self.settle();
+        let Some(least) = Text::from_str_lossy("!") else { return false };
+        let service = Some((news.key.transport, news.key.port));
+        let rules = || REGISTRY.iter().filter(|rule| !rule.posture);
+        news.ends().into_iter().flatten().any(|id| {
+            rules().any(|rule| {
+                let (rule, device, peer_class) = (rule.name, Some(id), least.clone());
+                let from = FindingKey { rule: rule.into(), device, peer_class, service: None, day: i32::MIN };
+                let is_its = |key: &FindingKey| key.rule == rule && key.device == device;
+                let mut its = self.open.range(from..).take_while(|(key, _)| is_its(key));
+                its.any(|(key, told)| key.service == service && told.last >= news.first)
+            })
+        })
     }
 
     /// What is left of a finding of which there are too many, with the numbers of all that it stands for.
@@ -204,6 +190,7 @@ impl Book {
             is_about.then(|| key.clone())
         };
         let named: Vec<FindingKey> = self.open.iter().filter_map(names).collect();
+        self.same.renamed(into);
         for old in named {
             let Some(mut finding) = self.open.remove(&old) else { continue };
             self.days.remove(&(old.day, old.clone()));
@@ -221,6 +208,7 @@ impl Book {
             if let Some((from, to)) = peer_of(&finding).and_then(|from| Some((from, into(from)?))) {
                 rename(&mut finding, |finding| &mut finding.peer, from, to);
             }
+            self.same.moved(&old, &finding.key);
             self.dirty.insert(finding.key.clone());
             match self.open.get_mut(&finding.key) {
                 Some(known) => {
@@ -253,12 +241,19 @@ impl Book {
             }
         }
         self.told.retain(|(day, _), _| *day >= today - OPEN_DAYS);
+        let Self { same, open, .. } = self;
+        same.day(today, |key| open.contains_key(key));
     }
 
     /// From a row.
     pub(crate) fn restore(&mut self, finding: Finding) {
         self.last = self.last.max(finding.id.0);
         self.insert(finding);
+    }
+
+    /// What is remembered besides them, from a row.
+    pub(crate) fn restore_same(&mut self, bytes: &[u8]) {
+        self.same.restore(bytes);
     }
 
     /// Findings that may be seen again, in the order in which they were raised.
@@ -275,7 +270,8 @@ impl Book {
         let mut rows: Vec<_> = dirty.iter().filter_map(|key| self.open.get(key)).cloned().collect();
         rows.sort_by_key(|finding| finding.id);
         let gone = std::mem::take(&mut self.gone).into_iter().map(Change::FindingGone);
-        rows.into_iter().map(|finding| Change::Finding(Box::new(finding))).chain(gone).collect()
+        let rows = rows.into_iter().map(|finding| Change::Finding(Box::new(finding)));
+        rows.chain(gone).chain(self.same.change()).collect()
     }
 }
 
@@ -317,7 +313,7 @@ pub(crate) fn word(name: &'static str, text: &str) -> Option<(Cow<'static, str>,
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use model::Timestamp;
+    use model::{Party, Timestamp};
 
     pub(super) fn finding(device: u32, day: i32, severity: Severity) -> Finding {
         Finding {
@@ -576,5 +572,31 @@ pub(super) mod tests {
         assert_eq!(book.all().len(), MOST_OPEN);
         book.day(300);
         assert!(book.all().iter().all(|f| f.key.day >= 260));
+    }
+
+    #[test]
+    fn what_is_told_before_it_has_ended_counts_once() {
+        let on = |day, count| Finding { count, ..finding(1, day, Severity::High) };
+        let counts = |book: &Book| book.all().iter().map(|f| f.count).collect::<Vec<_>>();
+        let mut book = Book::default();
+        book.raise(on(10, 0));
+        book.raise(on(10, 0));
+        book.raise(on(11, 0));
+        assert_eq!(counts(&book), [1, 1], "it is there on both days");
+        let mut back = Book::default();
+        for row in book.changes() {
+            match row {
+                Change::Finding(finding) => back.restore(*finding),
+                Change::Site(_, bytes) => back.restore_same(&bytes),
+                other => panic!("{other:?}"),
+            }
+        }
+        back.rename(DeviceId(1), DeviceId(2));
+        let on = |day, count| Finding { count, ..finding(2, day, Severity::High) };
+        back.raise(on(10, 1));
+        assert_eq!(counts(&back), [1, 1], "its end");
+        back.raise(on(10, 1));
+        back.raise(on(11, 3));
+        assert_eq!(counts(&back), [2, 3]);
     }
 }

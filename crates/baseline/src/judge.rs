@@ -2,7 +2,7 @@
 
 use crate::calendar::hour;
 use crate::habits::{Habit, Habits};
-use crate::learning::Learning;
+use crate::learning::{Learning, Seen};
 use crate::profile::{Profile, name_of};
 use crate::rates::{Metric, Score};
 use crate::site::{Site, Zone};
@@ -91,9 +91,14 @@ pub(crate) struct EdgeNews {
     pub(crate) key: EdgeKey,
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
-    /// Conversations in all, and since it was judged last.
+    /// Flows in all, and since it was judged last.
     pub(crate) flows: u64,
     pub(crate) new_flows: u64,
+    /// Conversations in all, however many parts they came in, and those that were not told yet.
+    pub(crate) conversations: u64,
+    pub(crate) untold: u64,
+    /// Hours in which it was used.
+    pub(crate) hours: u32,
     pub(crate) bytes: [u64; 2],
     /// Whether it may be a stray packet: fewer than two conversations and a kilobyte both ways.
     pub(crate) is_little: bool,
@@ -174,9 +179,9 @@ impl HourSeen<'_> {
         self.habit.rates.active_hours(Metric::Flows, slot)
     }
 
-    /// Hours of a kind in which the device could have.
-    pub(crate) fn hours_before(&self, slot: u8, view: &View<'_>) -> u16 {
-        view.hours_like(slot, self.habit.first())
+    /// Hours of a kind in which the device could have, before one.
+    pub(crate) fn hours_before(&self, slot: u8, before: i32, view: &View<'_>) -> u16 {
+        view.hours_like_before(slot, self.habit.first(), before)
     }
 }
 
@@ -205,6 +210,8 @@ pub(crate) struct View<'a> {
     pub(crate) heirs: RefCell<BTreeMap<DeviceId, BTreeSet<String>>>,
     pub(crate) who: Who<'a>,
     pub(crate) profiles: Profiles,
+    /// What is normal of the edges of devices that were asked for in this minute.
+    pub(crate) normal: RefCell<BTreeMap<DeviceId, Seen>>,
 }
 
 impl std::fmt::Debug for View<'_> {
@@ -273,8 +280,56 @@ impl View<'_> {
 
     /// Hours of a kind in which anything was seen, since a time and before now.
     pub(crate) fn hours_like(&self, slot: u8, since: Timestamp) -> u16 {
-        let count = self.hours.count(Some(slot), hour(since), hour(self.now));
+        self.hours_like_before(slot, since, hour(self.now))
+    }
+
+    /// The same, before an hour.
+    pub(crate) fn hours_like_before(&self, slot: u8, since: Timestamp, before: i32) -> u16 {
+        let count = self.hours.count(Some(slot), hour(since), before);
         u16::try_from(count).unwrap_or(u16::MAX)
+    }
+
+    /// What was normal of a device before something that it did: its edges without those that are told, the one that is told
+    /// now among them, and its active hours without that in which it was used last.
+    pub(crate) fn normal(&self, id: DeviceId, news: &EdgeNews) -> Seen {
+        let mut seen = self.normal_until(id, news.last);
+        // What is normal is told where it turned out to be somebody else's.
+        let is_normal = news.state.is_normal() && news.hours > 0;
+        if is_normal && news.ends().contains(&Some(id)) {
+            seen.edges = seen.edges.saturating_sub(1);
+            seen.once = seen.once.saturating_sub(u32::from(news.hours == 1));
+            seen.twice = seen.twice.saturating_sub(u32::from(news.hours == 2));
+            seen.pairs = seen.pairs.saturating_sub(news.hours.into());
+        }
+        seen
+    }
+
+    /// The same, before a time.
+    pub(crate) fn normal_until(&self, id: DeviceId, at: Timestamp) -> Seen {
+        let Some(habit) = self.habits.get(id) else { return Seen::default() };
+        let known = self.normal.borrow().get(&id).copied();
+        let edges = known.unwrap_or_else(|| {
+            let mut seen = Seen::default();
+            for key in self.edges.of_device(id) {
+                let state = self.edges.get(&key).filter(|state| state.standing.is_normal());
+                if let Some(hours) = state.map(|state| state.hours).filter(|hours| *hours > 0) {
+                    seen.edges += 1;
+                    seen.once += u32::from(hours == 1);
+                    seen.twice += u32::from(hours == 2);
+                    seen.pairs += u64::from(hours);
+                }
+            }
+            self.normal.borrow_mut().insert(id, seen);
+            seen
+        });
+        // It was active then, and maybe since.
+        let since = match habit.last_hour.cmp(&hour(at)) {
+            std::cmp::Ordering::Less => 0,
+            std::cmp::Ordering::Equal => 1,
+            std::cmp::Ordering::Greater => 2,
+        };
+        let hours = habit.hours.saturating_sub(since);
+        Seen { hours, quiet: habit.seen().quiet.min(hours), ..edges }
     }
 
     /// Hours in which anything was seen, since a time and before now.

@@ -431,8 +431,8 @@ impl Baseline {
             let news = if counts || state.hours > 0 { state.hour(hour) } else { None };
             let news = news.filter(|_| state.standing != EdgeState::Quarantined);
             let asks =
-                !state.waits && state.is_answered() && (state.judged == 0 || !state.standing.is_normal());
-            let is_used = state.is_answered() && state.flows > state.judged;
+                !state.waits && state.is_answered() && (!state.was_judged || !state.standing.is_normal());
+            let is_used = state.is_answered() && state.unjudged > 0;
             if is_posture && is_used && !asks && !state.waits_for_hour {
                 state.waits_for_hour = true;
                 self.again.push(key);

@@ -2,7 +2,7 @@
 
 use crate::edge::State;
 use crate::habits::{Habit, Habits};
-use crate::{Baseline, Config, Learning, Seen, Watchers};
+use crate::{Baseline, Config, Learning, Seen, Watchers, findings};
 use model::{Change, DeviceClass, DeviceId, Edge, LearningState, Timestamp};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -91,6 +91,9 @@ impl Baseline {
     fn restore_site(&mut self, name: &str, bytes: &[u8]) {
         if name == CLOCK {
             return self.clock.restore(bytes);
+        }
+        if name == findings::NAME {
+            return self.book.restore_same(bytes);
         }
         if name == FIXED {
             return self.edges.fixed.restore(bytes);

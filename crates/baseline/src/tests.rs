@@ -6,6 +6,8 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 mod floods;
+mod normal;
+mod same;
 
 fn text(words: &str) -> Text {
     Text::from_str_lossy(words).unwrap()

@@ -315,7 +315,7 @@ impl Baseline {
                 watchers.hour(&hour, &view, &mut out);
             }
         }
-        let mut roles = None;
+        let (mut roles, mut told) = (None, Vec::new());
         let mut standings = Vec::with_capacity(waiting.len());
         for key in waiting {
             let Some(mut news) = news_of(&view, &key, &mut roles) else {
@@ -324,18 +324,26 @@ impl Baseline {
             };
             news.met = outsiders.of(&news.key);
             (out.highest, out.gravest) = (None, None);
+            let mut is_told = [false; 2];
             let is_judged = news.state.is_normal() && news.new_flows < news.flows;
-            let is_other = view.edges.get(&key).is_some_and(|state| state.is_other);
-            // Of what is normal it is only asked how things are, unless it is somebody else's: then all of it is new.
+            let (is_other, posture) = view.edges.get(&key).map_or((false, 0), |state| {
+                let [_, posture] = state.untold();
+                (state.is_other, posture)
+            });
+            // Of what is normal it is only asked how things are, unless it is somebody else's: then all of it is new, but for
+            // what was told of the one that it was taken for.
             let whole = match (is_judged, is_other) {
                 (false, _) => Some(news.clone()),
-                (true, true) => Some(EdgeNews { new_flows: news.flows, ..news.clone() }),
+                (true, true) if out.book.has_told(&news) => Some(news.clone()),
+                (true, true) => Some(EdgeNews { untold: news.conversations, ..news.clone() }),
                 (true, false) => None,
             };
-            let used = Some(&news).filter(|news| news.new_flows > 0);
+            let used = (news.new_flows > 0).then(|| EdgeNews { untold: posture, ..news.clone() });
             for (rule, watch) in &mut watchers.all {
-                if let Some(news) = if rule.posture { used } else { whole.as_ref() } {
+                if let Some(news) = if rule.posture { &used } else { &whole } {
+                    out.raised = false;
                     watch.edge(news, &view, &mut out);
+                    is_told[usize::from(rule.posture)] |= out.raised;
                 }
             }
             let standing = match (news.state, out.highest) {
@@ -343,6 +351,7 @@ impl Baseline {
                 // It is looked at again as soon as there is more of it.
                 (EdgeState::Fresh, _) if news.is_little => {
                     standings.push((key, None));
+                    told.push((key, is_told));
                     continue;
                 }
                 (EdgeState::Fresh, _) => EdgeState::Accepted,
@@ -357,6 +366,12 @@ impl Baseline {
         let (blind_until, held) = (view.blind_until.get().0, std::mem::take(&mut out.held));
         drop(view);
         clock.blind_until = blind_until;
+        for (key, by) in told {
+            let Some(state) = self.edges.get_mut(&key) else { continue };
+            if state.tell(by) && !std::mem::replace(&mut state.dirty, true) {
+                self.mark(key.client);
+            }
+        }
         for (key, standing) in standings {
             self.settle(&key, standing, now);
         }
@@ -384,7 +399,7 @@ impl Baseline {
         let Some(state) = self.edges.get_mut(key) else { return };
         (state.waits, state.is_other) = (false, false);
         let Some(standing) = standing else { return };
-        state.judged = state.flows.max(1);
+        state.settle();
         self.stand(key, standing, now);
         // Of what is as it should be nobody asks for an address, unless it turns out whose it is.
         if key.peer.is_some() && standing.is_normal() && self.is_classed(key.client) {
@@ -512,6 +527,7 @@ impl<'a> View<'a> {
             hushed: RefCell::default(),
             heirs: RefCell::default(),
             profiles,
+            normal: RefCell::default(),
         }
     }
 }
@@ -555,7 +571,10 @@ fn news_of(view: &View<'_>, key: &Key, roles: &mut Option<Roles>) -> Option<Edge
         first: state.first,
         last: state.last,
         flows: state.flows,
-        new_flows: state.flows.saturating_sub(state.judged),
+        new_flows: state.unjudged.into(),
+        conversations: state.conversations(),
+        untold: state.untold()[0],
+        hours: state.hours,
         bytes: state.bytes(),
         is_little,
         is_read: state.is_read(),

@@ -1,6 +1,6 @@
 //! What rules find, and how that becomes a finding.
 
-use crate::findings::{Book, HELD, word};
+use crate::findings::{Book, HELD, Pair, word};
 use crate::judge::{EdgeNews, View};
 use crate::lists::listed;
 use crate::profile::{Profile, nameless};
@@ -217,7 +217,7 @@ impl Verdict {
             self.first = news.last;
         }
         // What is judged before its end is counted then.
-        self.count = news.new_flows;
+        self.count = news.untold;
         let met = listed(["peer_addresses", "more_peer_addresses"], &news.met, news.met.len());
         self.found(met)
     }
@@ -238,13 +238,15 @@ pub(crate) struct Out<'a> {
     /// The same of all that is about a device, how things are included, before the steps for what hangs on it: what was
     /// broken is no more severe because of who broke it.
     pub(crate) gravest: Option<Severity>,
+    /// Something was raised since this was set to false.
+    pub(crate) raised: bool,
     /// Edges over which something grave was done.
     pub(crate) held: Vec<Key>,
 }
 
 impl<'a> Out<'a> {
     pub(crate) const fn new(book: &'a mut Book) -> Self {
-        Self { book, highest: None, gravest: None, held: Vec::new() }
+        Self { book, highest: None, gravest: None, raised: false, held: Vec::new() }
     }
 
     /// Makes a verdict a finding, all things considered.
@@ -315,15 +317,24 @@ impl<'a> Out<'a> {
             Stake::Care => rule.advice.to_owned(),
             Stake::Little => advice(rule, device.as_deref(), patient.as_deref()),
         };
-        let peer_class = verdict.peer_class.unwrap_or(peer_class);
+        self.raised = true;
         let about = device.as_ref().map(|profile| profile.id());
+        let at = verdict.begun.unwrap_or(verdict.last);
+        let day = view.site.calendar.day(at);
+        let peer_class = match (verdict.peer_class, &peer_profile) {
+            (Some(apart), _) => apart,
+            (None, Some(peer)) => {
+                self.book.class(Pair::new(rule.name, about, peer.id(), verdict.service), peer_class, day)
+            }
+            (None, None) => peer_class,
+        };
         let mut whom = device.as_ref().map(|profile| profile.party());
         if let (Some(party), Some(zone)) = (&mut whom, &verdict.place) {
             party.zone.clone_from(zone);
         }
         self.book.raise(Finding {
             id: FindingId(0),
-            key: key(view, rule, about, &peer_class, verdict.service, verdict.begun.unwrap_or(verdict.last)),
+            key: key(view, rule, about, &peer_class, verdict.service, at),
             severity,
             title: text(&verdict.title),
             device: whom,
@@ -346,25 +357,46 @@ impl<'a> Out<'a> {
         self.book.lower(&key(view, rule, Some(device), "", None, at), why, |_| true);
     }
 
+    /// The class that the other end of an edge of a device is told under by a rule.
+    pub(crate) fn class_of(
+        &mut self,
+        view: &View<'_>,
+        rule: &Rule,
+        device: DeviceId,
+        news: &EdgeNews,
+    ) -> String {
+        let peer = news.peer();
+        let device = view.profile(device).map_or(device, |profile| profile.id());
+        let known = match peer {
+            Peer::Device(id) => view.profile(id).and_then(|peer| {
+                let service = Some((news.key.transport, news.key.port));
+                self.book.known_class(&Pair::new(rule.name, Some(device), peer.id(), service))
+            }),
+            _ => None,
+        };
+        known.unwrap_or_else(|| party(view, &peer).1)
+    }
+
     /// The same of what was told of an edge of a device, which is like `news`, from a time until now. `is_noted` says of a
-    /// day whether all that was told with it is a note, if that is known.
+    /// day and the class of the peer whether all that was told with it is a note, if that is known.
     pub(crate) fn lower_edge(
         &mut self,
         view: &View<'_>,
         rule: &Rule,
         (device, since): (DeviceId, Timestamp),
         news: &EdgeNews,
-        mut is_noted: impl FnMut(i32) -> Option<bool>,
+        mut is_noted: impl FnMut(i32, &str) -> Option<bool>,
         why: &str,
     ) {
-        let (peer, class) = party(view, &news.peer());
+        let (peer, _) = party(view, &news.peer());
+        let class = self.class_of(view, rule, device, news);
         let service = Some((news.key.transport, news.key.port));
         let days = view.site.calendar.day(since)..=view.site.calendar.day(news.last.max(since));
         let whom = |party: &Option<Party>| party.as_ref().map(|peer| (peer.device, peer.ips.clone()));
         for day in days.rev().take(MOST_DAYS) {
             let key = FindingKey { day, ..key(view, rule, Some(device), &class, service, since) };
             // What was told last may be about another peer of the same class.
-            let is_noted = is_noted(day);
+            let is_noted = is_noted(day, &class);
             self.book.lower(&key, why, |told| match (is_noted, whom(&told.peer), whom(&peer)) {
                 (Some(is_noted), ..) => is_noted,
                 (None, Some((Some(told), _)), Some((Some(own), _))) => told == own,
@@ -413,7 +445,7 @@ fn text(text: &str) -> Text {
     Text::from_str_lossy(text).unwrap_or_else(nameless)
 }
 
-/// What makes findings one: of a posture in a month, of all else on a day.
+/// What makes findings one: of a posture in a month of the site's calendar, of all else on a day.
 fn key(
     view: &View<'_>,
     rule: &Rule,
@@ -422,13 +454,13 @@ fn key(
     service: Option<(IpProto, u16)>,
     at: Timestamp,
 ) -> FindingKey {
-    let local_day = view.site.calendar.day(at);
+    let calendar = &view.site.calendar;
     FindingKey {
         rule: rule.name.into(),
         device,
         peer_class: text(if peer_class.is_empty() { "-" } else { peer_class }),
         service,
-        day: if rule.posture { local_day.div_euclid(30) * 30 } else { local_day },
+        day: if rule.posture { calendar.month(at) } else { calendar.day(at) },
     }
 }
 
@@ -462,11 +494,6 @@ fn short(name: &Text) -> String {
     }
     let end = (0..MOST_OF_A_NAME - 2).rev().find(|end| name.is_char_boundary(*end)).unwrap_or_default();
     format!("{}\u{2026}", &name[..end])
-}
-
-/// The class that another end is counted under.
-pub(crate) fn class_of(view: &View<'_>, peer: &Peer) -> String {
-    party(view, peer).1
 }
 
 /// The other end, and the class it is counted under.

@@ -271,6 +271,11 @@ pub struct Edge {
     pub last: Timestamp,
     /// Flows.
     pub flows: u64,
+    /// Flows that were no conversation of their own: nobody answered, or they are parts of a longer one.
+    pub parts: u32,
+    /// Of an edge that is still fresh, whether what it was used for was told all the same: by rules about what happens, and by
+    /// those about how things are.
+    pub told: [bool; 2],
     /// Packets, client then server.
     pub packets: [u64; 2],
     /// Bytes, client then server.

@@ -141,7 +141,7 @@ fn page(rule: &Rule) -> Result<(), Error> {
     line(&strong(rule.name))?;
     let rises =
         if rule.rises { ", a step higher where a life hangs on a device, or a peer is outside" } else { "" };
-    let often = if rule.posture { "once a month" } else { "once a day" };
+    let often = if rule.posture { "once a calendar month at the site" } else { "once a day" };
     let attack = if rule.attack.is_empty() { "–".to_owned() } else { rule.attack.join(", ") };
     for (name, value) in
         [("severity", format!("{}{rises}", rule.severity)), ("told", often.to_owned()), ("ATT&CK", attack)]

@@ -69,7 +69,22 @@ pub(crate) fn pack(edges: &[Edge]) -> Vec<u8> {
         put(&mut out, edge.feed.len() as u64);
         out.extend_from_slice(&edge.feed);
     }
+    // Of most devices there is nothing more to say.
+    if edges.iter().any(has_more) {
+        for edge in edges {
+            put(&mut out, has_more(edge).into());
+            if has_more(edge) {
+                put(&mut out, edge.parts.into());
+                out.extend_from_slice(&edge.told.map(u8::from));
+            }
+        }
+    }
     out
+}
+
+/// Whether some of an edge's flows were no conversations, or were told before it was judged.
+fn has_more(edge: &Edge) -> bool {
+    edge.parts > 0 || edge.told != [false; 2]
 }
 
 /// Reads a client's row; `None` when it is damaged.
@@ -84,6 +99,9 @@ pub(crate) fn unpack(client: DeviceId, bytes: &[u8]) -> Option<Vec<Edge>> {
     if !from.0.is_empty() {
         edges.iter_mut().try_for_each(|edge| learned(edge, &mut from))?;
     }
+    if !from.0.is_empty() {
+        edges.iter_mut().try_for_each(|edge| more(edge, &mut from))?;
+    }
     Some(edges)
 }
 
@@ -93,6 +111,14 @@ fn learned(edge: &mut Edge, from: &mut Reader<'_>) -> Option<()> {
     edge.state = *EdgeState::ALL.get(usize::try_from(from.number()?).ok()?)?;
     let length = from.small()?;
     edge.feed = from.take(length)?.to_vec();
+    Some(())
+}
+
+fn more(edge: &mut Edge, from: &mut Reader<'_>) -> Option<()> {
+    if from.number()? > 0 {
+        edge.parts = u32::try_from(from.number()?).ok()?;
+        edge.told = from.array::<2>()?.map(|told| told > 0);
+    }
     Some(())
 }
 
@@ -129,7 +155,23 @@ fn edge(client: DeviceId, from: &mut Reader<'_>, apps: &[String], texts: &[Text]
     let latency = from.take(length)?.to_vec();
     let (first, last) = (Timestamp(first), Timestamp(last));
     let (hours, last_hour, state, feed) = (0, 0, EdgeState::Learned, Vec::new());
-    Some(Edge { key, first, last, flows, packets, bytes, exchanges, latency, hours, last_hour, state, feed })
+    let (parts, told) = (0, [false; 2]);
+    Some(Edge {
+        key,
+        first,
+        last,
+        flows,
+        parts,
+        told,
+        packets,
+        bytes,
+        exchanges,
+        latency,
+        hours,
+        last_hour,
+        state,
+        feed,
+    })
 }
 
 #[cfg(test)]
@@ -151,6 +193,10 @@ mod tests {
         (edges[3].flows, edges[3].latency) = (u64::MAX, Vec::new());
         (edges[3].hours, edges[3].last_hour, edges[3].state) = (7, i32::MIN, EdgeState::Quarantined);
         (edges[1].key.inbound, edges[1].feed) = (true, vec![1, 2, 3]);
+        let without = pack(&edges);
+        assert_eq!(unpack(DeviceId(1), &without).as_ref(), Some(&edges));
+        (edges[2].parts, edges[4].told) = (u32::MAX, [true, false]);
+        assert_eq!(pack(&edges).len(), without.len() + 5 + 7 + 3, "only where there is something");
         assert_eq!(unpack(DeviceId(1), &pack(&edges)), Some(edges));
         assert_eq!(unpack(DeviceId(1), &pack(&[])), Some(Vec::new()));
     }
@@ -159,11 +205,13 @@ mod tests {
     fn damage_is_told_and_never_panics() {
         let mut named = edge(1);
         named.key.peer = Text::from_str_lossy("example.org").map(Stranger::Domain);
+        named.parts = 1;
         let packed = pack(&[edge(1), named]);
         let whole: Vec<_> =
             (0..packed.len()).filter(|cut| unpack(DeviceId(1), &packed[..*cut]).is_some()).collect();
-        // A row that ends where what is learned begins is one of the first baselines'.
-        assert_eq!(whole, [packed.len() - 8], "{whole:?}");
+        // A row that ends where what is learned begins is one of the first baselines', and one that ends behind that one of
+        // those that did not tell conversations from their parts.
+        assert_eq!(whole, [packed.len() - 13, packed.len() - 5], "{whole:?}");
         for at in 0..packed.len() {
             for bit in 0..8 {
                 let mut other = packed.clone();

@@ -126,6 +126,8 @@ fn edge(row: &Row<'_>) -> Result<Edge, Bad> {
         first: time(row, "first")?,
         last: time(row, "last")?,
         flows: count(row, "flows")?,
+        parts: 0,
+        told: [false; 2],
         packets: [count(row, "packets_client")?, count(row, "packets_server")?],
         bytes: [count(row, "bytes_client")?, count(row, "bytes_server")?],
         exchanges: exchanges

@@ -111,6 +111,8 @@ pub(crate) fn edge(client: u32) -> Edge {
         first: Timestamp(1),
         last: Timestamp(2),
         flows: 3,
+        parts: 0,
+        told: [false; 2],
         packets: [4, 5],
         bytes: [6, 7],
         exchanges: vec![(t("ORU^R01"), Some(t("AA")), 12), (t("x\"y"), None, 1)],

@@ -3,7 +3,7 @@
 
 use super::window::{DAY, Recent, Rows, rename};
 use crate::judge::{EdgeNews, View};
-use crate::verdict::{self, class_of};
+use crate::verdict;
 use model::{DeviceId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,21 +90,17 @@ impl Default for Asked {
 }
 
 impl Asked {
-    fn place(id: DeviceId, day: i32, news: &EdgeNews, view: &View<'_>) -> Place {
-        (id.0, day, class_of(view, &news.peer()), news.key.transport.0, news.key.port)
+    fn place(id: DeviceId, day: i32, news: &EdgeNews, class: &str) -> Place {
+        (id.0, day, class.to_owned(), news.key.transport.0, news.key.port)
     }
 
-    /// An edge is told, with others of a class if its peer is of no class of devices.
-    pub(super) fn note(&mut self, news: &EdgeNews, class: Option<&str>, view: &View<'_>) -> Sum {
+    /// An edge is told, with others whose peers are told under the same class.
+    pub(super) fn note(&mut self, news: &EdgeNews, class: String, view: &View<'_>) -> Sum {
         let today = view.site.calendar.day(news.last);
-        let mut place = Self::place(news.key.client, today, news, view);
-        if let Some(class) = class {
-            place.2 = class.to_owned();
-        }
-        let class = place.2.clone();
+        let place = Self::place(news.key.client, today, news, &class);
         let day = self.0.entry(news.last, place);
         // What is told before it has ended is one conversation, which is not counted again at its end.
-        let new = match (news.new_flows, day.conversations) {
+        let new = match (news.untold, day.conversations) {
             (0, 0) => {
                 day.ahead = true;
                 1
@@ -147,14 +143,8 @@ impl Asked {
 
     /// An edge of a device is part of a change of its role: whether all that was told with it on a day is, by now; `None`
     /// where that is not known.
-    pub(super) fn is_noted(
-        &mut self,
-        id: DeviceId,
-        day: i32,
-        news: &EdgeNews,
-        view: &View<'_>,
-    ) -> Option<bool> {
-        let day = self.0.get_mut(&Self::place(id, day, news, view))?;
+    pub(super) fn is_noted(&mut self, id: DeviceId, day: i32, news: &EdgeNews, class: &str) -> Option<bool> {
+        let day = self.0.get_mut(&Self::place(id, day, news, class))?;
         let peer = Peer::of(news);
         for ((own, ..), edge) in &mut day.edges {
             edge.is_noted |= *own == peer;

@@ -49,7 +49,7 @@ impl Watch for ClearClinical {
         let verdict = Verdict::new(&RULE, None, news.first, title)
             .between(news.first, news.last)
             .apart(&format!("{app} {from} > {to}"))
-            .times(news.new_flows.max(1))
+            .times(news.untold)
             .found([number("flows", news.flows), number("bytes", news.bytes.iter().sum())])
             .found(word("protocol", app))
             .found(word("from_zone", &from))

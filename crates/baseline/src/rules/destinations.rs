@@ -32,16 +32,25 @@ type Named = Vec<(i64, String)>;
 /// What clients name as destinations. It is said once of each client and title.
 #[derive(Debug)]
 pub(super) struct Destinations {
-    known: Recent<String, ()>,
+    /// Those that are known, and whether the site was learned with them.
+    known: Recent<String, bool>,
     with: Recent<u32, With>,
     named: Recent<u32, Named>,
 }
 
 /// As they are saved.
-pub(super) type Saved = (Rows<String, ()>, Rows<u32, With>, Rows<u32, Named>);
+pub(super) type Saved = (Rows<String, bool>, Rows<u32, With>, Rows<u32, Named>);
+
+/// The same, as they were saved before it was known which were learned.
+pub(super) type SavedBefore = (Rows<String, ()>, Rows<u32, With>, Rows<u32, Named>);
+
+/// As they are saved now: which were learned is not known, so all were.
+pub(super) fn now((known, with, named): SavedBefore) -> Saved {
+    (known.into_iter().map(|(title, at, ())| (title, at, true)).collect(), with, named)
+}
 
 /// The same, as they are held.
-pub(super) type Held<'a> = (Rows<&'a String, &'a ()>, Rows<&'a u32, &'a With>, Rows<&'a u32, &'a Named>);
+pub(super) type Held<'a> = (Rows<&'a String, &'a bool>, Rows<&'a u32, &'a With>, Rows<&'a u32, &'a Named>);
 
 /// A destination that nobody named before.
 #[derive(Debug)]
@@ -50,7 +59,7 @@ pub(super) struct New {
     pub(super) title: String,
     pub(super) at: Timestamp,
     pub(super) server: Option<Server>,
-    /// How many were known.
+    /// How many were learned.
     pub(super) known: u64,
 }
 
@@ -101,10 +110,10 @@ impl Destinations {
                 }
                 if let Some(client) = client {
                     let server = self.with.get(&id).and_then(|with| with.0);
-                    let known = self.known.len() as u64;
+                    let known = self.known.iter().filter(|(_, is_learned)| **is_learned).count() as u64;
                     new.push(New { client, title: title.clone(), at: ts, server, known });
                 }
-                self.known.entry(ts, title);
+                *self.known.entry(ts, title) |= !view.is_site_armed(ts);
             }
         }
         self.with.forget(view.now.0.saturating_sub(KEPT));

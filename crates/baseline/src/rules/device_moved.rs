@@ -71,7 +71,9 @@ impl Watch for Moved {
             // Who was nowhere did not move.
             let Some(before) = before.filter(|before| before != place) else { continue };
             if view.is_armed(profile.id()) && !view.is_newcomer(&profile) {
-                raise(&profile, &before, place, (*first, *last, places.len() as u64), view, out);
+                let stays = std::iter::once(&before).chain(places.iter().map(|(_, place)| place));
+                let moves = stays.clone().zip(stays.skip(1)).filter(|(from, to)| from != to).count();
+                raise(&profile, &before, place, (*first, *last, moves as u64), view, out);
             }
         }
     }
@@ -98,7 +100,8 @@ fn raise(
     out: &mut Out<'_>,
 ) {
     let is_built_in = matches!(profile.class(), DeviceClass::Ct | DeviceClass::Mr | DeviceClass::Xray);
-    let title = format!("{} ({}) is now at {}", profile.name, profile.class(), place.replace(" | ", " port "));
+    let title =
+        format!("{} ({}) is now at {}", profile.name, profile.class(), place.replace(" | ", " port "));
     let verdict = Verdict::new(&RULE, Some(profile.id()), last, title)
         .severity(if is_built_in { Severity::Medium } else { Severity::Info })
         .between(first, last)

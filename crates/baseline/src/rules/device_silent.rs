@@ -2,6 +2,7 @@
 
 use super::window::rename;
 use super::{Rule, Wants, Watch};
+use crate::calendar::hour;
 use crate::findings::{number, word};
 use crate::habits::Habit;
 use crate::judge::View;
@@ -247,7 +248,7 @@ fn tell(silent: &Silent, is_new: bool, view: &View<'_>, out: &mut Out<'_>) {
         .normal([
             number("longest_pause_seconds", habit.pause.into()),
             number("active_hours", habit.hours.into()),
-            number("observed_hours", view.hours_since(habit.first()) as u64),
+            number("observed_hours", view.hours.count(None, hour(habit.first()), hour(*last) + 1) as u64),
         ]);
     out.raise(view, verdict);
 }

@@ -41,11 +41,11 @@ const KINDS: usize = 3;
 const IMAGES: usize = 2;
 /// And so many times the most that was learned.
 const FACTOR: u64 = 4;
-/// The layout of what is saved: before 2, images were not counted; before 3, destinations were not known; before 4, titles
-/// were not.
+/// The layout of what is saved: before 2, images were not counted; before 3, destinations were not known; before 4, it was not
+/// known what was told, which destinations were learned, nor titles.
 const LAYOUT: u8 = 4;
-const WITHOUT_CALLS: u8 = 3;
-const LAYOUT_BEFORE: u8 = 2;
+const WITHOUT_UNTOLD: u8 = 3;
+const WITHOUT_DESTINATIONS: u8 = 2;
 /// Clients that are counted, at most, and for how long without a request.
 const MOST_CLIENTS: usize = 8_192;
 const KEPT: i64 = 90 * DAY;
@@ -62,8 +62,33 @@ struct Client {
     last: i64,
     /// When it began to ask after an hour without.
     began: i64,
-    /// When each was told last.
+    /// How many of each were not told yet.
+    untold: [u64; KINDS],
+}
+
+/// The same as it was saved before.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+struct ClientBefore {
+    minutes: Minutes,
+    images: Minutes,
+    most: [u64; KINDS],
+    server: Option<Server>,
+    last: i64,
+    began: i64,
     told: [Option<i64>; KINDS],
+}
+
+impl ClientBefore {
+    /// As it is kept now. What was told counts no more.
+    fn now(self) -> Client {
+        let Self { mut minutes, mut images, most, server, last, began, told } = self;
+        let ([retrievals, queries], [moved, _]) =
+            (minutes.hour(Timestamp(last)), images.hour(Timestamp(last)));
+        let all = [retrievals, queries, moved];
+        let untold = std::array::from_fn(|kind| if told[kind].is_some() { 0 } else { all[kind] });
+        Client { minutes, images, most, server, last, began, untold }
+    }
 }
 
 #[derive(Debug)]
@@ -106,8 +131,13 @@ impl Watch for BulkQuery {
         };
         let client = self.clients.entry(seen.ts, seen.client.0);
         client.minutes.add(seen.ts, counts);
-        if let Some(images) = seen.retrieved {
-            client.images.add(seen.ts, [images.moved().into(), images.failed.into()]);
+        let mut images = 0;
+        if let Some(retrieved) = seen.retrieved {
+            images = retrieved.moved().into();
+            client.images.add(seen.ts, [images, retrieved.failed.into()]);
+        }
+        for (untold, n) in client.untold.iter_mut().zip([counts[0], counts[1], images]) {
+            *untold = untold.saturating_add(n);
         }
         client.server = Some((seen.server.map(|id| id.0), seen.peer, seen.port));
         if seen.ts.0.saturating_sub(client.last) > HOUR {
@@ -140,16 +170,16 @@ impl Watch for BulkQuery {
                 }
                 continue;
             }
-            let was_told = |told: Option<i64>| told.is_some_and(|at| view.now.0.saturating_sub(at) < HOUR);
             for kind in 0..KINDS {
-                if !too_many[kind] || was_told(client.told[kind]) {
+                // What goes on is one finding a day, which counts each once.
+                if !too_many[kind] || client.untold[kind] == 0 {
                     continue;
                 }
                 let Some(profile) = view.profile(DeviceId(*id)) else { continue };
-                client.told[kind] = Some(view.now.0);
                 let images = (kind == IMAGES).then_some((retrievals, failed));
                 let calls = self.calls.get(id);
                 raise(&profile, client, (kind, images, calls), [sums[kind], limits[kind]], view, out);
+                client.untold[kind] = 0;
             }
         }
     }
@@ -160,10 +190,9 @@ impl Watch for BulkQuery {
         self.clients.rename(&from.0, into.0, |own, other| {
             own.minutes.absorb(other.minutes);
             own.images.absorb(other.images);
-            for ((most, told), (other, other_told)) in
-                own.most.iter_mut().zip(&mut own.told).zip(other.most.into_iter().zip(other.told))
-            {
-                (*most, *told) = (other.max(*most), other_told.max(*told));
+            for kind in 0..KINDS {
+                own.most[kind] = own.most[kind].max(other.most[kind]);
+                own.untold[kind] = own.untold[kind].saturating_add(other.untold[kind]);
             }
             (own.began, own.last) = (own.began.min(other.began), own.last.max(other.last));
             own.server = own.server.or(other.server);
@@ -179,12 +208,17 @@ impl Watch for BulkQuery {
 
     fn restore(&mut self, saved: &[u8]) {
         type Saved = (Rows<u32, Client>, destinations::Saved, Rows<u32, Calls>);
-        let before = || Some((unpack_as(LAYOUT_BEFORE, saved)?, destinations::Saved::default(), Vec::new()));
-        let without_calls = || {
-            let (clients, destinations) = unpack_as(WITHOUT_CALLS, saved)?;
-            Some((clients, destinations, Vec::new()))
+        type Before = Rows<u32, ClientBefore>;
+        let now = |rows: Before| rows.into_iter().map(|(id, at, client)| (id, at, client.now())).collect();
+        let of_2 = || {
+            let clients = now(unpack_as(WITHOUT_DESTINATIONS, saved)?);
+            Some((clients, destinations::Saved::default(), Vec::new()))
         };
-        let known = unpack_as::<Saved>(LAYOUT, saved).or_else(without_calls).or_else(before);
+        let of_3 = || {
+            let (clients, before) = unpack_as::<(Before, destinations::SavedBefore)>(WITHOUT_UNTOLD, saved)?;
+            Some((now(clients), destinations::now(before), Vec::new()))
+        };
+        let known = unpack_as::<Saved>(LAYOUT, saved).or_else(of_3).or_else(of_2);
         let (clients, destinations, calls) = known.unwrap_or_default();
         self.calls.fill(calls);
         self.clients.fill(clients);
@@ -215,7 +249,7 @@ fn raise(
     let last = Timestamp(client.last);
     let mut verdict = Verdict::new(&RULE, Some(profile.id()), last, title)
         .between(Timestamp(client.began).max(view.now.plus(-HOUR)).min(last), last)
-        .times(n)
+        .times(client.untold[kind].min(n))
         .found([number(counted, n), number("threshold", limit), number("factor", FACTOR)])
         .found(images.into_iter().flat_map(|(requests, failed)| {
             [number("retrievals_in_an_hour", requests), number("failed_images_in_an_hour", failed)]
@@ -399,10 +433,50 @@ mod tests {
 
     #[test]
     fn what_was_saved_before_destinations_were_known_is_read() {
-        let client = super::Client { last: 9, ..super::Client::default() };
-        let mut bulk = super::BulkQuery::default();
-        super::Watch::restore(&mut bulk, &super::pack_as(2, &vec![(3_u32, 9_i64, client)]));
-        assert_eq!(bulk.clients.get(&3).map(|client| client.last), Some(9));
+        use super::*;
+        let clients = || vec![(3_u32, 9_i64, ClientBefore { last: 9, ..ClientBefore::default() })];
+        let destinations: destinations::SavedBefore = (vec![("WS2".into(), 9, ())], vec![], vec![]);
+        for saved in [pack_as(2, &clients()), pack_as(3, &(clients(), destinations))] {
+            let mut bulk = BulkQuery::default();
+            bulk.restore(&saved);
+            assert_eq!(bulk.clients.get(&3).map(|client| client.last), Some(9));
+            assert_eq!(bulk.destinations.is_empty(), saved[0] == 2);
+        }
+    }
+
+    #[test]
+    fn every_request_counts_once_however_long_it_goes_on() {
+        for pause in [1, 20, 59] {
+            let (mut story, viewer, pacs) = story(0);
+            story.at(DAY + 20 * HOUR);
+            let n = 6 * 60 / pause;
+            for _ in 0..n {
+                ask(&mut story, viewer, pacs, "C-MOVE", 60);
+                story.wait(pause * 60 * SECOND).restart();
+            }
+            let found = story.found(RULE);
+            assert_eq!(found.len(), 2, "one a day");
+            assert_eq!(
+                found.iter().map(|f| f.count).sum::<u64>(),
+                60 * n.unsigned_abs(),
+                "{pause} min apart"
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_known_is_what_was_learned() {
+        let mut story = Story::new(DAY);
+        let pacs = story.device(1, DeviceClass::Pacs, 30);
+        let viewer = story.device(2, DeviceClass::ImagingWorkstation, 40);
+        send(&mut story, viewer, pacs, "WS1");
+        story.wait(60 * SECOND).at(DAY + HOUR);
+        ["EXPORT", "OTHER"].into_iter().for_each(|title| send(&mut story, viewer, pacs, title));
+        story.wait(60 * SECOND).restart();
+        send(&mut story, viewer, pacs, "THIRD");
+        let found = story.found(RULE);
+        let known = |f: &model::Finding| f.baseline[0] == ("destinations_known".into(), Figure::Number(1));
+        assert_eq!((found.len(), found.iter().all(known)), (3, true), "{found:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Associations that are refused again and again.
 
 use super::calls::Calls;
-use super::window::{Burst, HOUR, MINUTE, Recent, Rows, pack_as, peer, unpack, unpack_as};
+use super::window::{Burst, HOUR, MINUTE, Recent, pack_as, peer, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{ExchangeSeen, View};
@@ -36,6 +36,8 @@ const LEAST: usize = 3;
 /// Devices that are watched at once, and servers that are told apart for each, at most.
 const MOST: usize = 4_096;
 const MOST_SERVERS: usize = 64;
+/// The layout of what is saved. What was before, which did not know what counts already, is begun anew: it is of the last hour.
+const LAYOUT: u8 = 2;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Refused {
@@ -43,13 +45,8 @@ struct Refused {
     servers: BTreeMap<IpAddr, Option<u32>>,
     port: u16,
     reason: String,
-    /// Kept behind the rest.
-    #[serde(skip)]
     calls: Calls,
 }
-
-/// The layout of what is saved: before 2, titles were not kept.
-const LAYOUT: u8 = 2;
 
 #[derive(Debug)]
 struct Rejected(Recent<u32, Refused>);
@@ -130,23 +127,11 @@ impl Watch for Rejected {
     }
 
     fn save(&self) -> Vec<u8> {
-        if self.0.is_empty() {
-            return Vec::new();
-        }
-        let calls: Vec<(u32, &Calls)> = self.0.iter().map(|(id, refused)| (*id, &refused.calls)).collect();
-        pack_as(LAYOUT, &(self.0.rows(), calls))
+        if self.0.is_empty() { Vec::new() } else { pack_as(LAYOUT, &self.0.rows()) }
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        let before = || Some((unpack(saved)?, Vec::new()));
-        let known = unpack_as::<(Rows<u32, Refused>, Vec<(u32, Calls)>)>(LAYOUT, saved).or_else(before);
-        let (rows, calls) = known.unwrap_or_default();
-        self.0.fill(rows);
-        for (id, calls) in calls {
-            if let Some(refused) = self.0.get_mut(&id) {
-                refused.calls = calls;
-            }
-        }
+        self.0.fill(unpack_as(LAYOUT, saved).unwrap_or_default());
     }
 }
 

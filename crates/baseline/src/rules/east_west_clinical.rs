@@ -35,7 +35,7 @@ impl Watch for EastWest {
             return;
         }
         let title = format!("{} talks to {} on {}", name(&asker, news), name(&answerer, news), service(news));
-        let seen = view.habits.get(news.key.client).map(|habit| habit.seen()).unwrap_or_default();
+        let seen = view.normal(news.key.client, news);
         let verdict = Verdict::new(&RULE, Some(news.key.client), news.first, title)
             .edge(news)
             .usual(news.novelty.is_usual())
@@ -59,7 +59,10 @@ mod tests {
             story.device(2, DeviceClass::Mr, 20),
             story.device(3, DeviceClass::Pacs, 30),
         );
-        let (a, b) = (story.device(4, DeviceClass::PatientMonitor, 26), story.device(5, DeviceClass::PatientMonitor, 26));
+        let (a, b) = (
+            story.device(4, DeviceClass::PatientMonitor, 26),
+            story.device(5, DeviceClass::PatientMonitor, 26),
+        );
         for hour in 0..5 {
             story.at(hour * HOUR).talk(ct, pacs, 104, Some("dicom"));
             story.talk(a, b, 4_000, None);

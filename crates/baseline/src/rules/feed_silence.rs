@@ -283,7 +283,7 @@ impl FeedSilence {
                 number("pauses", pauses),
                 number("usual_pause_ms", usual),
                 number("longest_of_1000_ms", longest),
-                number("hours_like_this", view.hours_like(slot, first).into()),
+                number("hours_like_this", view.hours_like_before(slot, first, hour(feed.last) + 1).into()),
                 number("spoke_in", feed.spoke_in(slot).into()),
             ]);
         out.raise(view, verdict);

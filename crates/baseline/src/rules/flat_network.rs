@@ -203,7 +203,8 @@ mod tests {
     fn three_of_each_are_told_once_a_month() {
         let mut story = site(3, 3, DAY, Some(40));
         let found = story.found(RULE);
-        let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.key.peer_class.as_str())).collect();
+        let brief: Vec<_> =
+            found.iter().map(|f| (f.key.device, f.severity, f.key.peer_class.as_str())).collect();
         assert_eq!(brief, [(None, Severity::High, "VLAN 40")]);
         story.restart().at(3 * DAY);
         story.at(3 * DAY + HOUR);
@@ -213,7 +214,9 @@ mod tests {
 
     #[test]
     fn thresholds_hold_to_the_device() {
-        for (pumps, desks, known, told) in [(2, 3, DAY, 0), (3, 2, DAY, 0), (3, 3, DAY - 1, 0), (3, 3, DAY, 1)] {
+        for (pumps, desks, known, told) in
+            [(2, 3, DAY, 0), (3, 2, DAY, 0), (3, 3, DAY - 1, 0), (3, 3, DAY, 1)]
+        {
             let mut story = site(pumps, desks, known, None);
             let found = story.found(RULE);
             assert_eq!(found.len(), told, "{pumps} and {desks}");

@@ -1,6 +1,6 @@
 //! Messages that are refused more often than not by accident.
 
-use super::window::{DAY, HOUR, Minutes, Recent, Rows, pack, unpack};
+use super::window::{DAY, Minutes, Recent, Rows, pack_as, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, real, word};
 use crate::judge::{ExchangeSeen, View};
@@ -35,6 +35,8 @@ const FACTOR: u64 = 2;
 /// Links that are counted, at most, and for how long without a message.
 const MOST_LINKS: usize = 4_096;
 const KEPT: i64 = 90 * DAY;
+/// The layout of what is saved: before 2, it was not known which refusals were told.
+const LAYOUT: u8 = 2;
 
 /// Sender, receiver, and its port.
 type Link = (u32, IpAddr, u16);
@@ -50,7 +52,32 @@ struct Answers {
     last: i64,
     last_code: String,
     last_kind: String,
+    /// Refused, and not told yet.
+    untold: u64,
+}
+
+/// The same as it was saved before it was known what was told.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+struct AnswersBefore {
+    server: Option<u32>,
+    minutes: Minutes,
+    learned: [u64; 2],
+    fresh: [u64; 2],
+    last: i64,
+    last_code: String,
+    last_kind: String,
     told: Option<i64>,
+}
+
+impl AnswersBefore {
+    /// As it is kept now. What was told counts no more, and what was refused since is not known.
+    fn now(self) -> Answers {
+        let Self { server, mut minutes, learned, fresh, last, last_code, last_kind, told } = self;
+        let [_, refused] = minutes.hour(Timestamp(last));
+        let untold = if told.is_some() { fresh[1] } else { refused };
+        Answers { server, minutes, learned, fresh, last, last_code, last_kind, untold }
+    }
 }
 
 #[derive(Debug)]
@@ -85,6 +112,7 @@ impl Watch for NakBurst {
         answers.minutes.add(seen.ts, [1, is_refused.into()]);
         answers.last = answers.last.max(seen.ts.0);
         if is_refused {
+            answers.untold = answers.untold.saturating_add(1);
             code.clone_into(&mut answers.last_code);
             seen.kind.clone_into(&mut answers.last_kind);
         }
@@ -100,7 +128,8 @@ impl Watch for NakBurst {
             let burst = answers.minutes.last(view.now, LEAST);
             let found = burst.filter(|(sums, _)| is_burst(*sums, answers.learned));
             let Some((sums, from)) = found else {
-                let is_usual = fresh[1] * 100 < fresh[0] * SHARE || !view.is_site_armed(Timestamp(answers.last));
+                let is_usual =
+                    fresh[1] * 100 < fresh[0] * SHARE || !view.is_site_armed(Timestamp(answers.last));
                 if is_usual {
                     for (learned, more) in answers.learned.iter_mut().zip(fresh) {
                         *learned = learned.saturating_add(more);
@@ -108,36 +137,46 @@ impl Watch for NakBurst {
                 }
                 continue;
             };
-            // What goes on is one finding a day, told again every hour.
-            if fresh[1] == 0 || answers.told.is_some_and(|at| view.now.0.saturating_sub(at) < HOUR) {
+            // What goes on is one finding a day, which counts each refusal once.
+            if fresh[1] == 0 {
                 continue;
             }
-            answers.told = Some(view.now.0);
             raise((*client, *ip, *port), answers, sums, from, view, out);
+            answers.untold = 0;
         }
     }
 
     fn renamed(&mut self, from: DeviceId, into: DeviceId) {
         let start = (from.0, IpAddr::from([0, 0, 0, 0]), 0);
         let renamed = |(_, ip, port): Link| (into.0, ip, port);
-        self.0.rename_all(start, |(id, ..)| *id == from.0, renamed, |own, other| {
-            own.minutes.absorb(other.minutes);
-            for (count, other) in own.learned.iter_mut().zip(other.learned) {
-                *count = count.saturating_add(other);
-            }
-            for (count, other) in own.fresh.iter_mut().zip(other.fresh) {
-                *count = count.saturating_add(other);
-            }
-            (own.last, own.told) = (own.last.max(other.last), own.told.max(other.told));
-        });
+        self.0.rename_all(
+            start,
+            |(id, ..)| *id == from.0,
+            renamed,
+            |own, other| {
+                own.minutes.absorb(other.minutes);
+                for (count, other) in own.learned.iter_mut().zip(other.learned) {
+                    *count = count.saturating_add(other);
+                }
+                for (count, other) in own.fresh.iter_mut().zip(other.fresh) {
+                    *count = count.saturating_add(other);
+                }
+                own.last = own.last.max(other.last);
+                own.untold = own.untold.saturating_add(other.untold);
+            },
+        );
     }
 
     fn save(&self) -> Vec<u8> {
-        if self.0.is_empty() { Vec::new() } else { pack(&self.0.rows()) }
+        if self.0.is_empty() { Vec::new() } else { pack_as(LAYOUT, &self.0.rows()) }
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        self.0.fill(unpack::<Rows<Link, Answers>>(saved).unwrap_or_default());
+        let before = || {
+            let rows = unpack::<Rows<Link, AnswersBefore>>(saved)?;
+            Some(rows.into_iter().map(|(link, at, answers)| (link, at, answers.now())).collect())
+        };
+        self.0.fill(unpack_as::<Rows<Link, Answers>>(LAYOUT, saved).or_else(before).unwrap_or_default());
     }
 }
 
@@ -168,7 +207,7 @@ fn raise(
         .peer(peer)
         .service(IpProto::TCP, port, Some("hl7".into()))
         .between(from.min(last), last)
-        .times(refused)
+        .times(answers.untold.min(refused))
         .found([
             number("answered", answered),
             number("refused", refused),
@@ -178,7 +217,10 @@ fn raise(
         ])
         .found(word("last_code", &answers.last_code))
         .found(word("last_type", &answers.last_kind))
-        .normal([number("answered_before", answers.learned[0]), real("share_before", share(answers.learned))]);
+        .normal([
+            number("answered_before", answers.learned[0]),
+            real("share_before", share(answers.learned)),
+        ]);
     out.raise(view, verdict);
 }
 
@@ -258,5 +300,49 @@ mod tests {
             story.wait(HOUR + 60 * SECOND);
         }
         assert_eq!(story.found(RULE).len(), 0);
+    }
+
+    #[test]
+    fn every_refusal_counts_once_however_long_it_goes_on() {
+        for pause in [1, 7, 30, 61] {
+            let (mut story, gateway, engine) = story();
+            story.at(DAY + 20 * HOUR);
+            send(&mut story, gateway, engine, "AE", 25);
+            story.wait(60 * SECOND);
+            let n = 6 * 60 / pause;
+            for _ in 0..n {
+                send(&mut story, gateway, engine, "AE", 25);
+                story.wait(60 * SECOND).restart().wait((pause - 1) * 60 * SECOND);
+            }
+            let found = story.found(RULE);
+            assert_eq!(found.len(), 2, "one a day");
+            let count: u64 = found.iter().map(|f| f.count).sum();
+            assert_eq!(count, 25 * (n.unsigned_abs() + 1), "{pause} min apart");
+        }
+    }
+
+    #[test]
+    fn what_was_saved_before_is_read() {
+        use super::*;
+        let mut minutes = Minutes::default();
+        minutes.add(Timestamp(9), [30, 7]);
+        let before = AnswersBefore {
+            server: None,
+            minutes,
+            learned: [40, 1],
+            fresh: [0; 2],
+            last: 9,
+            last_code: "AE".into(),
+            last_kind: String::new(),
+            told: None,
+        };
+        let link = (3, IpAddr::from([10, 0, 0, 1]), 2_575);
+        let mut rule = NakBurst::default();
+        rule.restore(&pack_as(1, &vec![(link, 9_i64, before)]));
+        let answers = rule.0.get(&link).unwrap();
+        assert_eq!((answers.learned, answers.untold), ([40, 1], 7));
+        let mut next = NakBurst::default();
+        next.restore(&rule.save());
+        assert_eq!(next.0.get(&link).map(|answers| answers.untold), Some(7));
     }
 }

@@ -2,11 +2,12 @@
 
 use super::copied::Copies;
 use super::said::{ATTRIBUTES, FINGERPRINT, FIRMWARE, Known, SPAN, Said};
-use super::updates::{Changed, ChangedBefore, Group, LONGEST, Update, group, note};
-use super::window::{DAY, Recent, Rows, pack_as, unpack, unpack_as};
+use super::updates::{self, Changed, ChangedBefore, Group, LONGEST, Update, group, note};
+use super::window::{Recent, Rows, pack_as, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{SignSeen, View};
+use crate::lists::listed;
 use crate::profile::Profile;
 use crate::trail::Trail;
 use crate::verdict::{Out, Peer, Verdict};
@@ -45,9 +46,8 @@ pub(super) static RULE: Rule = Rule {
 /// to which version it was updated, nor when a wave began.
 const LAYOUT: u8 = 3;
 const BEFORE: u8 = 2;
-/// Devices of a class that change alike within this span are a wave.
+/// So many devices of a class that change alike are a wave.
 const WAVE: usize = 3;
-const WAVE_SPAN: i64 = 14 * DAY;
 /// Devices and MACs that are known, changes that are remembered, and what waits to be judged, at most.
 const MOST_KNOWN: usize = 32_768;
 const MOST_CHANGES: usize = 4_096;
@@ -104,7 +104,8 @@ impl Watch for Impersonation {
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
-        self.changes.forget(view.now.0.saturating_sub(WAVE_SPAN));
+        // As long as a note of them may go on.
+        self.changes.forget(view.now.0.saturating_sub(LONGEST));
         for (id, since) in std::mem::take(&mut self.heard) {
             if let Some(profile) = view.profile(id) {
                 self.card(&profile, since, view, out);
@@ -247,14 +248,17 @@ impl Impersonation {
         out: &mut Out<'_>,
     ) {
         let rows = self.changes.rows();
-        let alike: Vec<(u32, i64)> =
-            rows.iter().filter(|(_, _, other)| own.is_like(other)).map(|(id, at, _)| (**id, *at)).collect();
-        let is_wave = alike.len() >= WAVE;
-        // A wave is told under the time at which it began.
+        let is_late = |at: i64| last.saturating_sub(at) <= updates::SPAN;
+        let like = || rows.iter().filter(|(_, _, other)| own.is_like(other));
+        // A wave is told under the time at which it began, and all that it ever told of are part of it.
         let is_open = |begun: &i64| last.saturating_sub(*begun) <= LONGEST;
-        let told =
-            rows.iter().filter(|(_, _, other)| own.is_like(other)).filter_map(|(.., other)| other.wave);
-        let begun = told.filter(is_open).min();
+        let late = || like().filter(|(_, at, _)| is_late(*at));
+        let begun = late().filter_map(|(.., other)| other.wave).filter(is_open).min();
+        let is_part = |at: i64, wave: Option<i64>| is_late(at) || (wave.is_some() && wave == begun);
+        let of_it = like().filter(|(_, at, other)| is_part(*at, other.wave));
+        let alike: Vec<(u32, i64)> = of_it.clone().map(|(id, at, _)| (**id, *at)).collect();
+        let new = of_it.filter(|(.., other)| other.wave.is_none()).count() as u64;
+        let is_wave = late().count() >= WAVE;
         let begun = begun.or_else(|| alike.iter().map(|(_, at)| *at).min()).unwrap_or(last);
         let class = profile.class();
         let to = own.to();
@@ -266,12 +270,15 @@ impl Impersonation {
                     change.wave = Some(begun);
                 }
             }
+            let names: Vec<String> = alike.iter().map(|(id, _)| updates::name(*id, view)).collect();
             let title = format!("Update wave: {} devices changed alike, to {to}", alike.len());
             Verdict::new(&RULE, None, Timestamp(last), title)
                 .severity(Severity::Info)
                 .apart(&format!("update wave to {to}"))
                 .begun(Timestamp(begun))
                 .peer(Peer::Many(alike.len() as u64))
+                .times(new)
+                .found(listed(["devices", "more_devices"], &names, names.len()))
         } else {
             let does = if said.at(FINGERPRINT).is_some() { "asks for its address" } else { "speaks" };
             let title = format!("{} ({class}) {does} like another machine", profile.name);
@@ -392,6 +399,8 @@ mod tests {
         let found = story.found(RULE);
         let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity)).collect();
         assert_eq!(brief[1..3], [(Some(ids[1]), Severity::Info), (None, Severity::Info)]);
+        let named = crate::findings::word("devices", "host-1, host-2, host-3, host-4").unwrap();
+        assert!(found[2].count == 4 && found[2].evidence.contains(&named), "all of them: {:#?}", found[2]);
         let why = crate::findings::word("held", "part of an update wave").unwrap();
         assert!(found[..2].iter().all(|f| f.evidence.contains(&why)), "{found:#?}");
     }
@@ -493,6 +502,27 @@ mod tests {
         story.wait(15 * DAY);
         story.learn(ids[0], Attribute::FIRMWARE, "4.3");
         assert_eq!(story.found(RULE).len(), 2, "another version is another note");
+    }
+
+    #[test]
+    fn a_roll_out_that_takes_weeks_counts_all() {
+        let (mut story, ids) = pumps(6);
+        for id in &ids {
+            story.learn(*id, Attribute::FIRMWARE, "4.2");
+            story.found(RULE);
+            story.restart().wait(5 * DAY);
+        }
+        let found = story.found(RULE);
+        let [note] = found.as_slice() else { panic!("{found:#?}") };
+        assert_eq!(
+            (note.count, note.title.as_str()),
+            (6, "6 devices of class infusion pump say another version: 4.2")
+        );
+        let figure = |name: &'static str, n| {
+            assert!(note.evidence.contains(&crate::findings::number(name, n)), "{note:#?}")
+        };
+        figure("devices_updated", 6);
+        figure("devices_within_14_days", 3);
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(super) static RULE: Rule = Rule {
     posture: true,
     attack: &["T0869", "T1040"],
     finds: "A device answers on a port of Telnet, FTP, TFTP, rexec or rlogin; high when the other end is in another \
-        zone; a step more where a life hangs on an end or the other one is outside. Told by handshake and port, as none of them is dissected yet; rsh shares its port with syslog; SMBv1, SNMPv1, \
+        zone or outside; a step more where a life hangs on an end or the other one is outside. Told by handshake and port, as none of them is dissected yet; rsh shares its port with syslog; SMBv1, SNMPv1, \
         old TLS, LDAP and HTTP Basic need dissectors: these are not told. One finding a month for each device and protocol, \
         counted by the hour.",
     matters: "These send names and passwords in clear, and let whoever answers first pretend to be the server.",
@@ -48,7 +48,8 @@ impl Watch for Legacy {
             None => news.address().and_then(|ip| view.zone(ip)).map(|zone| zone.name.clone()),
         };
         let (from, to) = (zone_of(&asker), zone_of(&answerer));
-        let crosses = from.is_some() && to.is_some() && from != to;
+        // Outside is further away than any zone, whether those of the site are known or not.
+        let crosses = news.is_with_outside(view.site) || (from.is_some() && to.is_some() && from != to);
         let title = format!("{} asks {} by {protocol} (by port)", name(&asker, news), name(&answerer, news));
         let verdict = Verdict::new(&RULE, Some(device.id()), news.first, title)
             .edge(news)
@@ -91,8 +92,69 @@ mod tests {
         let found = story.found("legacy-protocol");
         assert_eq!(found.iter().map(|f| f.count).collect::<Vec<_>>(), [1, 2], "it goes on");
         assert_eq!(story.now.since(found[1].last).div_euclid(DAY), 0);
-        story.at(31 * DAY).talk(desk, monitor, 23, None);
-        story.wait(HOUR);
-        assert_eq!(story.found("legacy-protocol").len(), 3, "another month");
+        // Thirty days later it is still January.
+        let telnet = |story: &mut Story, day: i64| {
+            story.at(day * DAY).talk(desk, monitor, 23, None);
+            story.wait(HOUR).restart();
+            let found = story.found("legacy-protocol");
+            found.iter().filter(|f| f.key.service.unwrap().1 == 23).map(|f| f.count).collect::<Vec<_>>()
+        };
+        assert_eq!(telnet(&mut story, 26), [3]);
+        assert_eq!(telnet(&mut story, 27), [3, 1], "the first of February");
+    }
+
+    #[test]
+    fn from_outside_it_is_no_less_than_from_another_zone_and_from_there_no_less_than_from_its_own() {
+        for class in [DeviceClass::InfusionPump, DeviceClass::Ct, DeviceClass::Server] {
+            let severity = |from: Option<u8>, asks: bool| {
+                let mut story = Story::new(DAY);
+                let device = story.device(1, class, 26);
+                let own = (Some(device), story.ip(device));
+                let other = match from {
+                    Some(zone) => {
+                        let id = story.device(2, DeviceClass::Workstation, zone);
+                        (Some(id), story.ip(id))
+                    }
+                    None => (None, "203.0.113.9".parse().unwrap()),
+                };
+                let (from, to) = if asks { (own, other) } else { (other, own) };
+                story.flow(from, to, 23, None, [2_000, 2_000], FlowState::Closed);
+                story.found("legacy-protocol")[0].severity
+            };
+            for asks in [false, true] {
+                let [own, other, outside] = [Some(26), Some(40), None].map(|from| severity(from, asks));
+                assert!(own < other || own == Severity::Critical, "{class} {own} {other}");
+                assert!(other <= outside, "{class} {other} {outside}");
+                assert!(outside >= Severity::High);
+            }
+        }
+    }
+
+    #[test]
+    fn every_conversation_counts_once_however_little_it_is() {
+        for bytes in [200, 2_000] {
+            for restarts in [false, true] {
+                let mut story = Story::new(DAY);
+                let (desk, server) =
+                    (story.device(1, DeviceClass::Workstation, 40), story.device(2, DeviceClass::Server, 40));
+                story.talk(server, desk, 443, None);
+                story.talk(desk, server, 443, None);
+                story.at(2 * DAY);
+                let (from, to) = ((Some(desk), story.ip(desk)), (Some(server), story.ip(server)));
+                // Nobody answers at first.
+                story.flow(from, to, 23, None, [60, 40], FlowState::Rejected);
+                for n in 1..7 {
+                    story.flow(from, to, 23, None, [bytes, bytes], FlowState::Closed);
+                    story.wait(2 * HOUR);
+                    if restarts {
+                        story.restart();
+                    }
+                    let counts: Vec<_> = story.found("legacy-protocol").iter().map(|f| f.count).collect();
+                    assert_eq!(counts, [n], "{bytes} {restarts}");
+                }
+                let new: u64 = story.found("new-edge").iter().map(|f| f.count).sum();
+                assert_eq!(new, 6, "{bytes} {restarts}");
+            }
+        }
     }
 }

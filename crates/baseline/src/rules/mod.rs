@@ -17,7 +17,7 @@ pub struct Rule {
     pub severity: Severity,
     /// Whether the severity goes a step up where a life hangs on a device that takes part, or the peer is outside.
     pub rises: bool,
-    /// Whether a finding is one a month and not one a day: it says how things are, not what happened.
+    /// Whether a finding is one a calendar month and not one a day: it says how things are, not what happened.
     pub posture: bool,
     /// MITRE ATT&CK techniques.
     pub attack: &'static [&'static str],

@@ -82,7 +82,9 @@ impl Watch for NewEdge {
         };
         let web_sites = opens_web_sites(news, &ends, view).then_some(WEB_SITES);
         let severity = if web_sites.is_some() { Severity::Info } else { severity };
-        let told = self.asked.note(news, web_sites, view);
+        let class = web_sites.map(str::to_owned);
+        let class = class.unwrap_or_else(|| out.class_of(view, &RULE, news.key.client, news));
+        let told = self.asked.note(news, class, view);
         let several = || {
             let least = if told.peers >= MOST_EDGES { "at least " } else { "" };
             if web_sites.is_some() {
@@ -150,7 +152,7 @@ impl NewEdge {
         let Some(class) = ends.get(own).and_then(Option::as_ref).map(|own| own.class()) else { return };
         for id in &joined.new {
             let since = joined.devices.get(id).map_or(news.first, |at| Timestamp(*at));
-            let is_noted = |day: i32| self.asked.is_noted(*id, day, news, view);
+            let is_noted = |day: i32, class: &str| self.asked.is_noted(*id, day, news, class);
             out.lower_edge(view, &RULE, (*id, since), news, is_noted, WHY);
         }
         let peer = ends.get(other).map_or_else(String::new, |end| name(end, news));
@@ -164,7 +166,7 @@ impl NewEdge {
 
 /// A verdict on an edge with what is known of its novelty, and of all that is told with it.
 fn about(news: &EdgeNews, told: &asked::Sum, view: &View<'_>, title: String) -> Verdict {
-    let seen = view.habits.get(news.key.client).map(|habit| habit.seen()).unwrap_or_default();
+    let seen = view.normal(news.key.client, news);
     let novelty = news.novelty;
     let called =
         |id: &DeviceId| view.profile(*id).map_or_else(|| id.to_string(), |profile| profile.name.to_string());

@@ -1,16 +1,16 @@
 //! A device serves a port that it did not serve before.
 
-use super::waves::{Change, Joined, Saved, Told, Waves};
-use super::window::{DAY, Recent, Rows, pack, rename, unpack};
+use super::waves::{Askers, Change, Joined, Saved, Told, Waves};
+use super::window::{DAY, Recent, Rows, pack_as, rename, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::edge::is_negotiated;
 use crate::findings::{number, word};
-use crate::judge::{FlowSeen, SignSeen, View};
+use crate::judge::{EdgeNews, FlowSeen, SignSeen, View};
 use crate::lists::listed;
 use crate::profile::Profile;
 use crate::table::Key;
 use crate::trail::Trail;
-use crate::verdict::{Out, Verdict};
+use crate::verdict::{Out, Peer, Verdict};
 use inventory::Sign;
 use model::{DeviceId, EdgeKey, Figure, IpProto, Severity, Stranger, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub(super) static RULE: Rule = Rule {
         16384) do not count unless the content tells, or it is the only one of the device and a second client asks on it, or \
         conversations on one of UDP begin in 6 hours of a day. When \
         3 devices of a class begin to serve the same within 14 days, that is one note of severity info for the role, which \
-        grows with each that joins within 14 days of the last; what was told of the first of them becomes a note, too. What \
+        grows with each that joins within 14 days of the last and names who asks; what was told of the first of them becomes a note, too. What \
         lets others in (those of the first list, and of remote-access) is told of each device.",
     matters: "A clinical device that opens a new door was changed: by an update, by a technician, or by somebody else.",
     innocent: "Updates, service modes, a function that nobody used while the device was learned.",
@@ -52,6 +52,9 @@ const MOST_DEVICES: usize = 4_096;
 const KEPT: i64 = 90 * DAY;
 const MOST_PORTS: usize = 4;
 
+/// The layout of what is saved: before 2, it was not kept who asks for what a role began to serve.
+const LAYOUT: u8 = 2;
+
 type Place = (DeviceId, u8, u16);
 
 #[derive(Debug)]
@@ -62,6 +65,8 @@ struct NewService {
     /// Devices of which something about those ports is new.
     changed: BTreeSet<u32>,
     waves: Waves,
+    /// Changes of a role of which it is new who asks.
+    asked: BTreeSet<Change>,
 }
 
 /// A port that may be negotiated.
@@ -101,6 +106,7 @@ impl Default for NewService {
             high: Recent::new(MOST_DEVICES),
             changed: BTreeSet::new(),
             waves: Waves::default(),
+            asked: BTreeSet::new(),
         }
     }
 }
@@ -169,6 +175,10 @@ impl Watch for NewService {
         self.waves.renamed(from, into);
     }
 
+    fn edge(&mut self, news: &EdgeNews, _: &View<'_>, _: &mut Out<'_>) {
+        self.asked.extend(self.waves.asked(news));
+    }
+
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
         for ((id, transport, port), (ts, application)) in std::mem::take(&mut self.seen) {
             // Who answers for leases is looked at by a rule of its own.
@@ -183,6 +193,11 @@ impl Watch for NewService {
                 self.tell(place, (at, application.as_deref()), view, out);
             }
         }
+        for change in std::mem::take(&mut self.asked) {
+            if let Some(joined) = self.waves.goes_on(&change) {
+                self.raise_wave(&change, &joined, view, out);
+            }
+        }
         self.high.forget(view.now.0.saturating_sub(KEPT));
         self.waves.forget(view.now);
     }
@@ -191,15 +206,18 @@ impl Watch for NewService {
         if self.high.is_empty() && self.waves.is_empty() {
             Vec::new()
         } else {
-            pack(&(self.high.rows(), self.waves.rows()))
+            pack_as(LAYOUT, &(self.high.rows(), self.waves.rows(), self.waves.rows_of_askers()))
         }
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        let (high, waves) =
-            unpack::<(Rows<u32, BTreeMap<(u8, u16), Port>>, Saved)>(saved).unwrap_or_default();
+        type High = Rows<u32, BTreeMap<(u8, u16), Port>>;
+        let before = || unpack::<(High, Saved)>(saved).map(|(high, waves)| (high, waves, Vec::new()));
+        let known = unpack_as::<(High, Saved, Askers)>(LAYOUT, saved).or_else(before);
+        let (high, waves, askers) = known.unwrap_or_default();
         self.high.fill(high);
         self.waves.fill(waves);
+        self.waves.fill_askers(askers);
     }
 }
 
@@ -276,14 +294,14 @@ impl NewService {
         if let Some(change) =
             Change::served(device.class(), (transport, port), application).filter(|_| !is_door)
         {
-            match self.waves.serves(change, device.id(), ts) {
-                Told::Wave(joined) => return raise_wave(&joined, &device, service, view, out),
+            match self.waves.serves(change.clone(), device.id(), ts) {
+                Told::Wave(joined) => return self.raise_wave(&change, &joined, view, out),
                 Told::Nothing => return,
                 Told::Alone => {}
             }
         }
         let title = format!("{} ({}) serves {}, which is new", device.name, device.class(), called(service));
-        let seen = view.habits.get(id).map(|habit| habit.seen()).unwrap_or_default();
+        let seen = view.normal_until(id, ts);
         let verdict = Verdict::new(&RULE, Some(id), ts, title)
             .service(transport, port, application.map(|app| app.to_owned().into()))
             .severity(if is_door { Severity::High } else { RULE.severity })
@@ -294,6 +312,40 @@ impl NewService {
             .normal([number("active_hours", u64::from(seen.hours))])
             .normal(word("seen_since", &device.device.first.to_string()));
         out.raise(view, verdict);
+    }
+
+    /// Several devices of a role began to serve the same: one note for all of them, which names who asks.
+    fn raise_wave(&mut self, change: &Change, joined: &Joined, view: &View<'_>, out: &mut Out<'_>) {
+        let (class, (transport, port), application) = change.served_by();
+        for id in &joined.new {
+            let Some(at) = joined.devices.get(id).map(|at| Timestamp(*at)) else { continue };
+            out.lower_service(
+                view,
+                &RULE,
+                (*id, at),
+                (transport, port),
+                "part of a change of the whole role",
+            );
+        }
+        let (devices, names) = self.waves.askers(change, &joined.new, view);
+        let peer = match (devices.as_slice(), names.len()) {
+            (_, 0) => Peer::Nobody,
+            ([one], 1) => Peer::Device(*one),
+            (_, n) => Peer::Many(n as u64),
+        };
+        let application = application.map(|app| app.to_owned().into());
+        let about = |verdict: Verdict| {
+            let verdict = verdict.service(transport, port, application).peer(peer);
+            verdict.found([number("askers", names.len() as u64)]).found(listed(
+                ["asked_by", "more_asked_by"],
+                &names,
+                names.len(),
+            ))
+        };
+        let what = format!("now serve {}", called((transport, port, change.served_by().2)));
+        if let Some(verdict) = joined.note(&RULE, class, &what, view, about) {
+            out.raise(view, verdict);
+        }
     }
 }
 
@@ -307,27 +359,6 @@ fn with_address(profile: &Profile) -> String {
 fn called((transport, port, application): (IpProto, u16, Option<&str>)) -> String {
     let app = application.map(|app| format!(" ({app})")).unwrap_or_default();
     format!("{transport}/{port}{app}")
-}
-
-/// Several devices of a role began to serve the same: one note for all of them.
-fn raise_wave(
-    joined: &Joined,
-    device: &Profile,
-    service: (IpProto, u16, Option<&str>),
-    view: &View<'_>,
-    out: &mut Out<'_>,
-) {
-    let (transport, port, application) = service;
-    for id in &joined.new {
-        let Some(at) = joined.devices.get(id).map(|at| Timestamp(*at)) else { continue };
-        out.lower_service(view, &RULE, (*id, at), (transport, port), "part of a change of the whole role");
-    }
-    let what = format!("now serve {}", called(service));
-    let about =
-        |verdict: Verdict| verdict.service(transport, port, application.map(|app| app.to_owned().into()));
-    if let Some(verdict) = joined.note(&RULE, device.class(), &what, view, about) {
-        out.raise(view, verdict);
-    }
 }
 
 #[cfg(test)]
@@ -510,5 +541,70 @@ mod tests {
             words("host-1 10.20.40.1, host-2 10.20.40.2, host-3 10.20.40.3, 203.0.113.0/24")
         );
         assert_eq!(asked(50_000), words("host-1 10.20.40.1"), "also on a port that is no edge's");
+    }
+
+    #[test]
+    fn the_note_of_a_role_counts_all_and_names_who_asks() {
+        let mut all = Vec::new();
+        for restarts in [false, true] {
+            let mut story = Story::new(DAY);
+            let pumps: Vec<DeviceId> =
+                (1..13).map(|n| story.device(n, DeviceClass::InfusionPump, 26)).collect();
+            let gateway = story.device(90, DeviceClass::Gateway, 30);
+            let pollers: Vec<DeviceId> =
+                (100..111).map(|n| story.device(n, DeviceClass::Server, 30)).collect();
+            pumps.iter().for_each(|pump| story.talk(*pump, gateway, 3_000, None));
+            pollers.iter().for_each(|poller| story.talk(*poller, gateway, 3_000, None));
+            let note = |story: &mut Story| {
+                let found = story.found("new-service");
+                if restarts {
+                    story.restart();
+                }
+                let notes: Vec<_> = found.into_iter().filter(|f| f.key.device.is_none()).collect();
+                assert_eq!(notes.len(), 1, "{notes:#?}");
+                notes.into_iter().next().unwrap()
+            };
+            let says = |f: &model::Finding, name: &str| {
+                f.evidence.iter().find(|(known, _)| known == name).map(|(_, figure)| figure.clone())
+            };
+            let words = |text: &str| Some(model::Figure::Words(model::Text::from_str_lossy(text).unwrap()));
+            for (n, pump) in (0_i64..).zip(&pumps) {
+                story.at(DAY + (1 + n) * HOUR).sign(*pump, serves(8_443));
+                story.wait(60_000_000_000);
+                // Who asks is known when the conversation is over, and of some it is read for what it is.
+                story.talk(pollers[0], *pump, 8_443, (n % 2 == 1).then_some("tls"));
+            }
+            let told = note(&mut story);
+            assert_eq!((told.count, told.severity), (12, Severity::Info));
+            assert!(
+                told.title.as_str().starts_with("12 of 12 devices of class infusion pump now serve tcp/8443")
+            );
+            assert_eq!(
+                says(&told, "devices"),
+                words("host-1, host-2, host-3, host-4, host-5, host-6, host-7, host-8")
+            );
+            assert_eq!(says(&told, "asked_by"), words("host-100"));
+            assert_eq!(told.peer.as_ref().and_then(|peer| peer.device), Some(pollers[0]));
+            // Others ask later.
+            pollers.iter().for_each(|poller| story.talk(*poller, pumps[3], 8_443, None));
+            let told = note(&mut story);
+            assert_eq!((told.count, says(&told, "askers")), (12, Some(model::Figure::Number(11))));
+            let named = "host-100, host-101, host-102, host-103, host-104, host-105, host-106, host-107";
+            assert_eq!(says(&told, "asked_by"), words(named));
+            assert_eq!(says(&told, "more_asked_by"), Some(model::Figure::Number(3)));
+            all.push(story.found("new-service"));
+        }
+        assert_eq!(all[0], all[1]);
+    }
+
+    #[test]
+    fn what_was_saved_before_who_asks_was_kept_is_read() {
+        use super::*;
+        let mut rule = NewService::default();
+        rule.high.entry(Timestamp(9), 7).insert((6, 50_000), Port { at: 9, ..Port::default() });
+        let saved = crate::rules::window::pack(&(rule.high.rows(), rule.waves.rows()));
+        let mut next = NewService::default();
+        next.restore(&saved);
+        assert_eq!(next.high.get(&7).map(BTreeMap::len), Some(1));
     }
 }

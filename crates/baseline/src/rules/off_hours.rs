@@ -38,15 +38,15 @@ impl Watch for OffHours {
             return false;
         }
         // What began in the last minute of a day's work is told when that is over.
-        let (slot, flows) = match hour.habit.begun() {
+        let (began, slot, flows) = match hour.habit.begun() {
             (0, None) => return false,
-            (0, Some(before)) => (view.site.calendar.slot(before), hour.count(Metric::Flows)),
-            (begun, _) => (hour.slot, begun.into()),
+            (0, Some(before)) => (before, view.site.calendar.slot(before), hour.count(Metric::Flows)),
+            (begun, _) => (hour.habit.hour, hour.slot, begun.into()),
         };
         if hour.active_before(slot) > 0 {
             return false;
         }
-        let hours_before = hour.hours_before(slot, view);
+        let hours_before = hour.hours_before(slot, began, view);
         if hours_before < LEAST_HOURS || !view.is_armed(hour.device) {
             return false;
         }

@@ -125,7 +125,7 @@ pub(super) fn is_rolled_out(
     for id in members {
         let key = EdgeKey { server: Some(id), ..news.key.clone() };
         let news = EdgeNews { key, ..news.clone() };
-        let is_noted = |day: i32| asked.is_noted(asker.id(), day, &news, view);
+        let is_noted = |day: i32, class: &str| asked.is_noted(asker.id(), day, &news, class);
         out.lower_edge(view, &super::new_edge::RULE, (asker.id(), from), &news, is_noted, WHY);
     }
     true

@@ -53,7 +53,7 @@ impl Watch for RemoteAccess {
 
 #[cfg(test)]
 mod tests {
-    use crate::rules::story::{DAY, Story};
+    use crate::rules::story::{DAY, HOUR, Story};
     use model::{DeviceClass, EdgeState, Severity};
 
     #[test]
@@ -77,5 +77,53 @@ mod tests {
         assert_eq!(found[0].peer.as_ref().and_then(|peer| peer.device), Some(desk));
         let quarantined = story.baseline.edges().filter(|edge| edge.state == EdgeState::Quarantined).count();
         assert_eq!(quarantined, 2, "what is seen of it while learning is not learned");
+    }
+
+    #[test]
+    fn a_conversation_counts_once_however_long_it_takes() {
+        for restarts in [false, true] {
+            let mut story = Story::new(DAY);
+            let (ct, desk) =
+                (story.device(1, DeviceClass::Ct, 20), story.device(3, DeviceClass::Workstation, 40));
+            story.talk(ct, desk, 443, None);
+            story.at(2 * DAY - HOUR);
+            let counts = |story: &mut Story| -> Vec<u64> {
+                let found = story.found("remote-access");
+                if restarts {
+                    story.restart();
+                }
+                found.iter().map(|f| f.count).collect()
+            };
+            // A part is told every quarter of an hour, and midnight comes meanwhile.
+            for part in 0..8 {
+                story.continued = part > 0;
+                story.talk(desk, ct, 3389, None);
+                story.wait(900 * 1_000_000_000);
+                assert_eq!(counts(&mut story), if part < 4 { vec![1] } else { vec![1, 1] }, "{part}");
+            }
+            story.continued = false;
+            story.talk(desk, ct, 3389, None);
+            assert_eq!(counts(&mut story), [1, 1], "what was there at midnight was counted the day before");
+            story.talk(desk, ct, 3389, None);
+            assert_eq!(counts(&mut story), [1, 2], "three conversations in all");
+        }
+    }
+
+    #[test]
+    fn what_was_told_is_not_told_again_when_its_device_turns_out_to_be_another() {
+        let mut story = Story::new(DAY);
+        let (device, desk) =
+            (story.device(1, DeviceClass::Unknown, 40), story.device(3, DeviceClass::Workstation, 40));
+        (0..3).for_each(|_| story.talk(desk, device, 3389, None));
+        assert_eq!(story.found("remote-access").len(), 0);
+        let counts = |story: &mut Story, class: DeviceClass| -> Vec<u64> {
+            story.devices.get_mut(&device).unwrap().class = class;
+            story.wait(24 * HOUR).restart();
+            story.talk(desk, device, 443, None);
+            story.wait(HOUR);
+            story.found("remote-access").iter().map(|f| f.count).collect()
+        };
+        assert_eq!(counts(&mut story, DeviceClass::Ct), [3], "all of it is new");
+        assert_eq!(counts(&mut story, DeviceClass::Mr), [3], "none of it is");
     }
 }

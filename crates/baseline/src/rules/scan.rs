@@ -62,6 +62,15 @@ const KEPT: i64 = 2 * FAST;
 /// When a host failed to answer first, and on which port.
 type Failed = (i64, u16);
 
+/// What is told now of an asker's scans: so many knocks, since when, and until when.
+#[derive(Debug)]
+struct New {
+    n: u64,
+    first: i64,
+    last: i64,
+    is_slow: bool,
+}
+
 #[derive(Debug)]
 struct Scan(Recent<u32, Asker>);
 
@@ -133,13 +142,13 @@ impl Watch for Scan {
             if !std::mem::take(&mut asker.changed) {
                 continue;
             }
-            let Some(found) = asker.fast().or_else(|| asker.slow()) else { continue };
+            let Some((found, new)) = asker.fast().or_else(|| asker.slow()) else { continue };
             let Some(device) = view.profile(DeviceId(*id)) else { continue };
             if device.is_in(&view.site.scanners) {
                 continue;
             }
             let severity = if device.is_clinical() { Severity::High } else { RULE.severity };
-            let day = view.site.calendar.day(Timestamp(found.last));
+            let day = view.site.calendar.day(Timestamp(new.last));
             let all = Widest::with(asker.widest.take(), day, &found);
             let Widest { windows, found: widest, .. } = asker.widest.insert(all).clone();
             let is_of_ports = widest.ports > widest.hosts;
@@ -155,15 +164,15 @@ impl Watch for Scan {
                 only.as_ref().map_or_else(String::new, |peer| format!(" of {}", peer.called(view))),
                 (widest.last - widest.first) / SECOND + 1
             );
-            let verdict = Verdict::new(&RULE, Some(device.id()), Timestamp(found.first), title)
+            let verdict = Verdict::new(&RULE, Some(device.id()), Timestamp(new.first), title)
                 .severity(severity)
                 .peer(only.unwrap_or(Peer::Many(widest.hosts as u64)))
                 // Whom the widest asked may be another one later on the day.
                 .apart("many")
-                .over(asker.trail(device.id(), &found))
+                .over(asker.trail(device.id(), &new))
                 .holding()
-                .between(Timestamp(found.first), Timestamp(found.last))
-                .times(found.new)
+                .between(Timestamp(new.first), Timestamp(new.last))
+                .times(new.n)
                 .found([
                     number("hosts", widest.hosts as u64),
                     number("ports", widest.ports as u64),
@@ -176,7 +185,7 @@ impl Watch for Scan {
                 .found(began.flatten())
                 .found(widest.targets.figures(widest.hosts, widest.ports));
             out.raise(view, verdict);
-            asker.tell(&found);
+            asker.tell(&new);
         }
     }
 
@@ -283,10 +292,10 @@ impl Asker {
     }
 
     /// A scan was told. Whom a fast one asked is no news to a slow one.
-    fn tell(&mut self, found: &Found) {
-        self.told = self.told.max(found.last);
-        if !found.is_slow {
-            let its = |(at, _): &Failed| (found.first..=found.last).contains(at);
+    fn tell(&mut self, new: &New) {
+        self.told = self.told.max(new.last);
+        if !new.is_slow {
+            let its = |(at, _): &Failed| (new.first..=new.last).contains(at);
             let told: Vec<IpAddr> =
                 self.hosts.iter().filter(|(_, failed)| its(failed)).map(|(ip, _)| *ip).collect();
             self.hosts.retain(|ip, _| told.binary_search(ip).is_err());
@@ -295,11 +304,11 @@ impl Asker {
     }
 
     /// The edges that a scan made: to the doors that it knocked on, begun with it. What was done before is no part of it.
-    fn trail(&self, own: DeviceId, found: &Found) -> Trail {
+    fn trail(&self, own: DeviceId, new: &New) -> Trail {
         let mut doors = Doors::default();
-        // The widest minute need not be the first.
-        let since = if found.is_slow { found.first } else { found.first.saturating_sub(FAST) };
-        if found.is_slow {
+        // What is told need not be the first of it.
+        let since = if new.is_slow { new.first } else { new.first.saturating_sub(FAST) };
+        if new.is_slow {
             self.hosts.keys().for_each(|ip| doors.add(None, *ip, None));
         }
         for knock in self.knocks.iter().filter(|knock| knock.at >= since) {
@@ -345,8 +354,8 @@ impl Asker {
         fails.iter().zip(fails.iter().skip(LEAST - 1)).any(|(from, to)| to.saturating_sub(*from) <= FAST)
     }
 
-    /// The widest minute of many hosts on a port, or many ports on a host, that mostly fail.
-    fn fast(&mut self) -> Option<Found> {
+    /// The widest minute of many hosts on a port, or many ports on a host, that mostly fail, and what is new of all of them.
+    fn fast(&mut self) -> Option<(Found, New)> {
         if !self.fails_often() {
             return None;
         }
@@ -361,6 +370,7 @@ impl Asker {
         }
         all.iter().enumerate().for_each(|(at, knock)| span.take(at, knock.fails));
         let (mut from, mut best, mut widest) = (0, None, 0);
+        let mut parts = vec![false; all.len()];
         for to in 0..all.len() {
             span.add(to, all[to].fails);
             while all[to].at.saturating_sub(all[from].at) > FAST {
@@ -371,6 +381,9 @@ impl Asker {
                 continue;
             }
             let width = span.width(false);
+            if is_wide(width) {
+                (from..=to).filter(|at| span.is_part(*at)).for_each(|at| parts[at] = true);
+            }
             let doors = width.iter().map(|width| width.doors).max().unwrap_or_default();
             // A window that is judged has to have something new in it.
             if is_wide(width)
@@ -380,20 +393,27 @@ impl Asker {
                 (best, widest) = (Some(found), doors);
             }
         }
-        best
+        let found: Found = best?;
+        let new = all.iter().zip(parts).filter(|(knock, is_part)| *is_part && knock.at > self.told);
+        let (mut n, mut first, mut last) = (0, found.first, found.last);
+        for (knock, _) in new {
+            (n, first, last) = (n + 1, first.min(knock.at), last.max(knock.at));
+        }
+        Some((found, New { n, first, last, is_slow: false }))
     }
 
     /// Many hosts that did not answer within a day. When each failed to first is what the scan is; what else was asked, and
     /// what is asked again, is no part of it.
-    fn slow(&self) -> Option<Found> {
+    fn slow(&self) -> Option<(Found, New)> {
         let (hosts, answered) = (self.hosts.len(), self.answered.len());
         let times = || self.hosts.values().map(|(at, _)| *at);
         let new = times().filter(|at| *at > self.told).count() as u64;
         let is_scan = hosts >= MANY_SLOW && hosts * 100 >= (hosts + answered) * FAIL && new > 0;
         let ports: BTreeSet<u16> = self.hosts.values().map(|(_, port)| *port).collect();
-        is_scan.then_some(Found {
-            first: times().min()?,
-            last: times().max()?,
+        let (first, last) = (times().min()?, times().max()?);
+        let found = Found {
+            first,
+            last,
             hosts,
             ports: ports.len(),
             knocks: hosts,
@@ -401,7 +421,8 @@ impl Asker {
             share: hosts as f64 / (hosts + answered) as f64,
             is_slow: true,
             targets: Targets::new(&self.hosts.keys().copied().collect(), ports.iter().copied(), None),
-        })
+        };
+        is_scan.then_some((found, New { n: new, first, last, is_slow: true }))
     }
 }
 
@@ -599,5 +620,29 @@ mod tests {
         let without_knocks = vec![(4_u32, 9_i64, super::Asker { told: 8, ..super::Asker::default() })];
         super::Watch::restore(&mut scan, &super::pack_as(3, &without_knocks));
         assert_eq!(scan.0.get(&4).map(|known| known.told), Some(8));
+    }
+
+    #[test]
+    fn every_knock_counts_once_however_slow_they_come() {
+        for pause in [1, 50, 999, 2_900, 3_100] {
+            for restarts in [false, true] {
+                let mut story = Story::new(DAY);
+                let laptop = story.device(1, DeviceClass::Unknown, 40);
+                // Over midnight.
+                let mut judged = story.at(2 * DAY - 100 * SECOND).now;
+                for host in 1..=120 {
+                    story.now.0 += pause * SECOND / 1_000;
+                    knock(&mut story, laptop, host, 104, FlowState::Attempt);
+                    if story.now.since(judged) >= 60 * SECOND {
+                        judged = story.wait(0).now;
+                        if restarts {
+                            story.restart();
+                        }
+                    }
+                }
+                let found = story.found("scan");
+                assert_eq!(found.iter().map(|f| f.count).sum::<u64>(), 120, "{pause} ms apart, {restarts}");
+            }
+        }
     }
 }

@@ -38,8 +38,9 @@ impl Watch for UnusualDestination {
         let zone = answerer.as_ref().and_then(|p| p.zone.clone()).or_else(by_address);
         let zone = zone.map_or_else(|| "an unknown zone".to_owned(), |zone| zone.to_string());
         let peer = name(&answerer, news);
-        let title = format!("{} ({}) turns to {zone}: {peer} on {}", asker.name, asker.class(), service(news));
-        let seen = view.habits.get(news.key.client).map(|habit| habit.seen()).unwrap_or_default();
+        let title =
+            format!("{} ({}) turns to {zone}: {peer} on {}", asker.name, asker.class(), service(news));
+        let seen = view.normal(news.key.client, news);
         let verdict = Verdict::new(&RULE, Some(news.key.client), news.first, title)
             .edge(news)
             .usual(news.novelty.is_usual())
@@ -58,9 +59,12 @@ mod tests {
     #[test]
     fn a_zone_that_is_new_to_the_role_is_told_instead_of_the_edge() {
         let mut story = Story::new(DAY);
-        let (monitor, gateway) =
-            (story.device(1, DeviceClass::PatientMonitor, 26), story.device(2, DeviceClass::MonitorGateway, 26));
-        let (printer, dns) = (story.device(3, DeviceClass::Printer, 40), story.device(4, DeviceClass::Server, 30));
+        let (monitor, gateway) = (
+            story.device(1, DeviceClass::PatientMonitor, 26),
+            story.device(2, DeviceClass::MonitorGateway, 26),
+        );
+        let (printer, dns) =
+            (story.device(3, DeviceClass::Printer, 40), story.device(4, DeviceClass::Server, 30));
         (0..5).for_each(|hour| story.at(hour * HOUR).talk(monitor, gateway, 4_001, None));
         story.at(DAY + HOUR).talk(monitor, dns, 53, None);
         assert_eq!(story.found("unusual-destination").len(), 0, "names are asked wherever they are served");
@@ -77,8 +81,10 @@ mod tests {
     #[test]
     fn without_zones_it_is_a_new_edge() {
         let mut story = Story::with(DAY, |config| config.site.zones.clear());
-        let (monitor, gateway) =
-            (story.device(1, DeviceClass::PatientMonitor, 26), story.device(2, DeviceClass::MonitorGateway, 26));
+        let (monitor, gateway) = (
+            story.device(1, DeviceClass::PatientMonitor, 26),
+            story.device(2, DeviceClass::MonitorGateway, 26),
+        );
         let printer = story.device(3, DeviceClass::Printer, 40);
         (0..5).for_each(|hour| story.at(hour * HOUR).talk(monitor, gateway, 4_001, None));
         story.at(DAY + HOUR).talk(monitor, printer, 9_100, None);

@@ -6,18 +6,18 @@ use super::said::{FINGERPRINT, FIRMWARE, MODEL, SOFTWARE, Said, VENDOR_CLASS};
 use super::window::{DAY, Recent, Rows};
 use crate::findings::{number, word};
 use crate::judge::View;
+use crate::lists::listed;
 use crate::profile::Profile;
 use crate::verdict::{Out, Peer, Verdict};
 use model::{DeviceId, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::rc::Rc;
 
 /// A note goes on for so long after it began, at most: it has to be open.
 pub(super) const LONGEST: i64 = 30 * DAY;
 
-/// Devices that a note names, at most.
-const MOST_NAMED: usize = 8;
+/// Those that are updated alike within this span of each other are told together.
+pub(super) const SPAN: i64 = 14 * DAY;
 
 /// Those that a note tells of: their class, and when the first of them was updated.
 pub(super) type Group = (String, i64);
@@ -122,7 +122,8 @@ pub(super) fn group(
 ) -> Group {
     let day = |at: i64| view.site.calendar.day(Timestamp(at));
     let rows = changes.rows();
-    let told = || rows.iter().filter_map(|(.., known)| Some((known, known.update.as_ref()?)));
+    let of_late = || rows.iter().filter(|(_, last, _)| at.saturating_sub(*last) <= SPAN);
+    let told = || of_late().filter_map(|(.., known)| Some((known, known.update.as_ref()?)));
     let is_open = |(_, (_, begun)): &(&&Changed, &Group)| at.saturating_sub(*begun) <= LONGEST;
     let alike = told().filter(is_open).filter(|(known, _)| known.is_updated_like(&change));
     let of_day = told().filter(|(_, (class, begun))| *class == change.class && day(*begun) == day(*at));
@@ -134,6 +135,12 @@ pub(super) fn group(
     change.update = Some(group.clone());
     *changes.entry(Timestamp(*at), id) = change;
     group
+}
+
+/// What a device is called.
+pub(super) fn name(id: u32, view: &View<'_>) -> String {
+    let id = DeviceId(id);
+    view.profile(id).map_or_else(|| id.to_string(), |profile| profile.name.to_string())
 }
 
 /// Some devices of a class were updated: one note, which grows.
@@ -155,9 +162,8 @@ pub(super) fn note(
     let all = || rows.iter().filter(|(.., change)| change.update.as_ref() == Some(group));
     let devices: BTreeSet<u32> = all().map(|(id, ..)| **id).collect();
     let of_day = all().filter(|(_, at, _)| view.site.calendar.day(Timestamp(*at)) == today).count();
-    let named: Vec<Rc<Profile>> =
-        devices.iter().take(MOST_NAMED).filter_map(|id| view.profile(DeviceId(*id))).collect();
-    let named: Vec<&str> = named.iter().map(|profile| profile.name.as_str()).collect();
+    let of_late = all().filter(|(_, at, _)| last.0.saturating_sub(*at) <= SPAN).count();
+    let named: Vec<String> = devices.iter().map(|id| name(*id, view)).collect();
     let n = devices.len();
     let who = if n == 1 {
         format!("1 device of class {class} says")
@@ -172,9 +178,10 @@ pub(super) fn note(
         .peer(Peer::Many(n as u64))
         .between(first, last)
         .times(updates.len() as u64)
-        .found([number("devices_today", of_day as u64), number("devices_within_14_days", n as u64)])
+        .found([number("devices_today", of_day as u64), number("devices_within_14_days", of_late as u64)])
+        .found([number("devices_updated", n as u64)])
         .found(word("now", now))
-        .found(word("devices", &named.join(", ")))
+        .found(listed(["devices", "more_devices"], &named, named.len()))
         .found(word("since", &Timestamp(*begun).to_string()))
         .normal(before.as_ref().and_then(|before| word("before", before)));
     out.raise(view, verdict);

@@ -120,7 +120,9 @@ impl Watch for VisibilityLoss {
     fn flow(&mut self, seen: &FlowSeen<'_>) {
         let record = &seen.flow.record;
         self.more.heard = self.more.heard.saturating_add(1);
-        if record.key.proto != IpProto::TCP || matches!(record.state, FlowState::Attempt | FlowState::Rejected) {
+        if record.key.proto != IpProto::TCP
+            || matches!(record.state, FlowState::Attempt | FlowState::Rejected)
+        {
             return;
         }
         let [asked, answered] = record.packets;
@@ -313,7 +315,8 @@ impl VisibilityLoss {
             }
             return;
         }
-        let (before, heard) = (std::mem::replace(&mut self.more.window, window), std::mem::take(&mut self.more.heard));
+        let (before, heard) =
+            (std::mem::replace(&mut self.more.window, window), std::mem::take(&mut self.more.heard));
         // After a pause the rest of the window was not heard; that nothing was heard is told elsewhere.
         let is_next = window == before.saturating_add(1);
         if !std::mem::replace(&mut self.more.is_whole, is_next) || !is_next {
@@ -331,7 +334,8 @@ impl VisibilityLoss {
         let windows = usual.n;
         self.more.low = self.more.low.saturating_add(1);
         let begin = Timestamp(before.saturating_mul(TEN_MINUTES));
-        let title = format!("{heard} conversations ended in 10 min, where {typical:.0} are usual at such an hour");
+        let title =
+            format!("{heard} conversations ended in 10 min, where {typical:.0} are usual at such an hour");
         let verdict = Verdict::new(&RULE, None, begin, title)
             .apart("fewer conversations")
             .between(begin, view.now)
@@ -418,7 +422,10 @@ mod tests {
         assert_eq!(calm.found("visibility-loss").len(), 0, "not more than 30 %");
         ten(&mut calm, 4);
         let found = calm.found("visibility-loss");
-        assert_eq!(found.iter().map(|f| (f.key.device, f.severity)).collect::<Vec<_>>(), [(None, Severity::High)]);
+        assert_eq!(
+            found.iter().map(|f| (f.key.device, f.severity)).collect::<Vec<_>>(),
+            [(None, Severity::High)]
+        );
         let mut used_to_it = story(4);
         ten(&mut used_to_it, 8);
         assert_eq!(used_to_it.found("visibility-loss").len(), 0, "half of it is never seen there");

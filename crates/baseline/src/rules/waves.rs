@@ -6,10 +6,12 @@ use super::edges::{Ends, remote};
 use super::window::{DAY, Recent, Rows, rename};
 use crate::findings::{number, word};
 use crate::judge::{EdgeNews, View};
+use crate::lists::listed;
+use crate::table::{Far, Key};
 use crate::verdict::Verdict;
 use model::{DeviceClass, DeviceId, EdgeState, IpProto, Severity, Stranger, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// So many devices of a class that take up the same within the span are a wave.
@@ -21,12 +23,13 @@ const LONGEST: i64 = 30 * DAY;
 const MOST: usize = 2_048;
 const KEPT: i64 = 90 * DAY;
 const MOST_DEVICES: usize = 256;
-/// Devices that a note names, at most.
-const MOST_NAMED: usize = 8;
+/// Who asks for what came up, and edges of a device that are looked at for that, at most.
+const MOST_ASKERS: usize = 64;
+const MOST_EDGES: usize = 1_024;
 
 /// Whom all of them ask, or are asked by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-enum Whom {
+pub(super) enum Whom {
     Device(u32),
     Address(IpAddr),
     /// Whoever comes: they serve it.
@@ -98,6 +101,12 @@ impl Change {
         Some(Self { whom: Whom::Device(asker.0), ..change })
     }
 
+    /// Of what several of a class serve: the class, and the service.
+    pub(super) fn served_by(&self) -> (DeviceClass, (IpProto, u16), Option<&str>) {
+        let class = DeviceClass::parse(&self.class).unwrap_or_default();
+        (class, (IpProto(self.transport), self.port), self.application.as_deref())
+    }
+
     /// What its note is told apart by. It stays what it was when the wave began, whatever its peer is called later.
     fn apart(&self) -> String {
         let whom = match self.whom {
@@ -129,6 +138,9 @@ pub(super) struct Wave {
     /// The note that goes on, and how many there were.
     note: Option<Note>,
     notes: u32,
+    /// Who asks for what they serve. Kept behind the rest.
+    #[serde(skip)]
+    askers: BTreeSet<Whom>,
 }
 
 /// What is to be told of an edge.
@@ -170,12 +182,14 @@ impl Joined {
         let called = |id: DeviceId| {
             view.profile(id).map_or_else(|| id.to_string(), |profile| profile.name.to_string())
         };
-        let named: Vec<String> = order.iter().take(MOST_NAMED).map(|(_, id)| called(*id)).collect();
+        let named: Vec<String> = order.iter().map(|(_, id)| called(*id)).collect();
         let n = self.devices.len();
         let all = view.habits.each().filter(|(_, habit)| habit.class() == class).count().max(n);
-        let day = |at: i64| Timestamp(at).to_string().chars().take(10).collect::<String>();
+        let day = |at: i64| view.site.calendar.date(Timestamp(at));
+        // Of more it is not known which they are.
+        let least = if n >= MOST_DEVICES { "at least " } else { "" };
         let title = format!(
-            "{n} of {all} devices of class {class} {what}: first {} on {}, last {} on {}",
+            "{least}{n} of {all} devices of class {class} {what}: first {} on {}, last {} on {}",
             called(first_id),
             day(first),
             called(last_id),
@@ -194,7 +208,7 @@ impl Joined {
                 number("within_seconds", (SPAN / 1_000_000_000).unsigned_abs()),
             ])
             .found(word("role", class.as_str()))
-            .found(word("devices", &named.join(", ")))
+            .found(listed(["devices", "more_devices"], &named, named.len()))
             .found(word("first_device", &called(first_id)))
             .found(word("since", &Timestamp(first).to_string()))
             .found(word("last_device", &called(last_id)))
@@ -252,7 +266,21 @@ impl Wave {
         })
     }
 
+    /// What goes on to be told of it, though nobody joined.
+    fn goes_on(&self) -> Option<Joined> {
+        let note = self.note.as_ref()?;
+        let of_it = self.devices.iter().filter(|(_, (_, number))| *number == self.notes);
+        let devices = of_it.map(|(id, (at, _))| (DeviceId(*id), *at)).collect();
+        Some(Joined { apart: note.apart.clone(), began: note.began, devices, new: Vec::new() })
+    }
+
+    /// Who asks; whether that is new.
+    fn ask(&mut self, asker: Whom) -> bool {
+        self.askers.len() < MOST_ASKERS && self.askers.insert(asker)
+    }
+
     fn absorb(&mut self, other: Self) {
+        self.askers.extend(other.askers.into_iter().take(MOST_ASKERS.saturating_sub(self.askers.len())));
         for (id, member) in other.devices {
             join(self.devices.entry(id).or_insert(member), member);
         }
@@ -276,6 +304,9 @@ pub(super) struct Waves(Recent<Change, Wave>);
 /// As they are saved.
 pub(super) type Saved = Rows<Change, Wave>;
 
+/// Who asks for what came up, as it is saved.
+pub(super) type Askers = Vec<(Change, Vec<Whom>)>;
+
 impl Default for Waves {
     fn default() -> Self {
         Self(Recent::new(MOST))
@@ -283,9 +314,26 @@ impl Default for Waves {
 }
 
 impl Waves {
+    /// Under what a change is remembered: what some do so that it can be read for what it is, others may do unread.
+    fn known(&self, change: Change) -> Change {
+        if self.0.contains(&change) {
+            return change;
+        }
+        let unread = Change { application: None, ..change.clone() };
+        let is_alike = |known: &Change| Change { application: None, ..known.clone() } == unread;
+        match change.application {
+            Some(_) if self.0.contains(&unread) => unread,
+            Some(_) => change,
+            None => {
+                self.0.from(&unread).take_while(|known| is_alike(known)).next().cloned().unwrap_or(change)
+            }
+        }
+    }
+
     /// An edge is new to a device, or was reported and is used again; what is to be told of it. `is_usual`: its role does it
     /// already.
     pub(super) fn take_in(&mut self, change: Change, news: &EdgeNews, is_usual: bool) -> Told {
+        let change = self.known(change);
         if is_usual && !self.0.contains(&change) {
             return Told::Nothing;
         }
@@ -295,17 +343,81 @@ impl Waves {
 
     /// The same of a service that is new to a device.
     pub(super) fn serves(&mut self, change: Change, id: DeviceId, at: Timestamp) -> Told {
+        let change = self.known(change);
         self.0.entry(at, change.clone()).take_in(&change, id.0, at.0, false)
     }
 
     /// The same of an edge that leads to a device of the class.
     pub(super) fn polled(&mut self, change: Change, server: DeviceId, news: &EdgeNews) -> Told {
+        let change = self.known(change);
         self.0.entry(news.last, change.clone()).take_in(&change, server.0, news.first.0, false)
+    }
+
+    /// An edge leads to a device: the changes by which that came to serve it, where who asks is new.
+    pub(super) fn asked(&mut self, news: &EdgeNews) -> Vec<Change> {
+        let key = &news.key;
+        let [asker, Some(server)] = news.ends() else { return Vec::new() };
+        let whom = match asker {
+            Some(id) => Whom::Device(id.0),
+            None => match news.address() {
+                Some(ip) => Whom::Address(ip),
+                None => return Vec::new(),
+            },
+        };
+        let is_its = |change: &Change, wave: &Wave| {
+            change.whom == Whom::Anybody
+                && (change.transport, change.port) == (key.transport.0, key.port)
+                && wave.devices.contains_key(&server.0)
+        };
+        let its = self.0.iter_mut().filter(|(change, wave)| is_its(change, wave));
+        its.filter_map(|(change, wave)| wave.ask(whom.clone()).then(|| change.clone())).collect()
+    }
+
+    /// What goes on to be told of a change, if it is told.
+    pub(super) fn goes_on(&self, change: &Change) -> Option<Joined> {
+        self.0.get(change)?.goes_on()
+    }
+
+    /// Who asks for what some devices began to serve, as far as that is known: devices by number, and the names of all.
+    pub(super) fn askers(
+        &mut self,
+        change: &Change,
+        new: &[DeviceId],
+        view: &View<'_>,
+    ) -> (Vec<DeviceId>, Vec<String>) {
+        let Some(wave) = self.0.get_mut(&self.known(change.clone())) else { return Default::default() };
+        for id in new {
+            let is_its = |key: &Key| (key.transport.0, key.port) == (change.transport, change.port);
+            for key in view.edges.of_device(*id).into_iter().take(MOST_EDGES).filter(is_its) {
+                let whom = match (key.server, key.inbound, key.peer) {
+                    (Some(server), ..) if server == *id => Some(Whom::Device(key.client.0)),
+                    (None, true, Some(Far::Address(ip))) => Some(Whom::Address(ip)),
+                    _ => None,
+                };
+                let is_answered = view.edges.get(&key).is_some_and(|state| state.is_answered());
+                if let Some(whom) = whom.filter(|_| is_answered) {
+                    wave.ask(whom);
+                }
+            }
+        }
+        let (mut devices, mut names) = (BTreeSet::new(), BTreeSet::new());
+        for asker in &wave.askers {
+            match asker {
+                Whom::Device(id) => {
+                    let profile = view.profile(DeviceId(*id));
+                    devices.extend(profile.as_ref().map(|profile| profile.id()));
+                    names.extend(profile.map(|profile| profile.name.to_string()));
+                }
+                Whom::Address(ip) => drop(names.insert(ip.to_string())),
+                Whom::Anybody => {}
+            }
+        }
+        (devices.into_iter().collect(), names.into_iter().collect())
     }
 
     /// Whether a device has its part in a change.
     pub(super) fn has(&self, change: &Change, id: DeviceId) -> bool {
-        self.0.get(change).is_some_and(|wave| wave.devices.contains_key(&id.0))
+        self.0.get(&self.known(change.clone())).is_some_and(|wave| wave.devices.contains_key(&id.0))
     }
 
     /// What was not done for long is not remembered.
@@ -317,6 +429,9 @@ impl Waves {
     pub(super) fn renamed(&mut self, from: DeviceId, into: DeviceId) {
         for (_, wave) in self.0.iter_mut() {
             rename(&mut wave.devices, &from.0, into.0, join);
+            if wave.askers.remove(&Whom::Device(from.0)) {
+                wave.askers.insert(Whom::Device(into.0));
+            }
         }
         let is_its = |change: &&Change| change.whom == Whom::Device(from.0);
         let changes: Vec<Change> = self.0.iter().map(|(change, _)| change).filter(is_its).cloned().collect();
@@ -336,5 +451,18 @@ impl Waves {
 
     pub(super) fn fill(&mut self, rows: Saved) {
         self.0.fill(rows);
+    }
+
+    pub(super) fn rows_of_askers(&self) -> Vec<(&Change, Vec<&Whom>)> {
+        let all = self.0.iter().filter(|(_, wave)| !wave.askers.is_empty());
+        all.map(|(change, wave)| (change, wave.askers.iter().collect())).collect()
+    }
+
+    pub(super) fn fill_askers(&mut self, all: Askers) {
+        for (change, askers) in all {
+            if let Some(wave) = self.0.get_mut(&change) {
+                wave.askers = askers.into_iter().take(MOST_ASKERS).collect();
+            }
+        }
     }
 }

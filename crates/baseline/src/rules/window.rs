@@ -60,6 +60,7 @@ impl<K: Ord + Clone, V> Recent<K, V> {
         self.all.is_empty()
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }
@@ -78,6 +79,11 @@ impl<K: Ord + Clone, V> Recent<K, V> {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.all.iter().map(|(key, (_, value))| (key, value))
+    }
+
+    /// The keys, in order, from one on.
+    pub(super) fn from(&self, key: &K) -> impl Iterator<Item = &K> {
+        self.all.range(key..).map(|(key, _)| key)
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
@@ -185,7 +191,8 @@ const MOST_MOMENTS: usize = 64;
 /// Something that matters when it happens often within a span of time.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Burst {
-    times: VecDeque<i64>,
+    /// When, and whether that counts already: what was part of a burst once is not counted by the next.
+    times: VecDeque<(i64, bool)>,
     /// How often it happened that was not told yet.
     untold: u64,
     /// When that began.
@@ -196,24 +203,24 @@ impl Burst {
     /// It happened; `least` times within `span` are told.
     pub(super) fn note(&mut self, ts: Timestamp, span: i64, least: usize) {
         self.forget(ts.0.saturating_sub(span));
-        let was_told = self.times.len() >= least;
         if self.times.len() >= MOST_MOMENTS {
             self.times.pop_front();
         }
-        self.times.push_back(ts.0);
-        if was_told {
+        self.times.push_back((ts.0, false));
+        if self.times.len() < least {
+            return;
+        }
+        for (at, counts) in self.times.iter_mut().filter(|(_, counts)| !counts) {
+            *counts = true;
             if self.untold == 0 {
-                self.since = ts.0;
+                self.since = *at;
             }
             self.untold = self.untold.saturating_add(1);
-        } else if self.times.len() >= least {
-            self.untold = self.times.len() as u64;
-            self.since = self.times.front().copied().unwrap_or(ts.0);
         }
     }
 
     fn forget(&mut self, before: i64) {
-        while self.times.front().is_some_and(|at| *at < before) {
+        while self.times.front().is_some_and(|(at, _)| *at < before) {
             self.times.pop_front();
         }
     }
@@ -221,7 +228,7 @@ impl Burst {
     /// How often it happened that was not told yet, from when, and until when.
     pub(super) fn take(&mut self) -> Option<(u64, Timestamp, Timestamp)> {
         let n = std::mem::take(&mut self.untold);
-        let last = self.times.back().copied()?;
+        let (last, _) = self.times.back().copied()?;
         (n > 0).then_some((n, Timestamp(self.since), Timestamp(last)))
     }
 
@@ -371,13 +378,36 @@ mod tests {
             burst.note(Timestamp(at), 100, 3);
         }
         assert_eq!(burst.take(), Some((3, Timestamp(50), Timestamp(150))));
-        assert_eq!(burst.take(), None);
+        assert_eq!(burst.take(), None, "what came too long before is no part of it");
         burst.note(Timestamp(150), 100, 3);
         assert_eq!((burst.take(), burst.len()), (Some((1, Timestamp(150), Timestamp(150))), 4));
         burst.note(Timestamp(900), 100, 3);
         assert_eq!(burst.take(), None);
         (0..1_000).for_each(|at| burst.note(Timestamp(1_000 + at), HOUR, 3));
         assert_eq!(burst.len(), 64);
+    }
+
+    #[test]
+    fn nothing_counts_twice_however_far_apart_it_comes() {
+        for pause in 1..150 {
+            for n in 1..40_i64 {
+                let (mut burst, mut told) = (Burst::default(), 0);
+                for at in 0..n {
+                    burst.note(Timestamp(at * pause), 100, 3);
+                    told += burst.take().map_or(0, |(n, ..)| n);
+                    burst = unpack(&pack(&burst)).unwrap();
+                }
+                let expected = if n >= 3 && 2 * pause <= 100 { n } else { 0 };
+                assert_eq!(told, expected.unsigned_abs(), "{n}, {pause} apart");
+            }
+        }
+        // Now and then one falls out before there are enough again.
+        let (mut burst, mut told) = (Burst::default(), 0);
+        for at in [0, 40, 80, 130, 181, 230, 231] {
+            burst.note(Timestamp(at), 100, 3);
+            told += burst.take().map_or(0, |(n, ..)| n);
+        }
+        assert_eq!(told, 7);
     }
 
     #[test]

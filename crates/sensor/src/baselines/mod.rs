@@ -214,6 +214,8 @@ mod tests {
             first: Timestamp(0),
             last: Timestamp(1_000_000_000),
             flows: 12,
+            parts: 0,
+            told: [false; 2],
             packets: [24, 24],
             bytes: [1_200, 240],
             exchanges: vec![],
