@@ -136,6 +136,8 @@ impl Ward {
             last_hour: (self.last.seconds() / 3_600) as i32,
             state: EdgeState::Learned,
             feed: vec![],
+            parts: 0,
+            told: [false; 2],
         }
     }
 }

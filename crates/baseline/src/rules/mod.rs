@@ -98,6 +98,7 @@ macro_rules! registry {
 }
 
 mod asked;
+mod asker;
 mod calls;
 mod card;
 mod claims;
