@@ -13,12 +13,12 @@
 //! - `posture`: what is wrong with an edge however well it is known;
 //! - `calendar`, `site`: local time, zones, and what else an operator said about the site;
 //! - `ladder`: how much of an edge is new; `judge`, `profile`: what rules see; `roles`: how far the learning of one has come;
-//! - `rules`: one file each; `verdict`: how what they find becomes a finding; `trail`: over which edges it was done;
-//!   `lists`: how some of many are named;
-//!   `findings`: the same thing again is the same finding;
+//! - `rules`: one file each; `verdict`: how what they find becomes a finding, `advice`: what is to be done about it; `trail`: over
+//!   which edges it was done; `lists`: how some of many are named; `findings`: the same thing again is the same finding;
 //! - `tick`: what happens once a minute and once an hour.
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod advice;
 mod calendar;
 mod config;
 mod domains;

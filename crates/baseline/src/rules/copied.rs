@@ -44,16 +44,21 @@ fn raise(profile: &Profile, owner: &Profile, what: &Text, at: Timestamp, view: &
     let differs = difference(profile, owner, &homes, view);
     // The same machine may go on through a second card.
     let severity = if differs.is_some() { RULE.severity } else { Severity::Medium };
-    let verdict = Verdict::new(&RULE, Some(profile.id()), at, title)
+    let verdict = twice(profile, owner, at, title)
         .severity(severity)
+        .found(word("identifier", what.as_str()))
+        .found(differs.and_then(|what| word("differs_in", what)));
+    out.raise(view, verdict);
+}
+
+/// A device has what only the owner had.
+pub(super) fn twice(profile: &Profile, owner: &Profile, at: Timestamp, title: String) -> Verdict {
+    Verdict::new(&RULE, Some(profile.id()), at, title)
         .peer(Peer::Device(owner.id()))
         .over(Trail::All(profile.id()))
-        .found(word("identifier", what.as_str()))
-        .found(differs.and_then(|what| word("differs_in", what)))
         .found([number("devices_with_it", 2), number("threshold", 2)])
         .normal([number("devices_with_it_while_learned", 1)])
-        .normal(word("known_since", &owner.device.first.to_string()));
-    out.raise(view, verdict);
+        .normal(word("known_since", &owner.device.first.to_string()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A known device that suddenly is another machine.
 
-use super::copied::Copies;
+use super::copied::{Copies, twice};
 use super::said::{ATTRIBUTES, FINGERPRINT, FIRMWARE, Known, SPAN, Said};
 use super::updates::{self, Changed, ChangedBefore, Group, LONGEST, Update, group, note};
 use super::window::{Recent, Rows, pack_as, unpack, unpack_as};
@@ -9,7 +9,6 @@ use crate::findings::{number, word};
 use crate::judge::{SignSeen, View};
 use crate::lists::listed;
 use crate::profile::Profile;
-use crate::trail::Trail;
 use crate::verdict::{Out, Peer, Verdict};
 use inventory::Sign;
 use model::{DeviceId, LeaseMessage, Severity, Timestamp};
@@ -312,14 +311,7 @@ fn raise_card(
 ) {
     let (name, class) = (&profile.name, profile.class());
     let title = format!("{name} ({class}) is new and has the MAC of {} ({})", owner.name, owner.class());
-    let verdict = Verdict::new(&RULE, Some(profile.id()), since, title)
-        .peer(Peer::Device(owner.id()))
-        .over(Trail::All(profile.id()))
-        .found(word("mac", &mac.to_string()))
-        .found([number("devices_with_it", 2), number("threshold", 2)])
-        .normal([number("devices_with_it_while_learned", 1)])
-        .normal(word("known_since", &owner.device.first.to_string()));
-    out.raise(view, verdict);
+    out.raise(view, twice(profile, owner, since, title).found(word("mac", &mac.to_string())));
 }
 
 #[cfg(test)]

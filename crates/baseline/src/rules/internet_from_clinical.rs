@@ -51,7 +51,8 @@ impl Watch for FromClinical {
 #[cfg(test)]
 mod tests {
     use crate::rules::story::{DAY, HOUR, Story};
-    use model::{DeviceClass, EdgeState, FlowState, Severity};
+    use model::{DeviceClass, DeviceId, EdgeState, FlowState, Severity};
+    use std::net::IpAddr;
 
     #[test]
     fn outside_is_told_while_learning_too_and_is_not_learned() {
@@ -109,22 +110,19 @@ mod tests {
         assert_eq!(story.found("internet-from-clinical").len(), 1, "once, and little of it, is enough");
     }
 
+    /// A device talks to somebody outside, for whom it may have a name.
+    fn call(story: &mut Story, (id, own): (DeviceId, IpAddr), peer: IpAddr, domain: Option<&str>) {
+        let (from, to, bytes) = ((Some(id), own), (None, peer), [5_000, 9_000]);
+        story.flow_by_name(from, to, domain, 443, Some("tls"), bytes, FlowState::Closed);
+    }
+
     #[test]
     fn who_is_reached_is_named_where_there_is_a_name() {
         let mut story = Story::new(DAY);
         let mr = story.device(1, DeviceClass::Mr, 20);
         let own = story.ip(mr);
         for (ip, domain) in [("203.0.113.9", Some("example.org")), ("198.51.100.9", None)] {
-            let (peer, closed) = (ip.parse().unwrap(), FlowState::Closed);
-            story.flow_by_name(
-                (Some(mr), own),
-                (None, peer),
-                domain,
-                443,
-                Some("tls"),
-                [5_000, 9_000],
-                closed,
-            );
+            call(&mut story, (mr, own), ip.parse().unwrap(), domain);
         }
         let found = story.found("internet-from-clinical");
         let titles: Vec<_> = found.iter().map(|f| f.title.as_str()).collect();
@@ -169,16 +167,7 @@ mod tests {
         let mr = story.device(1, DeviceClass::Mr, 20);
         let own = story.ip(mr);
         let call = |story: &mut Story, host: u8, domain| {
-            let (peer, closed) = (std::net::IpAddr::from([203, 0, 113, host]), FlowState::Closed);
-            story.flow_by_name(
-                (Some(mr), own),
-                (None, peer),
-                domain,
-                443,
-                Some("tls"),
-                [5_000, 9_000],
-                closed,
-            );
+            call(story, (mr, own), IpAddr::from([203, 0, 113, host]), domain);
         };
         call(&mut story, 9, None);
         call(&mut story, 9, Some("example.org"));

@@ -129,7 +129,7 @@ fn who_sends_an_arp_message_in_anothers_name_is_told_and_the_other_is_nobody() {
     let site = format!("0 {gateway} claims 10.0.0.1\n0 {laptop} claims 10.0.0.9\n");
     let told = |story: &str| -> Vec<String> { signs(&format!("{site}{story}")).split_off(2) };
     let forged = format!("d2 claims 10.0.0.1 of d1, as {ghost} from {laptop}");
-    assert_eq!(told(&format!("1 {ghost} claims 10.0.0.1 from {laptop}")), [forged.clone()]);
+    assert_eq!(told(&format!("1 {ghost} claims 10.0.0.1 from {laptop}")), std::slice::from_ref(&forged));
     // That other has done nothing either if it is there.
     let there = format!("1 {ghost} claims 10.0.0.7\n2 {ghost} claims 10.0.0.1 from {laptop}");
     assert_eq!(told(&there), ["d3 appeared".to_owned(), forged]);
