@@ -175,8 +175,8 @@ impl Association {
             (3, 2) => "rejected: local limit exceeded",
             _ => "rejected: no reason given",
         };
-        // A title that is refused is nobody's.
-        if (source, reason) != (1, 7) {
+        // A title that is refused, or whose caller is, is nobody's; one that is called while the server is busy may be its own.
+        if source == 3 {
             self.tell_called(pdu.sender(), Confidence::HEARSAY, sink);
         }
         self.association_answered(why, pdu, sink);

@@ -70,7 +70,12 @@ pub(crate) fn novelty(view: &View<'_>, key: &Key, of_class: &[DeviceId], until: 
     }
     let zone = peer_zone(view, key);
     let to_zone = |id: DeviceId| normal(edges, id, until).any(|known| peer_zone(view, &known) == zone);
-    let zone_known = zone.is_none() || to_zone(key.client) || others().any(to_zone);
+    // Where a device lives it is no stranger.
+    let is_own = || {
+        view.profile(key.client)
+            .is_some_and(|own| own.zone.as_ref().map(|zone| zone.as_str()) == zone.as_deref())
+    };
+    let zone_known = zone.is_none() || is_own() || to_zone(key.client) || others().any(to_zone);
     Novelty { same_with_role, peers: others().count(), peers_with, peers_normal, zone_known }
 }
 

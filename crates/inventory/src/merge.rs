@@ -72,6 +72,7 @@ impl Inventory {
         let merge = Merge { into, from, at: ts, why: text(why), undone: None };
         self.merges.insert((into, from, ts), Recorded { merge, dirt: Dirt::NEW });
         self.counters.merges += 1;
+        self.tell_known(into, from, ts);
         self.link(into, from);
         self.fold_into(into, from);
         self.names.ties.rename(from, into);

@@ -19,6 +19,13 @@ pub enum Sign {
         /// Its value.
         value: Text,
     },
+    /// What was new of one that turned out to be this device was said of this device before.
+    Known {
+        /// Which attribute.
+        attribute: Attribute,
+        /// Its value.
+        value: Text,
+    },
     /// It began to serve a port.
     Serves {
         /// Transport.
@@ -116,7 +123,8 @@ impl Inventory {
         self.signs.push((ts, id, sign));
     }
 
-    /// A value is new to a node; whether that is told. What others call it by in HL7 is no name that it goes by. What a thing is, is told when the same field of the same protocol has
+    /// A value is new to a node; whether that is told. What the device said through another of its cards is nothing new, and what
+    /// others call it by in HL7 is no name that it goes by. What a thing is, is told when the same field of the same protocol has
     /// always said another: others may have other words for it, and who says many speaks for many.
     pub(crate) fn tell_new(&mut self, ts: Timestamp, id: DeviceId, claim: &Claim, confidence: u8) {
         let Claim { attribute, value, source, field, .. } = claim;
@@ -130,8 +138,41 @@ impl Inventory {
             let values: BTreeSet<&Text> = by_same.map(|(known, _)| &known.value).collect();
             values.len() == 1
         };
-        if is_told(attribute) || (is_identity(attribute) && contradicts()) {
+        if (is_told(attribute) || (is_identity(attribute) && contradicts()))
+            && !self.was_said(id, attribute, value)
+        {
             self.tell(ts, id, Sign::New { attribute: attribute.clone(), value: value.clone() });
+        }
+    }
+
+    /// Whether another node of a device has a value.
+    fn was_said(&self, id: DeviceId, attribute: &Attribute, value: &Text) -> bool {
+        let tree = self.tree(self.root(id));
+        let mut others = tree.iter().filter(|other| **other != id).filter_map(|id| self.nodes.get(id));
+        others.any(|node| claims_of(&node.ledger, attribute).any(|(claim, _)| claim.value == *value))
+    }
+
+    /// Two devices are about to be one: what was told as new of the later, and was known of the other, is not.
+    pub(crate) fn tell_known(&mut self, into: DeviceId, from: DeviceId, ts: Timestamp) {
+        let tree = self.tree(from);
+        let nodes = tree.iter().filter_map(|id| self.nodes.get(id));
+        let said =
+            nodes.flat_map(|node| node.ledger.iter()).map(|(claim, _)| (&claim.attribute, &claim.value));
+        let told: BTreeSet<(&str, &Text)> = said
+            .filter(|(attribute, _)| is_told(attribute))
+            .map(|(attribute, value)| (attribute.as_str(), value))
+            .collect();
+        let tree = self.tree(into);
+        let is_known = |(attribute, value): &(Attribute, Text)| {
+            let mut nodes = tree.iter().filter_map(|id| self.nodes.get(id));
+            nodes.any(|node| claims_of(&node.ledger, attribute).any(|(claim, _)| claim.value == *value))
+        };
+        let all = told
+            .into_iter()
+            .map(|(attribute, value)| (Attribute::stored(attribute.to_owned()), value.clone()));
+        let known: Vec<_> = all.filter(is_known).collect();
+        for (attribute, value) in known {
+            self.tell(ts, into, Sign::Known { attribute, value });
         }
     }
 

@@ -44,6 +44,11 @@ pub(crate) fn replay(args: &Replay) -> Result<ExitCode, Error> {
     if let Some((first, last)) = read_before {
         summary["read_before"] = json!({"first": first.to_string(), "last": last.to_string()});
     }
+    // Learning ends with the first packet behind its end.
+    let learning_goes_on = args.learn_until.filter(|until| outcome.last.is_none_or(|last| last < *until));
+    if let Some(until) = learning_goes_on {
+        summary["learning_goes_on_until"] = json!(until.to_string());
+    }
     store.end_run(&Run {
         first: outcome.first,
         last: outcome.last,
@@ -72,7 +77,7 @@ pub(crate) fn replay(args: &Replay) -> Result<ExitCode, Error> {
             line(&format!("],\"summary\":{summary}}}"))?;
         }
         TableOrJson::Table => {
-            print(&report, &outcome, &store, read_before, began.elapsed())?;
+            print(&report, &outcome, &store, read_before, learning_goes_on, began.elapsed())?;
             found.print(args.db.is_some())?;
         }
     }
@@ -204,6 +209,7 @@ fn print(
     outcome: &Outcome,
     store: &Store,
     read_before: Option<(Timestamp, Timestamp)>,
+    learning_goes_on: Option<Timestamp>,
     elapsed: Duration,
 ) -> Result<(), Error> {
     let flow = &outcome.flow;
@@ -231,6 +237,12 @@ fn print(
             "Warning: this database has read a capture of {} before; what is in both is counted twice. Captures of the \
              same time belong into one replay.",
             span(first, last)
+        )))?;
+    }
+    if let Some(until) = learning_goes_on {
+        line(&text::warn(&format!(
+            "Learning goes on: no packet is of {until} or later. What is read next is learned, too, unless \
+             `--learn-until` is given again; `wardwatch baseline lock` ends learning as it is."
         )))?;
     }
     line("")?;

@@ -458,3 +458,16 @@ fn rules_are_listed_and_explained() {
     assert!(fine(&["rules", "--format", "csv"]).starts_with("name,severity,attack,finds,matters,"));
     fails(&["rules", "new-egde"], &["there is no rule \"new-egde\"", "nearest names are new-edge, "]);
 }
+
+#[test]
+fn learning_that_did_not_end_is_said() {
+    let ward = Ward::new();
+    let capture = ward.dir.path().join("later.pcapng");
+    let replay = |until: Timestamp| {
+        let until = until.to_string();
+        fine(&["replay", capture.to_str().unwrap(), "--learn-until", &until])
+    };
+    let goes_on = "Learning goes on: no packet is of ";
+    assert!(replay(ward.last.plus(1)).contains(goes_on));
+    assert!(!replay(ward.last).contains(goes_on));
+}

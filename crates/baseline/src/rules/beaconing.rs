@@ -6,7 +6,7 @@ use super::{Rule, Wants, Watch};
 use crate::findings::{number, real};
 use crate::judge::{FlowSeen, View};
 use crate::lists::listed;
-use crate::site::network;
+use crate::site::{called, network};
 use crate::verdict::{Out, Peer, Verdict};
 use model::{DeviceId, Severity, Text, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -64,8 +64,8 @@ impl Callee {
 impl fmt::Display for Callee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::V4(net) => write!(f, "{net}"),
-            Self::V6(net) => write!(f, "{net}"),
+            Self::V4(net) => f.write_str(&called((*net).into())),
+            Self::V6(net) => f.write_str(&called((*net).into())),
             Self::Domain(domain) => f.write_str(domain),
         }
     }
@@ -136,6 +136,11 @@ impl Watch for Beaconing {
             all: 0,
             met: Vec::new(),
         });
+        // Who knocks at one door after the other calls nobody.
+        let is_answered = record.packets.iter().all(|packets| *packets > 0);
+        if !is_answered && contact.met.first().is_some_and(|before| *before != ip) {
+            return;
+        }
         met(&mut contact.met, ip);
         if contact.starts.len() >= RING {
             contact.starts.remove(0);
@@ -281,6 +286,26 @@ mod tests {
     }
 
     #[test]
+    fn who_knocks_at_one_door_after_the_other_calls_nobody() {
+        for (doors, state, told) in
+            [(40, FlowState::Attempt, 0), (1, FlowState::Attempt, 1), (40, FlowState::Closed, 1)]
+        {
+            let mut story = Story::new(DAY);
+            let a = story.device(1, DeviceClass::Workstation, 40);
+            let ip = story.ip(a);
+            let answer = if state == FlowState::Closed { 500 } else { 0 };
+            for n in 0..40 {
+                let to = std::net::IpAddr::from([192, 0, 2, 1 + n % doors]);
+                story.wait(2 * SECOND).flow((Some(a), ip), (None, to), 443, None, [60, answer], state);
+            }
+            let found = story.found("beaconing");
+            assert_eq!(found.len(), told, "{doors} {state}: {found:#?}");
+            let title = "host-1 (workstation) calls 192.0.2.0/24 outside about every 2 s";
+            assert!(found.iter().all(|f| f.title.as_str() == title), "{found:#?}");
+        }
+    }
+
+    #[test]
     fn a_clock_is_told_and_people_are_not() {
         let mut story = Story::new(DAY);
         let a = story.device(1, DeviceClass::Workstation, 40);
@@ -360,11 +385,11 @@ mod tests {
     /// Networks that were saved before there were domains are read.
     #[test]
     fn a_saved_network_is_what_it_was() {
-        for ip in ["203.0.113.0", "2001:db8:7::"] {
+        for (ip, called) in [("203.0.113.0", "203.0.113.0/24"), ("2001:db8:7::", "2001:db8:7::/48")] {
             let before = postcard::to_allocvec(&ip.parse::<std::net::IpAddr>().unwrap()).unwrap();
             assert_eq!(
                 postcard::from_bytes::<super::Callee>(&before).map(|callee| callee.to_string()),
-                Ok(ip.to_owned())
+                Ok(called.to_owned())
             );
         }
     }

@@ -50,7 +50,7 @@ impl Watch for ClearClinical {
             .between(news.first, news.last)
             .apart(&format!("{app} {from} > {to}"))
             .times(news.untold)
-            .found([number("flows", news.flows), number("bytes", news.bytes.iter().sum())])
+            .found([number("flows", news.conversations), number("bytes", news.bytes.iter().sum())])
             .found(word("protocol", app))
             .found(word("from_zone", &from))
             .found(word("to_zone", &to));

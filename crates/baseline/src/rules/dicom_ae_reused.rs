@@ -20,8 +20,8 @@ pub(super) static RULE: Rule = Rule {
     rises: false,
     posture: false,
     attack: &["T0859", "T0849", "T1036"],
-    finds: "A device that calls under an AE title which, when the site was learned, was one other device's own: one \
-        that has other MACs and addresses and was heard within the last 24 hours. Whoever has the address or a host \
+    finds: "A device that calls under an AE title which was one other device's own, by which servers accepted it when the \
+        site was learned or since: one that has other MACs and addresses and was heard within the last 24 hours. Whoever has the address or a host \
         name that the owner had, and no other name, and came when that fell silent, is the owner with another network \
         card: that is low if it is in the owner's zone and VLAN, tells of itself nothing else than the owner did (DHCP, \
         model, serial number, DICOM implementation) and asks for nothing that the owner never asked for (C-FIND, \
@@ -119,7 +119,11 @@ impl Watch for Reused {
             }
             let (ts, server, ip, port) = (seen.ts.0, seen.server.map(|id| id.0), seen.peer, seen.port);
             let accepted = seen.outcome == Some("accepted");
-            self.waiting.insert((seen.client, title), Use { ts, server, ip, port, accepted });
+            let used = Use { ts, server, ip, port, accepted };
+            let known = self.waiting.entry((seen.client, title)).or_insert(used);
+            if accepted || !known.accepted {
+                *known = used;
+            }
         }
     }
 
@@ -170,6 +174,8 @@ impl Watch for Reused {
                 // One machine that is known as two.
                 Some(owner) if lives(&owner) => {}
                 // Its only owner is gone.
+                // What every server refused is nobody's.
+                _ if !used.accepted => {}
                 _ if view.is_site_armed(at) && owners.len() == 1 => {
                     *owners = vec![profile.id().0];
                     *self.homes.entry(at, profile.id().0) = home(&profile);
@@ -437,6 +443,24 @@ pub(super) mod tests {
         story.ask(ct, pacs, 104, "dicom", "A-ASSOCIATE", Some("accepted"));
         story.ask(pacs, archive, 104, "dicom", "A-ASSOCIATE", Some("accepted"));
         assert_eq!(story.found(RULE).len(), 0);
+    }
+
+    #[test]
+    fn a_title_that_is_refused_is_nobodys() {
+        let refused = Some("rejected: calling AE title not recognized");
+        for (outcome, told) in [(refused, 0), (Some("accepted"), 1)] {
+            let (mut story, pacs, _) = learned();
+            let (one, other) = (
+                story.device(3, DeviceClass::Workstation, 40),
+                story.device(4, DeviceClass::Workstation, 40),
+            );
+            story.learn(one, Attribute::AE_TITLE, "STORESCU");
+            story.ask(one, pacs, 104, "dicom", "A-ASSOCIATE", outcome);
+            story.wait(HOUR).restart();
+            story.devices.get_mut(&one).unwrap().last = story.now;
+            call(&mut story, other, pacs, "STORESCU");
+            assert_eq!(story.found(RULE).len(), told, "{outcome:?}");
+        }
     }
 
     #[test]

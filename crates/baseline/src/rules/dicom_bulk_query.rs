@@ -247,8 +247,11 @@ fn raise(
         None => format!("{} ({class}) {what} far more than usual from a DICOM archive", profile.name),
     };
     let last = Timestamp(client.last);
+    // Since when so many, within the hour.
+    let (minutes, count) = if kind == IMAGES { (&client.images, 0) } else { (&client.minutes, kind) };
+    let began = minutes.began(view.now.plus(-HOUR), count);
     let mut verdict = Verdict::new(&RULE, Some(profile.id()), last, title)
-        .between(Timestamp(client.began).max(view.now.plus(-HOUR)).min(last), last)
+        .between(began.unwrap_or(last).max(Timestamp(client.began)).min(last), last)
         .times(client.untold[kind].min(n))
         .found([number(counted, n), number("threshold", limit), number("factor", FACTOR)])
         .found(images.into_iter().flat_map(|(requests, failed)| {
@@ -322,6 +325,18 @@ mod tests {
         assert_eq!(found[0].key.peer_class.as_str(), "retrievals");
         ask(&mut story, viewer, pacs, "C-FIND", 1);
         assert_eq!(story.found(RULE).iter().map(|f| f.count).collect::<Vec<_>>(), [51, 201]);
+    }
+
+    #[test]
+    fn it_began_with_the_first_that_counts() {
+        let (mut story, viewer, pacs) = story(0);
+        for pause in [45, 45, 0] {
+            ask(&mut story, viewer, pacs, "C-FIND", 150);
+            story.wait(pause * 60 * SECOND);
+        }
+        let found = story.found(RULE);
+        let since = story.now.since(found[0].first).div_euclid(60 * SECOND);
+        assert_eq!((found.len(), found[0].count, since), (1, 300, 46), "to the minute: {found:#?}");
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Watch for EastWest {
         let verdict = Verdict::new(&RULE, Some(news.key.client), news.first, title)
             .edge(news)
             .usual(news.novelty.is_usual())
-            .found([number("flows", news.flows), number("bytes_out", news.bytes[0])])
+            .found([number("flows", news.conversations), number("bytes_out", news.bytes[0])])
             .normal([number("active_hours", u64::from(seen.hours))])
             .normal(word("peers", "gateways and servers only"));
         out.raise(view, verdict);

@@ -101,8 +101,9 @@ fn kind_of(news: &EdgeNews, view: &View<'_>, ends: &Ends) -> Kind {
         // What the role does and was reported all the same was so by a rule of its own.
         return if is_fresh { Kind::Pooled } else { Kind::Nothing };
     }
-    // Of another zone it is told when it is new; what goes on there is told as the edge that it is.
-    if is_fresh && !novelty.zone_known && clinical(0) && !is_service_for_all(news, ends) {
+    // What was reported goes on to be that, until somebody says that it is wanted there.
+    let is_judged_by_zone = is_fresh || news.state == EdgeState::Reported;
+    if is_judged_by_zone && !novelty.zone_known && clinical(0) && !is_service_for_all(news, ends) {
         return Kind::NewZone;
     }
     match novelty.same_with_role {

@@ -141,6 +141,7 @@ impl Watch for NakBurst {
             if fresh[1] == 0 {
                 continue;
             }
+            let from = answers.minutes.began(from, 1).unwrap_or(from);
             raise((*client, *ip, *port), answers, sums, from, view, out);
             answers.untold = 0;
         }
@@ -260,6 +261,19 @@ mod tests {
         let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.count)).collect();
         assert_eq!(brief, [(Some(engine), Severity::Medium, 20)]);
         assert_eq!(found[0].peer.as_ref().unwrap().device, Some(gateway));
+    }
+
+    #[test]
+    fn it_began_with_the_first_that_was_refused() {
+        let (mut story, gateway, engine) = story();
+        story.at(DAY);
+        for code in ["AA", "AA", "AE", "AE"] {
+            send(&mut story, gateway, engine, code, 8);
+            story.wait(5 * 60 * SECOND);
+        }
+        let found = story.found(RULE);
+        let since = found[0].first.since(story.now).div_euclid(60 * SECOND);
+        assert_eq!((found.len(), since), (1, -11), "{found:#?}");
     }
 
     #[test]

@@ -85,8 +85,14 @@ impl UnknownSender {
 
 impl Watch for UnknownSender {
     fn sign(&mut self, seen: &SignSeen<'_>) {
-        let Sign::New { attribute, value } = seen.sign else { return };
+        let (Sign::New { attribute, value } | Sign::Known { attribute, value }) = seen.sign else { return };
         if *attribute != Attribute::HL7_APPLICATION && *attribute != Attribute::HL7_FACILITY {
+            return;
+        }
+        if matches!(seen.sign, Sign::Known { .. }) {
+            if let Some(names) = self.names.get_mut(&seen.device.0) {
+                names.retain(|(_, known, name)| known != attribute.as_str() || name != value.as_str());
+            }
             return;
         }
         let names = self.names.entry(seen.ts, seen.device.0);

@@ -95,6 +95,16 @@ impl Watch for Impersonation {
                     *place = Some((seen.ts.0, value.as_str().to_owned()));
                 }
             }
+            // By a number that it has no more it said again what it is.
+            Sign::Known { attribute, value } => {
+                let place = ATTRIBUTES.iter().position(|(known, _)| known == attribute);
+                let said = self.said.get_mut(&seen.device.0);
+                if let Some(said) = place.zip(said).and_then(|(at, said)| said.all.get_mut(at))
+                    && said.as_ref().is_some_and(|(_, said)| said == value.as_str())
+                {
+                    *said = None;
+                }
+            }
             Sign::Copied { what, owner } => self.copies.note(seen, what, *owner),
             Sign::Appeared => self.hear(seen),
             Sign::Lease(lease) if lease.message == LeaseMessage::Ack => self.hear(seen),
@@ -218,10 +228,11 @@ impl Impersonation {
         for mac in &profile.device.macs {
             let own = profile.id().0;
             let known = self.macs.get(&mac.0).map(Vec::as_slice).unwrap_or_default();
-            // Two that shared a card and turned out to be one share it no more.
+            // Two that shared a card and turned out to be one share it no more, nor does one that it was taken from again.
             let devices: BTreeMap<u32, Rc<Profile>> = known
                 .iter()
                 .filter_map(|id| view.profile(DeviceId(*id)))
+                .filter(|profile| profile.device.macs.contains(mac))
                 .map(|profile| (profile.id().0, profile))
                 .collect();
             match devices.first_key_value() {
@@ -351,6 +362,22 @@ mod tests {
             let found = story.found(RULE);
             assert_eq!(found.len(), told, "{pause}");
             assert!(found.iter().all(|f| (f.key.device, f.severity) == (Some(ids[0]), Severity::Critical)));
+        }
+    }
+
+    #[test]
+    fn what_a_card_says_that_the_machine_said_before_is_no_change() {
+        for (again, told) in [(true, 0), (false, 1)] {
+            let (mut story, ids) = learned(2);
+            let card = story.device(9, DeviceClass::Unknown, 26);
+            let all = [(Attribute::DHCP_FINGERPRINT, "1,3,6"), (Attribute::DHCP_HOSTNAME, "monitor")];
+            all.iter().for_each(|(attribute, value)| says(&mut story, card, attribute.clone(), value));
+            story.merge(card, ids[0]);
+            for (attribute, value) in all.into_iter().filter(|_| again) {
+                story.sign(ids[0], Sign::Known { attribute, value: text(value) });
+            }
+            let found = story.wait(SECOND).found(RULE);
+            assert_eq!(found.len(), told, "{found:#?}");
         }
     }
 
@@ -575,13 +602,21 @@ mod tests {
 
     #[test]
     fn a_newcomer_with_the_mac_of_a_learned_device_is_told() {
-        let (mut story, ids) = learned(1);
-        let mac = story.restart().devices[&ids[0]].macs.clone();
-        let new = story.device(9, DeviceClass::Unknown, 26);
-        story.devices.get_mut(&new).unwrap().macs = mac;
-        let found = story.found(RULE);
-        let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.peer.as_ref().unwrap().device)).collect();
-        assert_eq!(brief, [(Some(new), Some(ids[0]))]);
+        for keeps in [true, false] {
+            let (mut story, ids) = learned(1);
+            let mac = story.restart().devices[&ids[0]].macs.clone();
+            if !keeps {
+                // What was taken for its second card is another machine's.
+                story.devices.get_mut(&ids[0]).unwrap().macs = vec![model::Mac([0, 0, 0, 0, 0, 77])];
+            }
+            let new = story.device(9, DeviceClass::Unknown, 26);
+            story.devices.get_mut(&new).unwrap().macs = mac;
+            let found = story.found(RULE);
+            let brief: Vec<_> =
+                found.iter().map(|f| (f.key.device, f.peer.as_ref().unwrap().device)).collect();
+            let told = [(Some(new), Some(ids[0]))];
+            assert_eq!(brief, &told[..usize::from(keeps)]);
+        }
     }
 
     #[test]

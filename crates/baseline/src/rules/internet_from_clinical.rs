@@ -38,7 +38,7 @@ impl Watch for FromClinical {
         let verdict = Verdict::new(&RULE, Some(device.id()), news.first, title)
             .edge(news)
             .found([
-                number("flows", news.flows),
+                number("flows", news.conversations),
                 number("bytes_out", news.bytes[0]),
                 number("bytes_in", news.bytes[1]),
             ])

@@ -37,7 +37,7 @@ impl Watch for ToClinical {
             format!("{net} outside reaches {} ({}) on {}", device.name, device.class(), service(news));
         let verdict = Verdict::new(&RULE, Some(device.id()), news.first, title)
             .edge(news)
-            .found([number("flows", news.flows), number("bytes_out", news.bytes[1])])
+            .found([number("flows", news.conversations), number("bytes_out", news.bytes[1])])
             .found(outsider(news))
             .normal(word("outside", "nobody"));
         out.raise(view, verdict);

@@ -1,9 +1,11 @@
 //! A protocol is in use that nobody should speak any more.
 
+use super::askers;
 use super::edges::name;
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{EdgeNews, View};
+use crate::lists::listed;
 use crate::posture::legacy;
 use crate::profile::Profile;
 use crate::verdict::{Out, Peer, Verdict};
@@ -51,13 +53,19 @@ impl Watch for Legacy {
         // Outside is further away than any zone, whether those of the site are known or not.
         let crosses = news.is_with_outside(view.site) || (from.is_some() && to.is_some() && from != to);
         let title = format!("{} asks {} by {protocol} (by port)", name(&asker, news), name(&answerer, news));
+        // What is told of one of them goes for all who ask for it.
+        let asked_by = answerer.as_ref().map(|server| {
+            let names = askers::names((server.id(), news.key.transport, news.key.port), view);
+            listed(["asked_by", "more_asked_by"], &names, names.len())
+        });
         let verdict = Verdict::new(&RULE, Some(device.id()), news.first, title)
             .edge(news)
             .peer(peer)
             .apart(protocol)
             .severity(if crosses { Severity::High } else { RULE.severity })
-            .found([number("flows", news.flows)])
+            .found([number("flows", news.conversations)])
             .found(word("protocol", protocol))
+            .found(asked_by.unwrap_or_default())
             .found(word("crosses_zones", if crosses { "yes" } else { "no" }));
         out.raise(view, verdict);
     }
@@ -101,6 +109,26 @@ mod tests {
         };
         assert_eq!(telnet(&mut story, 26), [3]);
         assert_eq!(telnet(&mut story, 27), [3, 1], "the first of February");
+    }
+
+    #[test]
+    fn all_who_ask_are_named_and_parts_of_a_conversation_are_one() {
+        let mut story = Story::new(DAY);
+        let monitor = story.device(1, DeviceClass::PatientMonitor, 26);
+        for n in 2..5 {
+            let desk = story.device(n, DeviceClass::Workstation, 40);
+            for part in 0..3 {
+                story.continued = part > 0;
+                story.talk(desk, monitor, 23, None);
+            }
+        }
+        story.wait(HOUR);
+        let found = story.found("legacy-protocol");
+        let words =
+            crate::findings::word("asked_by", "host-2 10.20.40.2, host-3 10.20.40.3, host-4 10.20.40.4");
+        assert!(found.len() == 1 && found[0].evidence.contains(&words.unwrap()), "{found:#?}");
+        assert!(found[0].evidence.contains(&crate::findings::number("flows", 1)), "{found:#?}");
+        assert_eq!(found[0].count, 3);
     }
 
     #[test]

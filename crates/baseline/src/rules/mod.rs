@@ -99,6 +99,7 @@ macro_rules! registry {
 
 mod asked;
 mod asker;
+mod askers;
 mod calls;
 mod card;
 mod claims;

@@ -1,5 +1,6 @@
 //! A device serves a port that it did not serve before.
 
+use super::askers;
 use super::waves::{Askers, Change, Joined, Saved, Told, Waves};
 use super::window::{DAY, Recent, Rows, pack_as, rename, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
@@ -7,12 +8,10 @@ use crate::edge::is_negotiated;
 use crate::findings::{number, word};
 use crate::judge::{EdgeNews, FlowSeen, SignSeen, View};
 use crate::lists::listed;
-use crate::profile::Profile;
-use crate::table::Key;
 use crate::trail::Trail;
 use crate::verdict::{Out, Peer, Verdict};
 use inventory::Sign;
-use model::{DeviceId, EdgeKey, Figure, IpProto, Severity, Stranger, Timestamp};
+use model::{DeviceId, Figure, IpProto, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -252,31 +251,15 @@ impl NewService {
         (id, transport, port): (DeviceId, IpProto, u16),
         view: &View<'_>,
     ) -> Vec<(Cow<'static, str>, Figure)> {
-        let edges = Trail::Served(id, transport, port).edges(view);
-        let began =
-            |key: &Key| view.edges.get(key).filter(|state| state.is_answered()).map(|state| state.first);
-        let mut all: Vec<_> =
-            edges.iter().filter_map(|key| Some((began(key)?, view.edges.edge_key(key)))).collect();
-        all.sort_unstable();
-        let called = |id: DeviceId| view.profile(id).map_or_else(|| id.to_string(), |who| with_address(&who));
-        let mut names: Vec<String> = Vec::new();
-        let asker = |key: EdgeKey| match (key.inbound, key.peer) {
-            (true, Some(Stranger::Address(ip))) => crate::site::called(ip),
-            (true, Some(peer)) => peer.to_string(),
-            _ => called(key.client),
-        };
+        let mut names = askers::names((id, transport, port), view);
         // Conversations on a port that may be negotiated have no port of their own in what is learned.
         let negotiated =
             self.high.get(&id.0).and_then(|ports| ports.get(&(transport.0, port))?.client.clone());
         let negotiated = negotiated.map(|client| match client {
-            Client::Device(id) => called(DeviceId(id)),
-            Client::Address(ip) => ip.to_string(),
+            Client::Device(id) => askers::called(DeviceId(id), view),
+            Client::Address(ip) => crate::site::called(ip),
         });
-        for name in all.into_iter().map(|(_, key)| asker(key)).chain(negotiated) {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
+        names.extend(negotiated.filter(|name| !names.contains(name)));
         listed(["asked_by", "more_asked_by"], &names, names.len())
     }
 
@@ -291,8 +274,10 @@ impl NewService {
         let Some(device) = view.profile(id) else { return };
         let is_door = transport == IpProto::TCP && DOORS.contains(&port);
         let service = (transport, port, application);
+        // No roll-out is asked for from outside.
+        let is_open = askers::are_outside((id, transport, port), view);
         if let Some(change) =
-            Change::served(device.class(), (transport, port), application).filter(|_| !is_door)
+            Change::served(device.class(), (transport, port), application).filter(|_| !is_door && !is_open)
         {
             match self.waves.serves(change.clone(), device.id(), ts) {
                 Told::Wave(joined) => return self.raise_wave(&change, &joined, view, out),
@@ -300,11 +285,12 @@ impl NewService {
                 Told::Alone => {}
             }
         }
+        let severity = if is_door { Severity::High } else { RULE.severity };
         let title = format!("{} ({}) serves {}, which is new", device.name, device.class(), called(service));
         let seen = view.normal_until(id, ts);
         let verdict = Verdict::new(&RULE, Some(id), ts, title)
             .service(transport, port, application.map(|app| app.to_owned().into()))
-            .severity(if is_door { Severity::High } else { RULE.severity })
+            .severity(if is_open { severity.step(true) } else { severity })
             .over(Trail::Served(device.id(), transport, port))
             .found([number("port", port.into())])
             .found(word("application", application.unwrap_or("not recognised")))
@@ -347,12 +333,6 @@ impl NewService {
             out.raise(view, verdict);
         }
     }
-}
-
-/// `host-2 10.20.40.2`.
-fn with_address(profile: &Profile) -> String {
-    let ip = profile.device.addresses.first().map(|(_, ip)| format!(" {ip}"));
-    format!("{}{}", profile.name.as_str().replace(',', " "), ip.unwrap_or_default())
 }
 
 /// `tcp/104 (dicom)`.
@@ -541,6 +521,30 @@ mod tests {
             words("host-1 10.20.40.1, host-2 10.20.40.2, host-3 10.20.40.3, 203.0.113.0/24")
         );
         assert_eq!(asked(50_000), words("host-1 10.20.40.1"), "also on a port that is no edge's");
+    }
+
+    #[test]
+    fn what_is_asked_for_from_outside_is_graver_and_no_roll_out() {
+        for (outside, expected) in [(false, [Severity::Info; 3]), (true, [Severity::High; 3])] {
+            let mut story = Story::new(DAY);
+            let all: Vec<DeviceId> = (1..4).map(|n| story.device(n, DeviceClass::Server, 30)).collect();
+            let desk = story.device(9, DeviceClass::Workstation, 40);
+            all.iter().for_each(|server| story.talk(desk, *server, 443, None));
+            story.at(DAY + HOUR);
+            for server in &all {
+                story.sign(*server, serves(8_080));
+                let (to, closed) = ((Some(*server), story.ip(*server)), model::FlowState::Closed);
+                let inside = (Some(desk), story.ip(desk));
+                let from = if outside { (None, "203.0.113.9".parse().unwrap()) } else { inside };
+                story.flow(from, to, 8_080, None, [500, 500], closed);
+                story.wait(60_000_000_000);
+            }
+            let found = story.found("new-service");
+            let severities: Vec<_> =
+                found.iter().filter(|f| f.key.device.is_some()).map(|f| f.severity).collect();
+            assert_eq!(severities[..], expected[..severities.len()], "{found:#?}");
+            assert_eq!((severities.len() == 3, found.len() == severities.len()), (outside, outside));
+        }
     }
 
     #[test]

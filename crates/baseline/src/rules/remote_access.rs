@@ -15,8 +15,9 @@ pub(super) static RULE: Rule = Rule {
     attack: &["T0886", "T0822", "T1021.001", "T1021.005", "T1219.002", "T1199"],
     finds: "An answered conversation with a clinical device, or one of any class that came to a zone of care after the site was \
         learned, on a port of SSH, RDP, VNC, TeamViewer, AnyDesk, ScreenConnect or \
-        WinRM, from a host that is not among the jump hosts of the configuration, whether it is learned or not. Told by \
-        handshake and port: the content is not read. SMB is left out, as files are shared over it, too.",
+        WinRM, from a host inside that is not among the jump hosts of the configuration, whether it is learned or not. Told by \
+        handshake and port: the content is not read. SMB is left out, as files are shared over it, too. \
+        Who comes from outside is told by internet-to-clinical.",
     matters: "Who steers a clinical device can change what it does to a patient. Jump hosts are where that is controlled.",
     innocent: "A service visit; a helpdesk tool; a jump host that is missing in the configuration.",
     references: "Medical Device Access Management: broker remote vendor access through a jump host; ATT&CK T0886, T1021.",
@@ -44,7 +45,7 @@ impl Watch for RemoteAccess {
         let verdict = Verdict::new(&RULE, Some(device.id()), news.first, title)
             .edge(news)
             .peer(asker.as_ref().map_or(news.peer(), |asker| crate::verdict::Peer::Device(asker.id())))
-            .found([number("flows", news.flows), number("bytes", news.bytes.iter().sum())])
+            .found([number("flows", news.conversations), number("bytes", news.bytes.iter().sum())])
             .found(word("program", program))
             .normal([number("jump_hosts_configured", jump_hosts)]);
         out.raise(view, verdict);

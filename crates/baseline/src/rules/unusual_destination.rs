@@ -44,7 +44,7 @@ impl Watch for UnusualDestination {
         let verdict = Verdict::new(&RULE, Some(news.key.client), news.first, title)
             .edge(news)
             .usual(news.novelty.is_usual())
-            .found([number("flows", news.flows), number("role_devices", news.novelty.peers as u64)])
+            .found([number("flows", news.conversations), number("role_devices", news.novelty.peers as u64)])
             .found(word("zone", &zone))
             .normal([number("edges", u64::from(seen.edges)), number("active_hours", u64::from(seen.hours))]);
         out.raise(view, verdict);
@@ -76,6 +76,34 @@ mod tests {
             "host-1 (patient monitor) turns to office: host-3 (printer) on tcp/9100"
         );
         assert!(story.found("new-edge").iter().all(|f| f.key.service != found[0].key.service));
+    }
+
+    #[test]
+    fn it_is_told_as_long_as_nobody_wants_it_and_never_of_its_own_zone() {
+        let mut story = Story::new(DAY);
+        let (monitor, gateway) = (
+            story.device(1, DeviceClass::PatientMonitor, 26),
+            story.device(2, DeviceClass::MonitorGateway, 30),
+        );
+        let (desk, near) =
+            (story.device(3, DeviceClass::Workstation, 40), story.device(4, DeviceClass::Server, 26));
+        (0..5).for_each(|hour| story.at(hour * HOUR).talk(monitor, gateway, 4_001, None));
+        for day in 1..4 {
+            story.at(day * DAY + HOUR);
+            for _ in 0..3 {
+                story.talk(monitor, desk, 9_000, None);
+                story.talk(monitor, near, 9_000, None);
+                story.wait(10 * 60 * crate::rules::story::SECOND);
+            }
+            story.restart();
+        }
+        let found = story.found("unusual-destination");
+        let brief: Vec<_> =
+            found.iter().map(|f| (f.peer.as_ref().unwrap().device, f.severity, f.count)).collect();
+        assert_eq!(brief, [(Some(desk), Severity::High, 3); 3], "{found:#?}");
+        let others = story.found("new-edge");
+        assert!(others.iter().all(|f| f.peer.as_ref().unwrap().device == Some(near)), "{others:#?}");
+        assert!(!others.is_empty());
     }
 
     #[test]

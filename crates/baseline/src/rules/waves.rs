@@ -7,6 +7,7 @@ use super::window::{DAY, Recent, Rows, rename};
 use crate::findings::{number, word};
 use crate::judge::{EdgeNews, View};
 use crate::lists::listed;
+use crate::site::called;
 use crate::table::{Far, Key};
 use crate::verdict::Verdict;
 use model::{DeviceClass, DeviceId, EdgeState, IpProto, Severity, Stranger, Timestamp};
@@ -408,7 +409,7 @@ impl Waves {
                     devices.extend(profile.as_ref().map(|profile| profile.id()));
                     names.extend(profile.map(|profile| profile.name.to_string()));
                 }
-                Whom::Address(ip) => drop(names.insert(ip.to_string())),
+                Whom::Address(ip) => drop(names.insert(called(*ip))),
                 Whom::Anybody => {}
             }
         }

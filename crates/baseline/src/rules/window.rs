@@ -292,6 +292,14 @@ impl Minutes {
         self.0.iter().fold([0; 2], |[a, b], (_, [c, d])| [a.saturating_add(*c), b.saturating_add(*d)])
     }
 
+    /// The first minute from a time on in which something counted, by the first count or the second.
+    pub(super) fn began(&self, from: Timestamp, count: usize) -> Option<Timestamp> {
+        let from = from.0.div_euclid(MINUTE);
+        let has =
+            |(minute, sums): &&(i64, [u64; 2])| *minute >= from && sums.get(count).is_some_and(|n| *n > 0);
+        self.0.iter().find(has).map(|(minute, _)| Timestamp(minute.saturating_mul(MINUTE)))
+    }
+
     /// The sums over the last whole minutes that hold at least so many of the first count, and when they begin.
     pub(super) fn last(&mut self, now: Timestamp, least: u64) -> Option<([u64; 2], Timestamp)> {
         self.hour(now);
@@ -415,6 +423,9 @@ mod tests {
         let mut minutes = Minutes::default();
         (0..60).for_each(|n| minutes.add(Timestamp(n * MINUTE), [1, u64::from(n >= 58)]));
         assert_eq!(minutes.hour(Timestamp(HOUR)), [60, 2]);
+        let began = |from, count| minutes.began(Timestamp(from), count);
+        assert_eq!([began(0, 0), began(MINUTE + 1, 0)], [0, MINUTE].map(|at| Some(Timestamp(at))));
+        assert_eq!([began(0, 1), began(HOUR, 0)], [Some(Timestamp(58 * MINUTE)), None]);
         assert_eq!(minutes.last(Timestamp(HOUR), 3), Some(([3, 2], Timestamp(57 * MINUTE))));
         assert_eq!(minutes.last(Timestamp(HOUR), 61), None);
         assert_eq!(minutes.hour(Timestamp(HOUR + MINUTE)), [59, 2]);

@@ -16,6 +16,7 @@ fn signs(story: &str) -> Vec<String> {
             Sign::Serves { port, .. } => format!("{device} serves {port}"),
             Sign::Lease(lease) => format!("{device} {}", lease.message.as_str()),
             Sign::Credential(kind) => format!("{device} {kind}"),
+            Sign::Known { attribute, value } => format!("{device} has said {attribute} {value}"),
             Sign::Copied { what, owner } => format!("{device} says {what} of {owner}"),
             Sign::Claims { ip, holder, macs, .. } => {
                 let macs = macs.filter(|[named, from]| named != from);

@@ -41,10 +41,28 @@ fn told(parts: &[Vec<(i64, String)>]) -> (Inventory, Vec<String>) {
         Resolved::Sign { device, sign: Sign::Copied { what, owner }, .. } => {
             Some(format!("{device} says {what} of {owner}"))
         }
+        Resolved::Sign { device, sign: Sign::Known { attribute, value }, .. } => {
+            Some(format!("{device} has said {attribute} {value}"))
+        }
         Resolved::Sign { device, sign: Sign::Appeared, .. } => Some(format!("{device} appeared")),
         _ => None,
     });
     (whole, said.collect())
+}
+
+#[test]
+fn what_a_card_says_that_its_machine_said_before_is_told_to_be_known() {
+    let says = |mac: &str, minute: i64, what: &str| vec![(minute * 60, format!("{mac} {what}"))];
+    let named =
+        |mac: &str, minute: i64, name: &str| says(mac, minute, &format!("is dhcp.hostname {name} by dhcp"));
+    let one = |name: &str| {
+        let parts = [lives(OWNER, 1, 0..121), named(OWNER, 1, "ws1"), named(OTHER, 159, name)];
+        told(&[&parts[..], &[lives(OTHER, 2, 160..200), named(OTHER, 170, "ws1")]].concat()).1
+    };
+    let appear = ["d1 appeared", "d2 appeared", "d2 is d1"];
+    assert_eq!(one("ws1"), [&appear[..], &["d1 has said dhcp.hostname ws1"]].concat());
+    // What it said before it was known whose card it is may still be another machine's.
+    assert_eq!(one("kali"), appear);
 }
 
 #[test]
