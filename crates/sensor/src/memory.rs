@@ -15,7 +15,7 @@ pub(crate) const DEFAULT: u64 = 512_000_000;
 const LEAST: u64 = 96_000_000;
 
 /// The program, its tables of fixed size, and what is on its way from stage to stage. Of a small limit it is most.
-const PROGRAM: u64 = 56_000_000;
+const PROGRAM: u64 = 60_000_000;
 
 /// A tracked flow: its entry of two cache lines, its place in the index (which grows by a half), in the timers and among the free.
 const A_FLOW: u64 = 208;
