@@ -1,4 +1,4 @@
-//! An identifier of one device that another says, while both go on.
+//! An identifier or a MAC of one device that another has, while both go on.
 
 use super::card::difference;
 use super::impersonation::RULE;
@@ -51,8 +51,22 @@ fn raise(profile: &Profile, owner: &Profile, what: &Text, at: Timestamp, view: &
     out.raise(view, verdict);
 }
 
+/// A newcomer has the MAC of a learned device.
+pub(super) fn raise_card(
+    profile: &Profile,
+    owner: &Profile,
+    mac: &model::Mac,
+    since: Timestamp,
+    view: &View<'_>,
+    out: &mut Out<'_>,
+) {
+    let (name, class) = (&profile.name, profile.class());
+    let title = format!("{name} ({class}) is new and has the MAC of {} ({})", owner.name, owner.class());
+    out.raise(view, twice(profile, owner, since, title).found(word("mac", &mac.to_string())));
+}
+
 /// A device has what only the owner had.
-pub(super) fn twice(profile: &Profile, owner: &Profile, at: Timestamp, title: String) -> Verdict {
+fn twice(profile: &Profile, owner: &Profile, at: Timestamp, title: String) -> Verdict {
     Verdict::new(&RULE, Some(profile.id()), at, title)
         .peer(Peer::Device(owner.id()))
         .over(Trail::All(profile.id()))

@@ -21,9 +21,9 @@ pub(super) static RULE: Rule = Rule {
     posture: false,
     attack: &["T0859", "T0849", "T1036"],
     finds: "A device that calls under an AE title which was one other device's own, by which servers accepted it when the \
-        site was learned or since: one that has other MACs and addresses and was heard within the last 24 hours. Whoever has the address or a host \
-        name that the owner had, and no other name, and came when that fell silent, is the owner with another network \
-        card: that is low if it is in the owner's zone and VLAN, tells of itself nothing else than the owner did (DHCP, \
+        site was learned or since: one that has other MACs and addresses and was heard within the last 24 hours. \
+        Whoever has the address or a host name that the owner had, and no other name, and came when that fell silent, is \
+        the owner with another network card: that is low if it is in the owner's zone and VLAN, tells of itself nothing else than the owner did (DHCP, \
         model, serial number, DICOM implementation) and asks for nothing that the owner never asked for (C-FIND, \
         C-MOVE, C-GET); and high when it turns out otherwise, or the former card is heard again, within a week. Titles \
         that several devices shared while learning do not count, nor do titles that servers are called by.",

@@ -1,6 +1,6 @@
 //! A known device that suddenly is another machine.
 
-use super::copied::{Copies, twice};
+use super::copied::{Copies, raise_card};
 use super::said::{ATTRIBUTES, FINGERPRINT, FIRMWARE, Known, SPAN, Said};
 use super::updates::{self, Changed, ChangedBefore, Group, LONGEST, Update, group, note};
 use super::window::{Recent, Rows, pack_as, unpack, unpack_as};
@@ -310,19 +310,6 @@ impl Impersonation {
             .normal(word("known_since", &profile.device.first.to_string()));
         out.raise(view, verdict);
     }
-}
-
-fn raise_card(
-    profile: &Profile,
-    owner: &Profile,
-    mac: &model::Mac,
-    since: Timestamp,
-    view: &View<'_>,
-    out: &mut Out<'_>,
-) {
-    let (name, class) = (&profile.name, profile.class());
-    let title = format!("{name} ({class}) is new and has the MAC of {} ({})", owner.name, owner.class());
-    out.raise(view, twice(profile, owner, since, title).found(word("mac", &mac.to_string())));
 }
 
 #[cfg(test)]
