@@ -202,6 +202,8 @@ pub(crate) struct View<'a> {
     pub(crate) ended: [Option<Timestamp>; 2],
     /// Until when the sensor does not see enough to tell that something is silent.
     pub(crate) blind_until: Cell<Timestamp>,
+    /// Since when it was found in this minute that it does not: what was told of silence since then may be none.
+    pub(crate) blind_since: Cell<Option<Timestamp>>,
     /// Until when it is known that the sensor sees: what is silent is not known to be silent later.
     pub(crate) sees_until: Cell<Timestamp>,
     /// Devices that are silent with most of their zone: that is told once, and not of each.

@@ -522,6 +522,7 @@ impl<'a> View<'a> {
             armed_from,
             ended: clock.ended(),
             blind_until: Cell::new(Timestamp(clock.blind_until)),
+            blind_since: Cell::default(),
             sees_until: Cell::new(now),
             who,
             hushed: RefCell::default(),

@@ -345,7 +345,7 @@ impl Part {
         let side = packet.transport.side;
         let Some(flow) = self.table.get_mut(slot) else { return };
         let flags = segment.flags;
-        let had_ended = flow.ended();
+        let was_over = flow.is_over();
         let mut seq = segment.seq;
         if flags & SYN != 0 {
             // The first byte of data follows the SYN (RFC 9293 §3.4).
@@ -355,7 +355,7 @@ impl Part {
         // What comes with a RST is an explanation, not data (RFC 9293 §3.5.3).
         let bytes = if flags & RST != 0 { &[] } else { segment.payload };
         flow.saw(side, flags & FIN != 0, flags & RST != 0, !bytes.is_empty());
-        let ends = flow.ended() && !had_ended;
+        let ends = flow.is_over() && !was_over;
         if !bytes.is_empty() && flow.conversation == NONE && flow.probed < PROBES_CLAIMED {
             self.probe(cx, packet, slot, bytes);
         }

@@ -303,9 +303,14 @@ impl Flow {
         self.has(bit::RESET) || (self.has(bit::FIN_LOW) && self.has(bit::FIN_HIGH))
     }
 
+    /// The same as far as it can be heard: of who is never heard, no FIN is either.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended() || (self.has(bit::FIN_LOW | bit::FIN_HIGH) && !self.is_two_sided())
+    }
+
     /// Whether TCP is in a state that does not last: not established, or over.
-    pub(crate) const fn is_brief(&self) -> bool {
-        self.ended() || (self.client().is_some() && !self.has(bit::SYN_ACK) && !self.has(bit::DATA))
+    pub(crate) fn is_brief(&self) -> bool {
+        self.is_over() || (self.client().is_some() && !self.has(bit::SYN_ACK) && !self.has(bit::DATA))
     }
 
     /// How long it may be idle, in nanoseconds.

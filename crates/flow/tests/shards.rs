@@ -361,6 +361,36 @@ fn what_there_was_of_a_long_conversation_is_told_while_it_goes_on() {
 }
 
 #[test]
+fn what_is_heard_of_one_side_only_is_over_soon_after_that_side_ends_it() {
+    const SECOND: i64 = 1_000_000_000;
+    let ports = (4_000, 6_661);
+    let ended = |by_both: bool, answered: bool, last: &'static str| -> Option<i64> {
+        let mut frames: Vec<Owned> = vec![(0, tcp(1, 5, ports, 101, "A", b"NAME pump\n"))];
+        if answered {
+            frames.push((SECOND, tcp(5, 1, (6_661, 4_000), 900, "A", b"x")));
+        }
+        frames.push((2 * SECOND, tcp(1, 5, ports, 111, last, b"")));
+        if by_both {
+            frames.push((3 * SECOND, tcp(5, 1, (6_661, 4_000), 901, "FA", b"")));
+        }
+        // Somebody else is heard every second, so that it shows when the conversation is told.
+        frames.extend((4..300).map(|n| (n * SECOND, udp(3, 7, (68, 67), &[n as u8]))));
+        let (events, _) = run(&Config::default(), &frames, 1, 1);
+        let at = events.iter().find_map(|event| match event {
+            Event::Flow { no, record, .. } if record.key.proto == model::IpProto::TCP => Some(*no),
+            _ => None,
+        });
+        at.and_then(|no| frames.get(no as usize)).map(|(ts, _)| ts / SECOND).filter(|second| *second < 299)
+    };
+    let brief = ended(true, true, "FA");
+    assert!(brief.is_some_and(|second| (30..40).contains(&second)), "{brief:?}");
+    let one_sided = ended(false, false, "FA");
+    assert!(one_sided.is_some_and(|second| (30..40).contains(&second)), "{one_sided:?}");
+    // The controls: who was heard may have more to say, and without an end there is none.
+    assert_eq!([ended(false, true, "FA"), ended(false, false, "A")], [None; 2]);
+}
+
+#[test]
 fn a_panic_costs_its_session_and_nothing_else() {
     quiet();
     let frames: Vec<Owned> = vec![

@@ -1,5 +1,6 @@
 //! A device that is always there is not heard any more.
 
+use super::visibility_loss::UNSEEN;
 use super::window::rename;
 use super::{Rule, Wants, Watch};
 use crate::calendar::hour;
@@ -83,6 +84,19 @@ struct Silent {
 }
 
 impl DeviceSilent {
+    /// The sensor has not seen enough since before some devices were told of.
+    fn take_back(&mut self, view: &View<'_>, out: &mut Out<'_>) {
+        let Some(since) = view.blind_since.get() else { return };
+        self.silent.retain(|id, _| {
+            let Some(habit) = view.habits.get(DeviceId(*id)) else { return true };
+            let is_early = habit.last().plus(habit.patience()) >= since;
+            if is_early {
+                out.lower_since(&RULE, DeviceId(*id), habit.last(), UNSEEN);
+            }
+            !is_early
+        });
+    }
+
     fn round(&mut self, view: &View<'_>, out: &mut Out<'_>) {
         let round = view.now.seconds() / 60 / EVERY;
         if round == self.round || view.blind_until.get() > view.now {
@@ -175,6 +189,7 @@ impl DeviceSilent {
 
 impl Watch for DeviceSilent {
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
+        self.take_back(view, out);
         self.round(view, out);
         *view.hushed.borrow_mut() = self.part.keys().map(|id| DeviceId(*id)).collect();
     }

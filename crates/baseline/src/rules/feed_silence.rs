@@ -1,6 +1,7 @@
 //! A feed of messages falls silent.
 
 use super::spoken::{DAYS, Hours, LEAST_DAYS, Place, begin, could_be_seen, counted, whole_hours};
+use super::visibility_loss::UNSEEN;
 use super::window::rename;
 use super::{Rule, Wants, Watch};
 use crate::calendar::hour;
@@ -261,6 +262,11 @@ impl FeedSilence {
         let seen_from = view.blind_until.get().min(view.now);
         let speaks_from = speaks_from(feed, first, view);
         let since = feed.last.max(seen_from).max(speaks_from.unwrap_or(view.now));
+        let told_at = self.silent.get(&place).copied();
+        if let Some(at) = told_at.filter(|at| view.blind_since.get().is_some_and(|since| since.0 <= *at)) {
+            out.lower_since(&RULE, sends.device, Timestamp(at), UNSEEN);
+            self.silent.remove(&place);
+        }
         let was_told = self.silent.contains_key(&place);
         let (pauses, usual, longest) = feed.normal();
         let is_rare = || longest < HOUR_MS || self.hours.is_rare(&place, whole_hours(since, view.now), view);

@@ -106,6 +106,7 @@ mod claims;
 mod copied;
 mod destinations;
 mod edges;
+mod fewer;
 #[cfg(test)]
 mod merged;
 mod opened;
@@ -121,6 +122,8 @@ mod spoken;
 pub(crate) mod story;
 mod terms;
 mod titles;
+#[cfg(test)]
+mod unseen;
 mod unused;
 mod updates;
 mod versions;
