@@ -107,6 +107,7 @@ mod copied;
 mod destinations;
 mod edges;
 mod fewer;
+mod lack;
 #[cfg(test)]
 mod merged;
 mod opened;
