@@ -223,6 +223,9 @@ impl Inventory {
             if is_routed(ttl) && self.robbed(root, vlan, ip, &span).is_some() {
                 self.note_carried(id, vlan, ip, BY_TTL, ts);
             }
+            if self.open_spans(vlan, ip).nth(1).is_some() {
+                self.settle(holder, vlan, ip, ts);
+            }
             self.confirm(holder, vlan, ip, span.first, How::Sent, ts);
             return;
         }
@@ -243,6 +246,7 @@ impl Inventory {
             if let Some(behind) = behind {
                 self.heard(behind, ts);
             }
+            self.goes_on_carrying(id, vlan, ts);
         } else if !self.config.is_internal(ip) && !self.by_address.contains_key(&(vlan, ip)) {
             // Nobody is credited with an outside address on a packet's word.
             self.note_carried(id, vlan, ip, BY_SOURCE, ts);

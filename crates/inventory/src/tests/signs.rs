@@ -4,7 +4,7 @@ use super::*;
 use crate::Sign;
 
 /// The signs of a story, each in a few words.
-fn signs(story: &str) -> Vec<String> {
+pub(super) fn signs(story: &str) -> Vec<String> {
     let (mut inventory, mut out) = (inventory(), Vec::new());
     for (n, line) in story.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
         inventory.event(event(n as u64 + 1, line), &mut out);
