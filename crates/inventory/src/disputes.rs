@@ -8,6 +8,7 @@
 
 use crate::Inventory;
 use crate::addresses::{How, Span};
+use crate::config::network;
 use model::{DeviceId, Timestamp, Vlan};
 use std::net::IpAddr;
 
@@ -82,39 +83,50 @@ impl Inventory {
             && (silent > STOPPED_ALTOGETHER || self.lives_beside(id, vlan, ip))
     }
 
-    /// A router carries the packets of others, and seldom says anything else: what another took from it by its word, and
-    /// claims no more, it has again.
+    /// A router carries the packets of others in a scope, and seldom says anything else there: that it is there is noted with
+    /// the address that another took from it by its word, and when that one claims it no more, the router has it again.
     pub(crate) fn goes_on_carrying(&mut self, id: DeviceId, vlan: Vlan, ts: Timestamp) {
         let root = self.root(id);
         let Some(node) = self.nodes.get(&id).filter(|node| node.known.router) else { return };
-        let lost = node.spans.iter().filter(|((scope, ..), span)| *scope == vlan && span.until.is_some());
-        let lost: Vec<_> = lost.map(|((_, ip, _), _)| *ip).collect();
-        for ip in lost {
+        let is_lost = |span: &Span| span.until.is_some() && matches!(span.how, How::Lease | How::Claim);
+        let lost = node.spans.iter().filter(|((scope, ..), span)| *scope == vlan && is_lost(span));
+        let lost: Vec<_> = lost.map(|((_, ip, first), _)| (*ip, *first)).collect();
+        for (ip, first) in lost {
+            let has_it = |(holder, _): (DeviceId, Span)| self.root(holder) == root;
+            let is_claimed = |(_, span): (DeviceId, Span)| span.how == How::Claim;
+            if self.open_spans(vlan, ip).any(has_it) || !self.open_spans(vlan, ip).any(is_claimed) {
+                continue;
+            }
             let is_back = |(other, span): (DeviceId, Span)| {
                 // Who has no other address may be a router that took this one's place.
-                self.root(other) != root
-                    && self.has_stopped(other, (vlan, ip), &span, ts)
+                self.has_stopped(other, (vlan, ip), &span, ts)
                     && self.lives_beside(other, vlan, ip)
                     && self.had_before(root, (vlan, ip), (other, &span), ts)
             };
-            let has_it = |(holder, _): (DeviceId, Span)| self.root(holder) == root;
-            if !self.open_spans(vlan, ip).any(has_it) && self.open_spans(vlan, ip).any(is_back) {
+            if self.open_spans(vlan, ip).any(is_back) {
                 self.hold(id, vlan, ip, How::Claim, ts);
+            } else {
+                self.edit_span(id, vlan, ip, first, |span| span.last = span.last.max(ts));
             }
         }
     }
 
-    /// Whether a device that lost an address at a time was heard since, a short while ago, and has no other address: a router
-    /// that only carries what others send never says that it goes on.
+    /// Whether a router that lost an address was heard in its scope since, a short while ago, and has no other address in that
+    /// network: who only carries what others send never says that it goes on.
     pub(crate) fn lives_without(
         &self,
         id: DeviceId,
         (vlan, ip): (Vlan, IpAddr),
-        lost: Timestamp,
+        lost: &Span,
         ts: Timestamp,
     ) -> bool {
-        let last = self.nodes.get(&self.root(id)).map(|node| node.last);
-        last.is_some_and(|last| last > lost && ts.since(last) <= PRESENT) && !self.lives_beside(id, vlan, ip)
+        let is_heard = lost.until.is_some_and(|until| lost.last > until) && ts.since(lost.last) <= PRESENT;
+        is_heard && {
+            let tree = self.tree(self.root(id));
+            let spans = tree.iter().filter_map(|id| self.nodes.get(id)).flat_map(|node| node.spans.iter());
+            let mut own = spans.filter(|(_, span)| span.until.is_none() && span.how <= How::Claim);
+            !own.any(|((scope, own, _), _)| *scope == vlan && *own != ip && network(*own) == network(ip))
+        }
     }
 
     /// Whether a device says again what it had for long before others took it, all of whom have addresses of their own: it

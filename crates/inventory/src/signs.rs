@@ -190,7 +190,7 @@ impl Inventory {
             own.filter(|(_, span)| span.how == How::Claim).map(|(_, span)| span.first).collect();
         let quarrels = |(other, span): &(DeviceId, Span)| {
             let is_past =
-                |until| ts.since(until) > QUARREL && !self.lives_without(*other, (vlan, ip), until, ts);
+                |until| ts.since(until) > QUARREL && !self.lives_without(*other, (vlan, ip), span, ts);
             let is_over = |until| !taken.contains(&until) || is_past(until);
             !is_own(*other) && span.how <= How::Claim && !span.until.is_some_and(is_over)
         };

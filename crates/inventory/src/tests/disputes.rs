@@ -182,7 +182,20 @@ fn a_gateway_that_only_carries_goes_on_with_its_address() {
     assert_eq!(of(&gateway(3, true)), [vec![], vec!["10.0.0.1", "10.0.0.66"]]);
     assert_eq!(of(&gateway(4, true)), [vec!["10.0.0.1"], vec!["10.0.0.66"]], "it has stopped");
     assert_eq!(of(&gateway(4, false)), [vec!["10.0.0.1"], vec!["10.0.0.1", "10.0.0.66"]]);
-    // The control: a former gateway that has an address of its own beside has given way.
+    // A former gateway that carries the packets of others in another network only has given way there.
+    let elsewhere: Vec<_> = gateway(3, true)
+        .lines()
+        .map(|line| {
+            let is_late =
+                line.contains("ttl 62") && line.split(' ').next().unwrap().parse::<i64>().unwrap() > 2 * HOUR;
+            format!("{line}{}", if is_late { " vlan 7" } else { "" })
+        })
+        .collect();
+    assert_eq!(told(&elsewhere.join("\n")).len(), 61);
+    // It goes on in one network with that address, and in others with others, seen in one scope.
+    let several = format!("0 {GATEWAY} claims 10.0.8.1\n{}", gateway(3, true));
+    assert_eq!(told(&several).len(), 360);
+    // One that has an address of its own beside has given way, too.
     let moved = format!("0 {GATEWAY} claims 10.0.0.2\n{}", gateway(3, true));
     assert_eq!(told(&moved).len(), 61);
 }
