@@ -110,6 +110,7 @@ mod edges;
 mod merged;
 mod opened;
 pub(crate) mod outsiders;
+mod places;
 #[cfg(test)]
 mod quarantined;
 mod said;
@@ -119,6 +120,7 @@ mod span;
 mod spoken;
 #[cfg(test)]
 pub(crate) mod story;
+mod targets;
 mod terms;
 mod titles;
 mod unused;
