@@ -3,13 +3,15 @@
 //!
 //! A claim takes an address from whoever held it, as it must where an address has moved. Who poisons the ARP tables of others
 //! claims what is not its own for as long as that pays, and then is silent about it; the owner goes on all the while. So who
-//! has gone on with what it had for long before has it alone when the other has stopped. Where two machines were given one
+//! has gone on with what it had for long before has it alone when the other has stopped; and until then, who asks for what that one
+//! serves at the address means that one, not who is delivered the question. Where two machines were given one
 //! address both go on, and where an address has moved its former holder is silent: neither changes by this.
 
 use crate::Inventory;
 use crate::addresses::{How, Span};
 use crate::config::network;
-use model::{DeviceId, Timestamp, Vlan};
+use crate::ends::End;
+use model::{DeviceId, IpProto, Timestamp, Vlan};
 use std::net::IpAddr;
 
 /// Who was not heard with an address for so long does not claim it any more; one that is known by no other address is given
@@ -22,6 +24,8 @@ const SETTLED: i64 = 3_600 * 1_000_000_000;
 const RETURN: i64 = 24 * 3_600 * 1_000_000_000;
 /// Who was heard within this time is there.
 const PRESENT: i64 = 600 * 1_000_000_000;
+/// Ports of those who lease addresses.
+const LEASES: [u16; 2] = [67, 547];
 
 impl Inventory {
     /// Whether a device had an address before another took it from it by the claim that began a span: for an hour at least,
@@ -127,6 +131,28 @@ impl Inventory {
             let mut own = spans.filter(|(_, span)| span.until.is_none() && span.how <= How::Claim);
             !own.any(|((scope, own, _), _)| *scope == vlan && *own != ip && network(*own) == network(ip))
         }
+    }
+
+    /// Whose service is asked for at an address that this end of a conversation took from another by its word: the other's,
+    /// while that lives and serves the port, whoever answers. Who leases addresses is told by its answers.
+    pub(crate) fn asked_of(
+        &self,
+        end: &End,
+        (vlan, ip): (Vlan, IpAddr),
+        ts: Timestamp,
+        (transports, port): (&[IpProto], u16),
+    ) -> Option<DeviceId> {
+        let held = end.held.filter(|held| held.how == How::Claim && held.until.is_none())?;
+        // Almost all have one address, which they took from nobody.
+        let node = self.nodes.get(&end.id)?;
+        if (node.is_alone() && node.spans.len() < 2) || LEASES.contains(&port) {
+            return None;
+        }
+        let (owner, _) = self.robbed(self.root(end.id), vlan, ip, &held)?;
+        let owner = self.root(owner);
+        let known = self.nodes.get(&owner)?;
+        let serves = transports.iter().any(|transport| known.services.contains_key(&(*transport, port)));
+        (serves && known.last > held.first && ts.since(known.last) <= PRESENT).then_some(owner)
     }
 
     /// Whether a device says again what it had for long before others took it, all of whom have addresses of their own: it

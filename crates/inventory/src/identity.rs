@@ -117,6 +117,12 @@ impl Inventory {
             Subject::Ip(vlan, ip) | Subject::Endpoint(vlan, ip, _, _) => (vlan, ip),
         };
         let end = self.end(vlan, ip, ts, mac, false);
+        // What is said by who answers in another's place is said of neither.
+        if let Subject::Endpoint(.., transport, port) = *subject
+            && end.is_some_and(|end| self.asked_of(&end, (vlan, ip), ts, (&[transport], port)).is_some())
+        {
+            return None;
+        }
         match end.and_then(|end| Some((end.id, end.held?))) {
             Some((id, span)) => {
                 // Packets are all that ties the address to this MAC: it may have to be taken back.

@@ -35,6 +35,21 @@ pub enum Sign {
         /// The application, where the content tells.
         application: Option<&'static str>,
     },
+    /// It answers for a port at an address that it took by its word from one that lives and serves the port.
+    Poses {
+        /// Whose address it is.
+        owner: DeviceId,
+        /// Scope of the address.
+        vlan: Vlan,
+        /// The address.
+        ip: IpAddr,
+        /// Transport.
+        transport: IpProto,
+        /// Port.
+        port: u16,
+        /// The application, where the content tells.
+        application: Option<&'static str>,
+    },
     /// It took part in a DHCP exchange as the client.
     Lease(Lease),
     /// It sent a DHCP OFFER or ACK, as the server or as who carries it on.

@@ -108,9 +108,11 @@ mod destinations;
 mod edges;
 #[cfg(test)]
 mod merged;
+mod negotiated;
 mod opened;
 pub(crate) mod outsiders;
 mod places;
+mod posed;
 #[cfg(test)]
 mod quarantined;
 mod said;

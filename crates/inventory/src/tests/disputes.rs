@@ -205,3 +205,64 @@ fn a_routers_successor_that_has_no_other_address_keeps_it() {
     let next = gateway(9, true).replace("claims 10.0.0.66", "is name x");
     assert!(addresses(&next)[1].contains(&"10.0.0.1".to_owned()), "the former still carries");
 }
+
+/// A name server and its clients, and another that claims the server's address.
+fn diverted(more: &str) -> String {
+    format!(
+        "0 {OWNER} claims 10.0.0.5
+         1 {OTHER} claims 10.0.0.66
+         2 00:12:21:00:00:01 claims 10.0.0.50
+         3 10.0.0.50 flow 10.0.0.5:53 dns from 00:12:21:00:00:01 to {OWNER}
+         7200 {OTHER} claims 10.0.0.5
+         7205 {OWNER} sends 10.0.0.5
+         {more}"
+    )
+}
+
+#[test]
+fn what_is_asked_of_an_owner_is_asked_of_it_whoever_is_delivered_the_question() {
+    let at = |port: u16| format!("7210 10.0.0.50 flow 10.0.0.5:{port} from 00:12:21:00:00:01 to {OTHER}");
+    let flows = |more: &str| tell(&mut inventory(), &diverted(more));
+    let signs = |more: &str| {
+        signs(&diverted(more))
+            .into_iter()
+            .filter(|sign| sign.contains("serves"))
+            .collect::<Vec<_>>()
+            .split_off(1)
+    };
+    let both = format!("{}\n{}", at(53), at(53));
+    assert_eq!(flows(&both), ["d3 > d1"; 3]);
+    assert_eq!(
+        signs(&both),
+        ["d2 serves 53 at 10.0.0.5 of d1"; 2],
+        "it is told who answers, and nothing is its own"
+    );
+    let unanswered = format!("{} answers 0", at(53));
+    assert_eq!((flows(&unanswered).last().unwrap().as_str(), signs(&unanswered).len()), ("d3 > d1", 0));
+    let said = format!("7210 10.0.0.50 asks 10.0.0.5:53 from 00:12:21:00:00:01 to-mac {OTHER}");
+    assert_eq!(flows(&said).last().unwrap(), "d3 asks d1");
+    // What the owner does not serve is the other's, and so is what that serves at its own address.
+    assert_eq!(flows(&at(23)), ["d3 > d1", "d3 > d2"]);
+    assert_eq!(signs(&at(23)), ["d2 serves 23"]);
+    let own = at(53).replace("flow 10.0.0.5", "flow 10.0.0.66");
+    assert_eq!(
+        (flows(&own).last().unwrap().as_str(), signs(&own)),
+        ("d3 > d2", vec!["d2 serves 53".to_owned()])
+    );
+    // The owner is gone: who has its address serves there.
+    let gone = at(53).replace("7210", "7900");
+    assert_eq!(
+        (flows(&gone).last().unwrap().as_str(), signs(&gone)),
+        ("d3 > d2", vec!["d2 serves 53".to_owned()])
+    );
+    // Nobody learns what is said by who answers in another's place.
+    let banner = format!("7210 10.0.0.5:53 is software fake by dns 90 from {OTHER}");
+    let mut inventory = inventory();
+    tell(&mut inventory, &diverted(&banner));
+    assert!(inventory.devices().all(|device| device.attribute(&Attribute::SOFTWARE).is_none()));
+    tell(&mut inventory, &banner.replace("10.0.0.5:53", "10.0.0.66:53"));
+    assert_eq!(
+        inventory.devices().filter(|device| device.attribute(&Attribute::SOFTWARE).is_some()).count(),
+        1
+    );
+}

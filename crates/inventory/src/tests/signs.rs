@@ -14,6 +14,7 @@ pub(super) fn signs(story: &str) -> Vec<String> {
             Sign::Appeared => format!("{device} appeared"),
             Sign::New { attribute, value } => format!("{device} {attribute} {value}"),
             Sign::Serves { port, .. } => format!("{device} serves {port}"),
+            Sign::Poses { owner, ip, port, .. } => format!("{device} serves {port} at {ip} of {owner}"),
             Sign::Lease(lease) => format!("{device} {}", lease.message.as_str()),
             Sign::Credential(kind) => format!("{device} {kind}"),
             Sign::Known { attribute, value } => format!("{device} has said {attribute} {value}"),
