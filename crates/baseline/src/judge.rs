@@ -210,6 +210,8 @@ pub(crate) struct View<'a> {
     pub(crate) hushed: RefCell<BTreeSet<DeviceId>>,
     /// Who was found in this minute to take the place of a known device that is silent, and under which titles it calls.
     pub(crate) heirs: RefCell<BTreeMap<DeviceId, BTreeSet<String>>>,
+    /// Which addresses of others it was told of whom, within a day, that it claims them.
+    pub(crate) disputed: RefCell<BTreeSet<(DeviceId, Vlan, IpAddr)>>,
     pub(crate) who: Who<'a>,
     pub(crate) profiles: Profiles,
     /// What is normal of the edges of devices that were asked for in this minute.

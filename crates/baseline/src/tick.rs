@@ -527,6 +527,7 @@ impl<'a> View<'a> {
             who,
             hushed: RefCell::default(),
             heirs: RefCell::default(),
+            disputed: RefCell::default(),
             profiles,
             normal: RefCell::default(),
         }

@@ -188,6 +188,7 @@ impl Inventory {
             return true;
         }
         let root = self.root(id);
+        self.settle(id, vlan, ip, ts);
         self.tell_claim(id, vlan, ip, how, ts);
         let own = |span: &(DeviceId, Span)| span.0 == id;
         let held = self.open_spans(vlan, ip).find(own);

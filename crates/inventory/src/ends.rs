@@ -132,7 +132,7 @@ impl Inventory {
     }
 
     /// Whether an address was a node's own in a span: by its word, or as it sent from that and from no other's.
-    fn is_own(&self, id: DeviceId, (vlan, ip): (Vlan, IpAddr), span: &Span) -> bool {
+    pub(crate) fn is_own(&self, id: DeviceId, (vlan, ip): (Vlan, IpAddr), span: &Span) -> bool {
         let has_mac = || self.nodes.get(&id).is_some_and(|node| !node.known.macs.is_empty());
         is_own_word(span) || span.how == How::Sent && has_mac() && self.sends_for_none_but(id, vlan, ip)
     }
@@ -144,7 +144,7 @@ impl Inventory {
     }
 
     /// Whether a node has an address of its own in the scope, of the same family as this one but another.
-    fn lives_beside(&self, id: DeviceId, vlan: Vlan, ip: IpAddr) -> bool {
+    pub(crate) fn lives_beside(&self, id: DeviceId, vlan: Vlan, ip: IpAddr) -> bool {
         let tree = self.tree(self.root(id));
         tree.iter().filter_map(|id| self.nodes.get(id)).any(|node| {
             node.spans.iter().any(|((scope, own, _), span)| {

@@ -117,6 +117,12 @@ impl Inventory {
             Subject::Ip(vlan, ip) | Subject::Endpoint(vlan, ip, _, _) => (vlan, ip),
         };
         let end = self.end(vlan, ip, ts, mac, false);
+        // What is said by who answers in another's place is said of neither.
+        if let Subject::Endpoint(.., transport, port) = *subject
+            && end.is_some_and(|end| self.asked_of(&end, (vlan, ip), ts, (&[transport], port)).is_some())
+        {
+            return None;
+        }
         match end.and_then(|end| Some((end.id, end.held?))) {
             Some((id, span)) => {
                 // Packets are all that ties the address to this MAC: it may have to be taken back.
@@ -223,6 +229,9 @@ impl Inventory {
             if is_routed(ttl) && self.robbed(root, vlan, ip, &span).is_some() {
                 self.note_carried(id, vlan, ip, BY_TTL, ts);
             }
+            if self.open_spans(vlan, ip).nth(1).is_some() {
+                self.settle(holder, vlan, ip, ts);
+            }
             self.confirm(holder, vlan, ip, span.first, How::Sent, ts);
             return;
         }
@@ -243,6 +252,7 @@ impl Inventory {
             if let Some(behind) = behind {
                 self.heard(behind, ts);
             }
+            self.goes_on_carrying(id, vlan, ts);
         } else if !self.config.is_internal(ip) && !self.by_address.contains_key(&(vlan, ip)) {
             // Nobody is credited with an outside address on a packet's word.
             self.note_carried(id, vlan, ip, BY_SOURCE, ts);

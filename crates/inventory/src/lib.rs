@@ -10,7 +10,8 @@
 //! - `keys`: what a node's evidence says about identity;
 //! - `identity`: from MACs and addresses to nodes; routers, shared MACs, virtual MACs;
 //! - `addresses`: who held which address when, and `recent` answers to that; `leases`: what DHCP says of it, and `pings`: which
-//!   of them belong to a lease; `ends`: whose packets are when their MAC is another's;
+//!   of them belong to a lease; `ends`: whose packets are when their MAC is another's; `disputes`: whose an address is that one
+//!   took from another;
 //! - `merge`: nodes that are one device; `twins`: which of those that say so are not; `equipment`: whose identity a message
 //!   carries; `evidence`: the ledger and the order of values;
 //! - `classify`: the vote on what a device is for; `project`: the device as it is shown;
@@ -24,6 +25,7 @@ mod addresses;
 mod changes;
 mod classify;
 mod config;
+mod disputes;
 mod ends;
 mod equipment;
 mod evidence;

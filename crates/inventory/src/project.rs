@@ -88,6 +88,8 @@ impl Inventory {
         for ((vlan, ip, _), span) in spans() {
             let kept = match span.until {
                 None => &mut [&mut addresses, &mut lived][..],
+                // Nobody took from it what ended with its own last word.
+                Some(until) if until == span.last && span.how == How::Claim => continue,
                 Some(until) if until >= last => &mut [&mut lived][..],
                 Some(_) => continue,
             };

@@ -40,7 +40,9 @@ impl Inventory {
                 let Some((client, _)) = self.subject(&subject, mac, ts, true) else { return };
                 self.heard(client, ts);
                 let vlan = subject.address().map_or(Vlan::NONE, |(vlan, _)| vlan);
-                let server = self.end(vlan, peer.0, ts, other, false).map(|end| end.id);
+                let end = self.end(vlan, peer.0, ts, other, false);
+                let either = (&[IpProto::TCP, IpProto::UDP][..], peer.1);
+                let server = end.map(|end| self.asked_of(&end, (vlan, peer.0), ts, either).unwrap_or(end.id));
                 let domain =
                     if server.is_none() { self.domain_at(self.root(client), peer.0, ts) } else { None };
                 if application == "hl7" {
@@ -291,6 +293,7 @@ impl Inventory {
     pub(crate) fn flow(&mut self, record: Box<FlowRecord>) -> Flow {
         let ends = record.ends();
         let (mut nodes, mut devices) = ([None, None], [None, None]);
+        let mut poses = None;
         for side in 0..2 {
             let (ip, vlan) = (ends[side].0, record.vlans[side]);
             if !is_host(ip) || self.is_virtual(vlan, ip) {
@@ -304,7 +307,19 @@ impl Inventory {
             if known.as_ref().is_some_and(|end| is_passed_on(end.id)) {
                 continue;
             }
+            let service = (&[record.key.proto][..], ends[1].1);
+            let asked = known.filter(|_| side == 1);
+            let asked = asked.and_then(|end| self.asked_of(&end, (vlan, ip), record.last, service));
             nodes[side] = match known {
+                // Who answers is there, and serves nothing by that.
+                Some(end) if asked.is_some() => {
+                    if spoke {
+                        self.spoke(&end, (vlan, ip), record.first, record.last);
+                        poses = asked.map(|owner| (end.id, owner, (vlan, ip)));
+                    }
+                    devices[side] = asked;
+                    None
+                }
                 Some(end) if spoke => {
                     self.goes_on(&end, (vlan, ip), record.first, record.last);
                     devices[side] = Some(self.spoke(&end, (vlan, ip), record.first, record.last));
@@ -328,8 +343,12 @@ impl Inventory {
                 None => None,
             };
         }
+        let application = record.app.filter(|_| record.app_by_content);
+        if let Some((id, owner, (vlan, ip))) = poses.filter(|_| is_service(&record)) {
+            let (transport, port) = (record.key.proto, ends[1].1);
+            self.tell(record.last, id, Sign::Poses { owner, vlan, ip, transport, port, application });
+        }
         if let Some(server) = nodes[1].filter(|_| is_service(&record)) {
-            let application = record.app.filter(|_| record.app_by_content);
             self.serves(server, record.key.proto, ends[1].1, application, record.last, 1);
         }
         Flow { devices, record }

@@ -35,6 +35,21 @@ pub enum Sign {
         /// The application, where the content tells.
         application: Option<&'static str>,
     },
+    /// It answers for a port at an address that it took by its word from one that lives and serves the port.
+    Poses {
+        /// Whose address it is.
+        owner: DeviceId,
+        /// Scope of the address.
+        vlan: Vlan,
+        /// The address.
+        ip: IpAddr,
+        /// Transport.
+        transport: IpProto,
+        /// Port.
+        port: u16,
+        /// The application, where the content tells.
+        application: Option<&'static str>,
+    },
     /// It took part in a DHCP exchange as the client.
     Lease(Lease),
     /// It sent a DHCP OFFER or ACK, as the server or as who carries it on.
@@ -64,7 +79,8 @@ pub enum Sign {
         /// Whose that is.
         owner: DeviceId,
     },
-    /// It says that it holds an address which another device holds, or held until it said so for the first time.
+    /// It says that it holds an address which another device holds, or held until it said so for the first time. The holder
+    /// is the device itself where that had the address for long before the other took it.
     Claims {
         /// Scope of the address.
         vlan: Vlan,
@@ -108,7 +124,7 @@ fn is_identity(attribute: &Attribute) -> bool {
     matches!(attribute.as_str(), "manufacturer" | "model" | "serial")
 }
 
-/// A claim this long after the other holder's last word is a change of hands, not a quarrel.
+/// A claim this long after the other holder lost the address, and was not heard since, is a change of hands, not a quarrel.
 const QUARREL: i64 = 600 * 1_000_000_000;
 
 impl Inventory {
@@ -188,13 +204,15 @@ impl Inventory {
         let taken: Vec<Timestamp> =
             own.filter(|(_, span)| span.how == How::Claim).map(|(_, span)| span.first).collect();
         let quarrels = |(other, span): &(DeviceId, Span)| {
-            let is_over = |until| !taken.contains(&until) || ts.since(until) > QUARREL;
+            let is_past =
+                |until| ts.since(until) > QUARREL && !self.lives_without(*other, (vlan, ip), span, ts);
+            let is_over = |until| !taken.contains(&until) || is_past(until);
             !is_own(*other) && span.how <= How::Claim && !span.until.is_some_and(is_over)
         };
-        let holder = self.spans(vlan, ip).filter(quarrels).map(|(other, _)| self.root(other)).min();
-        if let Some(holder) = holder {
-            self.tell(ts, id, Sign::Claims { vlan, ip, holder, macs: None });
-        }
+        let others: Vec<_> = self.spans(vlan, ip).filter(quarrels).collect();
+        let Some(other) = others.iter().map(|(other, _)| self.root(*other)).min() else { return };
+        let holder = if self.is_owner_among(root, (vlan, ip), &others, ts) { root } else { other };
+        self.tell(ts, id, Sign::Claims { vlan, ip, holder, macs: None });
     }
 
     /// What was told since then of claims was said by one message, which names a MAC and came from one.

@@ -16,7 +16,9 @@ pub(super) static RULE: Rule = Rule {
     attack: &["T0849"],
     finds: "Two devices that both claim one address (ARP or neighbour discovery) within ten minutes, or one that claims the \
         address of another twice within 60 seconds while that one still lives. Addresses of routers and servers are left \
-        to arp-spoof; an address just leased to the claimant does not count.",
+        to arp-spoof; an address just leased to the claimant does not count. Who goes on with what it had before the other \
+        claimed it is the holder, and has the address alone when the other was not heard with it for ten minutes. All \
+        addresses that the device was told to claim within a day are named.",
     matters: "Each of the two loses what is sent to the other: a monitor or a pump may vanish from its central station.",
     innocent: "A fixed address typed twice, a device copied with its settings, a range that DHCP and hand share; a proxy or \
         a team of network cards that speaks for others.",
@@ -36,13 +38,16 @@ impl Watch for Conflict {
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
-        for dispute in self.0.minute(view).into_iter().filter(|dispute| !dispute.is_gone) {
+        let mut disputes = self.0.minute(view);
+        disputes.retain(|dispute| {
             // One that others depend on may claim back what is its own.
             let is_its_own = is_important(&dispute.claimant);
-            if !dispute.is_important && !is_its_own && (dispute.defended > 0 || dispute.is_quick) {
-                raise(&dispute, view, out);
-                self.0.told(&dispute);
-            }
+            let is_mutual = dispute.defended > 0 || dispute.is_quick;
+            !dispute.is_gone && !dispute.is_important && !is_its_own && is_mutual
+        });
+        self.0.tell(&mut disputes, view);
+        for dispute in &disputes {
+            raise(dispute, view, out);
         }
     }
 
@@ -62,7 +67,8 @@ impl Watch for Conflict {
 fn raise(dispute: &Dispute, view: &View<'_>, out: &mut Out<'_>) {
     let Dispute { ip, claimant, holder, .. } = dispute;
     let (name, class, of) = (&claimant.name, claimant.class(), &holder.name);
-    let title = format!("{name} ({class}) and {of} ({}) both use {ip}", holder.class());
+    let more = dispute.others();
+    let title = format!("{name} ({class}) and {of} ({}) both use {ip}{more}", holder.class());
     out.raise(view, dispute.verdict(&RULE, title, 2, MINUTE).found([number("threshold_claimed_back", 1)]));
 }
 
@@ -126,5 +132,31 @@ mod tests {
         let other = story.device(2, DeviceClass::Ultrasound, 20);
         (0..2).for_each(|_| claim(&mut story, other, pacs, pacs));
         assert_eq!(story.found(RULE).len() + story.found("arp-spoof").len(), 0);
+    }
+
+    #[test]
+    fn who_claims_the_addresses_of_a_ward_is_told_with_all_of_them() {
+        let mut story = Story::new(DAY);
+        let monitors: Vec<_> = (1..=8).map(|n| story.device(n, DeviceClass::PatientMonitor, 20)).collect();
+        let laptop = story.device(99, DeviceClass::Workstation, 20);
+        for id in monitors.iter().chain(&monitors) {
+            claim(&mut story, laptop, *id, *id);
+        }
+        let found = story.found(RULE);
+        assert_eq!(found.iter().map(|f| f.key.device).collect::<Vec<_>>(), [Some(laptop)]);
+        let all = (1..=8).map(|n| format!("10.20.20.{n}")).collect::<Vec<_>>().join(", ");
+        assert_eq!(crate::rules::scans::words(&found[0], "targets"), Some(all));
+        assert!(found[0].title.as_str().ends_with(", and 7 more addresses"), "{}", found[0].title);
+    }
+
+    #[test]
+    fn who_says_again_what_was_its_own_is_not_told() {
+        let (mut story, ct, other) = story();
+        // What it had before is its own: it claims nothing, and the other claims what it has.
+        (0..3).for_each(|_| claim(&mut story, ct, ct, ct));
+        assert_eq!(story.found(RULE).len(), 0);
+        claim(&mut story, other, ct, ct);
+        let found = story.restart().found(RULE);
+        assert_eq!(found.iter().map(|f| f.key.device).collect::<Vec<_>>(), [Some(other)]);
     }
 }

@@ -1,14 +1,12 @@
 //! A device that says it holds the address of a router or a server.
 
 use super::claims::{Claims, Dispute, SPAN, is_important};
-use super::window::{DAY, Recent, Rows, pack_as, unpack_as};
+use super::places::{self, Places};
+use super::window::{DAY, pack_as, unpack_as};
 use super::{Rule, Wants, Watch};
-use crate::findings::{number, word};
 use crate::judge::{SignSeen, View};
-use crate::profile::Profile;
-use crate::verdict::{Out, Peer, Verdict};
-use model::{DeviceId, Severity, Timestamp};
-use std::net::IpAddr;
+use crate::verdict::Out;
+use model::{DeviceId, Severity};
 
 pub(super) static RULE: Rule = Rule {
     name: "arp-spoof",
@@ -20,13 +18,13 @@ pub(super) static RULE: Rule = Rule {
         neighbour discovery) while the other still lives, or within a day if that was heard within ten minutes of the \
         last. Virtual router addresses (VRRP, HSRP, GLBP, NLB) and addresses just leased to the claimant do not count; \
         a message that names another MAC than its own is its sender's claim; a router or a server that takes over from \
-        its like counts only if the other claims back within the ten minutes. Who claims the address of a router that \
-        was not heard since, and routes, or whose last word is ten minutes old, has taken its place: that is medium if \
-        it is a newcomer or the network's own, and high when the former and then the other are heard again within a \
-        day.",
+        its like counts only if the other claims back within the ten minutes. A router that only carries the traffic of \
+        others lives. Who takes the place of a router that is silent is told by infrastructure-change if it is a \
+        newcomer or the network's own, and here when the former and then the other are heard again within a day. All \
+        addresses that the device was told to claim within a day are named.",
     matters: "Whoever stands in for a gateway or an archive reads and changes what passes, and nobody sees a difference.",
-    innocent: "A cluster whose address moves, a virtual machine moved to another host, a server copied and left switched on; a \
-        router that was replaced; a proxy or a team of network cards that speaks for others.",
+    innocent: "A cluster whose address moves, a virtual machine moved to another host, a server copied and left switched on; \
+        a proxy or a team of network cards that speaks for others.",
     references: "RFC 826, RFC 5227; Medical Device Network Isolation: unexpected east-west traffic; ATT&CK T1557.002 ARP Cache \
         Poisoning, T0830 Adversary-in-the-Middle.",
     advice: "Find the switch port of the claimant by its MAC and look what runs there; compare with the server's own MAC.",
@@ -39,28 +37,22 @@ pub(super) static RULE: Rule = Rule {
 const LEAST: usize = 3;
 const SLOW: i64 = DAY;
 
-/// Routers whose place was taken, at most, and for how long they are watched.
-const MOST_PLACES: usize = 1_024;
-const WATCHED: i64 = DAY;
+/// What is saved: all of the claims, the places of routers that were taken, and those that may have been.
+type Saved = (Vec<u8>, places::Saved, places::SavedClaims);
+type SavedBy2 = (Vec<u8>, places::Saved);
 
-/// Who took the place of a router: the two, since when, and when the former was heard again.
-type Place = (u32, u32, i64, Option<i64>);
-
-/// What is saved: all of the claims, and the places.
-type Saved = (Vec<u8>, Rows<(u64, IpAddr), Place>);
-
-/// The layout of what is saved: before 2, places were not kept.
-const LAYOUT: u8 = 2;
+/// The layout of what is saved: before 2, places were not kept, and before 3, those that may have been taken.
+const LAYOUT: u8 = 3;
 
 #[derive(Debug)]
 struct ArpSpoof {
     claims: Claims,
-    places: Recent<(u64, IpAddr), Place>,
+    places: Places,
 }
 
 impl Default for ArpSpoof {
     fn default() -> Self {
-        Self { claims: Claims::new(LEAST, SLOW), places: Recent::new(MOST_PLACES) }
+        Self { claims: Claims::new(LEAST, SLOW), places: Places::default() }
     }
 }
 
@@ -70,32 +62,19 @@ impl Watch for ArpSpoof {
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
-        self.watch_places(view, out);
-        for dispute in self.claims.minute(view) {
-            let Dispute { vlan, ip, claimant, holder, since, .. } = &dispute;
-            let is_router = holder.device.router;
-            let takes_over = is_important(claimant) && !view.is_newcomer(claimant);
-            let routes = claimant.device.router || claimant.class().is_infrastructure();
-            let is_spare = takes_over && (routes && !dispute.is_host || !is_router);
-            let is_quarrel = dispute.defended > 0 && dispute.span == SPAN;
-            if !dispute.is_important || (is_spare && !is_quarrel) {
+        self.places.watch(view, out);
+        let mut disputes = self.claims.minute(view);
+        disputes.retain(|dispute| is_told(dispute, view));
+        self.claims.tell(&mut disputes, view);
+        for dispute in disputes {
+            if is_place(&dispute) && !dispute.is_host {
+                self.places.take(&dispute, view, out);
                 continue;
             }
-            let is_placed = dispute.is_silent && (dispute.is_gone || claimant.device.router);
-            let is_place = is_router && is_placed && dispute.defended == 0;
-            if is_place && !dispute.is_host {
-                *self.places.entry(*since, (vlan.bits(), *ip)) =
-                    (claimant.id().0, holder.id().0, since.0, None);
-                view.heirs.borrow_mut().entry(claimant.id()).or_default();
-                // It may have been told before it was known to route.
-                out.lower_since(&RULE, claimant.id(), *since, "the former router is silent");
-                raise_place(&dispute, view, out);
-            } else if is_place || !dispute.is_gone {
-                raise(&dispute, view, out);
-            } else {
-                continue;
+            if dispute.holder.device.router && dispute.is_silent && !dispute.is_host {
+                self.places.wait(&dispute);
             }
-            self.claims.told(&dispute);
+            raise(&dispute, view, out);
         }
     }
 
@@ -108,81 +87,40 @@ impl Watch for ArpSpoof {
         if claims.is_empty() && self.places.is_empty() {
             return Vec::new();
         }
-        pack_as(LAYOUT, &(claims, self.places.rows()))
+        let (taken, claimed) = self.places.rows();
+        pack_as(LAYOUT, &(claims, taken, claimed))
     }
 
     fn restore(&mut self, saved: &[u8]) {
-        let Some((claims, places)) = unpack_as::<Saved>(LAYOUT, saved) else { return };
+        let before = || unpack_as::<SavedBy2>(2, saved).map(|(claims, taken)| (claims, taken, Vec::new()));
+        let Some((claims, taken, claimed)) = unpack_as::<Saved>(LAYOUT, saved).or_else(before) else {
+            return;
+        };
         self.claims.restore(&claims);
-        self.places.fill(places);
+        self.places.fill(taken, claimed);
     }
 }
 
-impl ArpSpoof {
-    /// A router that lives beside the one that took its place was not replaced.
-    fn watch_places(&mut self, view: &View<'_>, out: &mut Out<'_>) {
-        self.places.forget(view.now.0.saturating_sub(WATCHED));
-        let mut over = Vec::new();
-        for (key, (claimant, holder, since, returned)) in self.places.iter_mut() {
-            let both = view.profile(DeviceId(*claimant)).zip(view.profile(DeviceId(*holder)));
-            let Some((claimant, holder)) = both.filter(|(claimant, holder)| claimant.id() != holder.id())
-            else {
-                over.push(*key);
-                continue;
-            };
-            if holder.device.last.0 <= *since {
-                continue;
-            }
-            let returned = Timestamp(*returned.get_or_insert(holder.device.last.0));
-            if claimant.device.last > returned {
-                raise_both(key.1, &claimant, &holder, (Timestamp(*since), returned), view, out);
-                over.push(*key);
-            }
-        }
-        for key in over {
-            self.places.remove(&key);
-        }
-    }
+/// Whether who claims a router's address has taken the place of one that is silent.
+fn is_place(dispute: &Dispute) -> bool {
+    let is_placed = dispute.is_silent && (dispute.is_gone || dispute.claimant.device.router);
+    dispute.holder.device.router && is_placed && dispute.defended == 0
 }
 
-/// A router's place was taken, by its successor or by who silenced it: that looks alike.
-fn raise_place(dispute: &Dispute, view: &View<'_>, out: &mut Out<'_>) {
-    let Dispute { ip, claimant, holder, .. } = dispute;
-    let (name, class, of, silent) = (&claimant.name, claimant.class(), &holder.name, holder.device.last);
-    let by = claimant.device.macs.first().map(|mac| format!(", {mac}")).unwrap_or_default();
-    let title = format!(
-        "{ip}, the address of {of} ({}), is now held by {name} ({class}{by}); the former has been silent since {silent}",
-        holder.class()
-    );
-    let verdict = dispute.verdict(&RULE, title, 1, SPAN).severity(Severity::Medium);
-    let routes = number("claimant_routes", claimant.device.router.into());
-    out.raise(view, verdict.found([routes]).found(word("silent_since", &silent.to_string())));
-}
-
-fn raise_both(
-    ip: IpAddr,
-    claimant: &Profile,
-    holder: &Profile,
-    (since, returned): (Timestamp, Timestamp),
-    view: &View<'_>,
-    out: &mut Out<'_>,
-) {
-    let (name, class, of) = (&claimant.name, claimant.class(), &holder.name);
-    let title = format!("{name} ({class}) holds {ip}, the address of {of} ({}), which lives", holder.class());
-    let verdict = Verdict::new(&RULE, Some(claimant.id()), returned, title)
-        .peer(Peer::Device(holder.id()))
-        .between(since, returned)
-        .found(word("address", &ip.to_string()))
-        .found(word("heard_again", &returned.to_string()))
-        .normal(word("holder", holder.name.as_str()))
-        .normal(holder.device.macs.first().and_then(|mac| word("holder_mac", &mac.to_string())));
-    out.raise(view, verdict);
+fn is_told(dispute: &Dispute, view: &View<'_>) -> bool {
+    let Dispute { claimant, holder, .. } = dispute;
+    let takes_over = is_important(claimant) && !view.is_newcomer(claimant);
+    let routes = claimant.device.router || claimant.class().is_infrastructure();
+    let is_spare = takes_over && (routes && !dispute.is_host || !holder.device.router);
+    let is_quarrel = dispute.defended > 0 && dispute.span == SPAN;
+    dispute.is_important && (!is_spare || is_quarrel) && (is_place(dispute) || !dispute.is_gone)
 }
 
 fn raise(dispute: &Dispute, view: &View<'_>, out: &mut Out<'_>) {
     let Dispute { ip, claimant, holder, .. } = dispute;
     let (name, class, of) = (&claimant.name, claimant.class(), &holder.name);
-    let title = format!("{name} ({class}) claims {ip}, the address of {of} ({})", holder.class());
+    let more = dispute.others();
+    let title = format!("{name} ({class}) claims {ip}, the address of {of} ({}){more}", holder.class());
     out.raise(view, dispute.verdict(&RULE, title, LEAST as u64, dispute.span));
 }
 
@@ -264,153 +202,8 @@ mod tests {
         assert_eq!(story.found(RULE).len(), 0, "silent for more than ten minutes");
     }
 
-    /// A router fell silent so many seconds ago, and a newcomer that routes, or not, claims its address.
-    fn replaced(silent: i64, routes: bool) -> (Story, DeviceId, DeviceId) {
-        let (mut story, router, _) = story();
-        story.at(DAY + 3_600 * SECOND);
-        let next = story.device(9, DeviceClass::Router, 40);
-        story.devices.get_mut(&next).unwrap().router = routes;
-        story.devices.get_mut(&router).unwrap().last = Timestamp(story.now.0 - silent * SECOND);
-        (0..3).for_each(|_| claim(&mut story, next, router, router));
-        (story, router, next)
-    }
-
     fn brief(story: &mut Story) -> Vec<(Option<DeviceId>, Severity)> {
         story.found(RULE).iter().map(|f| (f.key.device, f.severity)).collect()
-    }
-
-    #[test]
-    fn a_router_that_was_replaced_is_told_once_and_calmly() {
-        let (mut story, _, next) = replaced(30, true);
-        story.learn(next, model::Attribute::other("forwards"), "VRRP");
-        let found = story.found(RULE);
-        assert_eq!(
-            found.iter().map(|f| (f.key.device, f.severity)).collect::<Vec<_>>(),
-            [(Some(next), Severity::Medium)]
-        );
-        let title = found[0].title.as_str();
-        assert!(
-            title.contains("is now held by host-9 (router, 00:00:00:00:00:09); the former has been silent"),
-            "{title}"
-        );
-        story.restart().wait(3_600 * SECOND);
-        story.learn(next, model::Attribute::other("lldp.capabilities_enabled"), "bridge, router");
-        assert_eq!(story.found("infrastructure-change").len(), 0, "it is told by itself");
-        let others = story.baseline.findings();
-        let mut others = others.iter().filter(|f| f.key.device == Some(next) && f.key.rule != RULE);
-        assert!(others.all(|f| f.severity == Severity::Info), "the newcomer is a note");
-    }
-
-    #[test]
-    fn what_was_told_of_a_router_before_it_was_known_to_replace_one_is_a_note() {
-        let (mut story, router, _) = story();
-        story.at(DAY + 3_600 * SECOND);
-        let next = story.device(9, DeviceClass::Router, 40);
-        story.learn(next, model::Attribute::other("lldp.capabilities_enabled"), "bridge, router");
-        assert_eq!(
-            story.found("infrastructure-change").iter().map(|f| f.severity).max(),
-            Some(Severity::High)
-        );
-        (0..3).for_each(|_| claim(&mut story, next, router, router));
-        assert_eq!(brief(&mut story), [(Some(next), Severity::Medium)]);
-        assert_eq!(
-            story.found("infrastructure-change").iter().map(|f| f.severity).max(),
-            Some(Severity::Info)
-        );
-    }
-
-    #[test]
-    fn who_claims_what_a_silent_router_had_and_does_not_route_has_a_little_time_to() {
-        let (mut story, _, next) = replaced(30, false);
-        assert_eq!(brief(&mut story), [], "it may be its successor");
-        story.restart().wait(120 * SECOND);
-        story.devices.get_mut(&next).unwrap().router = true;
-        assert_eq!(brief(&mut story), [(Some(next), Severity::Medium)]);
-        let (mut story, _, next) = replaced(30, false);
-        story.wait(120 * SECOND);
-        assert_eq!(brief(&mut story), []);
-        story.restart().wait(120 * SECOND);
-        assert_eq!(brief(&mut story), [(Some(next), Severity::High)], "it is none");
-        // The router lives: nothing is waited for.
-        let (mut story, router, next) = replaced(30, false);
-        story.devices.get_mut(&router).unwrap().last = story.now.plus(SECOND);
-        assert_eq!(brief(&mut story), [(Some(next), Severity::High)]);
-    }
-
-    #[test]
-    fn whoever_holds_what_a_router_gone_for_long_had_is_told() {
-        let (mut story, _, next) = replaced(3 * 3_600, false);
-        assert_eq!(brief(&mut story), [(Some(next), Severity::Medium)]);
-        let (mut story, router, _) = self::story();
-        let next = story.at(DAY + 3_600 * SECOND).device(9, DeviceClass::Unknown, 40);
-        for n in 1..=4 {
-            claim(&mut story, next, router, router);
-            let found = story.restart().found(RULE);
-            let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity, f.count)).collect();
-            // The second is told with the third.
-            let count = if n == 2 { 1 } else { n };
-            assert_eq!(
-                brief,
-                [(Some(next), Severity::Medium, count)],
-                "one claim is enough, each counts once"
-            );
-        }
-    }
-
-    #[test]
-    fn a_known_device_that_is_no_router_replaces_none() {
-        for (class, is_gone, routes) in [
-            (DeviceClass::Workstation, true, false),
-            (DeviceClass::Workstation, true, true),
-            (DeviceClass::Workstation, false, true),
-            (DeviceClass::InfusionPump, true, false),
-            (DeviceClass::Server, true, false),
-        ] {
-            let (mut story, router, _) = story();
-            let known = story.device(3, class, 40);
-            story.at(DAY + 3_600 * SECOND);
-            story.devices.get_mut(&known).unwrap().router = routes;
-            let silent = if is_gone { 3_600 } else { 30 };
-            story.devices.get_mut(&router).unwrap().last = Timestamp(story.now.0 - silent * SECOND);
-            let claims = if is_gone { 1 } else { 3 };
-            (0..claims).for_each(|_| claim(&mut story, known, router, router));
-            brief(&mut story);
-            story.restart().devices.get_mut(&known).unwrap().router = true;
-            story.wait(300 * SECOND);
-            assert_eq!(brief(&mut story), [(Some(known), Severity::High)], "{class} {is_gone} {routes}");
-            claim(&mut story, known, router, router);
-            assert_eq!(brief(&mut story), [(Some(known), Severity::High)], "{class}: it is not lowered");
-        }
-        // While the site is learned, nobody is known.
-        let (mut story, router, next) = story();
-        story.at(DAY / 2);
-        claim(&mut story, next, router, router);
-        assert_eq!(brief(&mut story), [(Some(next), Severity::Medium)]);
-    }
-
-    #[test]
-    fn a_router_that_lives_after_all_was_not_replaced() {
-        let (mut story, router, next) = replaced(30, true);
-        assert_eq!(brief(&mut story), [(Some(next), Severity::Medium)]);
-        story.restart().wait(3_600 * SECOND);
-        for id in [router, next] {
-            story.devices.get_mut(&id).unwrap().last = story.now;
-        }
-        assert_eq!(brief(&mut story), [(Some(next), Severity::Medium)], "which of them was last?");
-        story.restart().devices.get_mut(&next).unwrap().last = story.now;
-        assert_eq!(brief(&mut story), [(Some(next), Severity::High)], "both live");
-        // The control: the former is back, and the other is silent.
-        let (mut story, router, next) = replaced(30, true);
-        brief(&mut story);
-        story.wait(3_600 * SECOND);
-        story.devices.get_mut(&router).unwrap().last = story.now;
-        brief(&mut story);
-        story.wait(700 * SECOND);
-        assert_eq!(brief(&mut story), [(Some(next), Severity::Medium)]);
-        // Until it is heard again.
-        story.restart().wait(3 * 3_600 * SECOND);
-        story.devices.get_mut(&next).unwrap().last = story.now;
-        assert_eq!(brief(&mut story), [(Some(next), Severity::High)], "both live within a day");
     }
 
     #[test]
@@ -524,5 +317,47 @@ mod tests {
             let words = |mac: model::Mac| model::Figure::Words(crate::rules::story::text(&mac.to_string()));
             assert_eq!(told, expected.map(|mac| mac.map(words)));
         }
+    }
+
+    #[test]
+    fn who_claims_the_addresses_of_many_is_told_with_all_of_them() {
+        let (mut story, router, laptop) = story();
+        let servers: Vec<_> = (10..20).map(|n| story.device(n, DeviceClass::Server, 40)).collect();
+        (0..3).for_each(|_| claim(&mut story, laptop, router, router));
+        let found = story.found(RULE);
+        let named = |found: &model::Finding| crate::rules::scans::words(found, "targets");
+        assert_eq!(named(&found[0]), None, "the only one is told already");
+        assert!(found[0].title.as_str().ends_with("(router)"), "{}", found[0].title);
+        for few in servers.chunks(5) {
+            story.restart().wait(3_600 * SECOND);
+            let now = story.now;
+            few.iter().for_each(|id| story.devices.get_mut(id).unwrap().last = now);
+            few.iter().for_each(|id| (0..3).for_each(|_| claim(&mut story, laptop, *id, *id)));
+        }
+        let found = story.found(RULE);
+        let of_servers = found.iter().find(|f| f.title.as_str().contains("(server)")).unwrap();
+        let ips = [1, 10, 11, 12, 13, 14, 15, 16].map(|n| format!("10.20.40.{n}"));
+        assert_eq!(named(of_servers), Some(ips.join(", ")));
+        assert!(of_servers.evidence.contains(&crate::findings::number("more_targets", 3)), "{of_servers:#?}");
+        assert!(of_servers.title.as_str().ends_with(", and 10 more addresses"), "{}", of_servers.title);
+        assert_eq!(of_servers.count, 30);
+        // The next day begins anew.
+        story.wait(2 * DAY);
+        story.devices.get_mut(&router).unwrap().last = story.now;
+        (0..3).for_each(|_| claim(&mut story, laptop, router, router));
+        assert_eq!(named(story.found(RULE).last().unwrap()), None);
+    }
+
+    #[test]
+    fn what_was_saved_before_claims_of_places_were_kept_is_read() {
+        use super::{ArpSpoof, Watch, pack_as};
+        let place =
+            ((40_u64, std::net::IpAddr::from([10, 0, 0, 1])), 5_i64, (1_u32, 2_u32, 5_i64, None::<i64>));
+        let mut watch = ArpSpoof::default();
+        watch.restore(&pack_as(2, &(Vec::<u8>::new(), vec![place])));
+        assert!(!watch.places.is_empty());
+        let mut next = ArpSpoof::default();
+        next.restore(&watch.save());
+        assert!(!next.places.is_empty());
     }
 }

@@ -1,15 +1,18 @@
 //! Addresses that two devices say they hold: who says so, and who held it before.
 
 use super::Rule;
+use super::targets::{self, Targets};
 use super::window::{MINUTE, Recent, Rows, pack_as, rename, unpack_as};
 use crate::findings::{number, word};
 use crate::judge::{SignSeen, View};
+use crate::lists::listed;
 use crate::profile::Profile;
 use crate::verdict::{Peer, Verdict};
 use inventory::Sign;
-use model::{DeviceId, LeaseMessage, Mac, Timestamp, Vlan};
+use model::{DeviceId, Figure, LeaseMessage, Mac, Timestamp, Vlan};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -18,8 +21,9 @@ pub(super) const SPAN: i64 = 10 * MINUTE;
 /// So long one who claims the address of a router that fell silent may not be known as a router yet.
 const PATIENCE: i64 = 4 * MINUTE;
 /// The layout of what is saved: before 2, when a claimant came was not kept, and before 3, claims that were told were not
-/// known from others; before 4, which MACs they named was not kept.
-const LAYOUT: u8 = 4;
+/// known from others; before 4, which MACs they named was not kept, and before 5, which addresses were told.
+const LAYOUT: u8 = 5;
+const WITHOUT_TARGETS: u8 = 4;
 const WITHOUT_MACS: u8 = 3;
 /// Addresses and leases that are kept, and devices that claim an address, at most.
 const MOST_ADDRESSES: usize = 1_024;
@@ -134,6 +138,8 @@ pub(super) struct Claims {
     quarrels: Recent<(u64, IpAddr), Quarrel>,
     /// To whom an address was leased last.
     leases: Recent<IpAddr, u32>,
+    /// Which addresses it was told of whom that it claims them.
+    targets: Targets,
 }
 
 /// A claim that is not explained by a lease.
@@ -161,6 +167,8 @@ pub(super) struct Dispute {
     pub(super) is_important: bool,
     /// The MAC that the last claim named, and the one that it came from.
     macs: Option<[Mac; 2]>,
+    /// All addresses that the claimant was told to claim within a day.
+    targets: BTreeSet<IpAddr>,
     /// The VLAN and the claimant, as they are kept here.
     key: (u64, u32),
 }
@@ -185,8 +193,25 @@ impl Dispute {
                 let from = word("frame_mac", &from.to_string()).filter(|_| named != from);
                 word("claimed_mac", &named.to_string()).into_iter().chain(from)
             }))
+            .found(self.listed())
             .normal(word("holder", holder.name.as_str()))
             .normal(holder.device.macs.first().and_then(|mac| word("holder_mac", &mac.to_string())))
+    }
+
+    /// Of several addresses, which.
+    fn listed(&self) -> Vec<(Cow<'static, str>, Figure)> {
+        let several = self.targets.len() > 1;
+        let targets = several.then(|| listed(["targets", "more_targets"], &self.targets, self.targets.len()));
+        targets.unwrap_or_default()
+    }
+
+    /// How many others there are, as a title ends.
+    pub(super) fn others(&self) -> String {
+        match self.targets.len() {
+            0 | 1 => String::new(),
+            2 => ", and one more address".to_owned(),
+            n => format!(", and {} more addresses", n - 1),
+        }
     }
 }
 
@@ -194,7 +219,13 @@ impl Claims {
     /// Claims are looked at when there are so many within the span, or, to the address of one that others depend on and
     /// that lives, within a longer time.
     pub(super) const fn new(least: usize, kept: i64) -> Self {
-        Self { least, kept, quarrels: Recent::new(MOST_ADDRESSES), leases: Recent::new(MOST_LEASES) }
+        Self {
+            least,
+            kept,
+            quarrels: Recent::new(MOST_ADDRESSES),
+            leases: Recent::new(MOST_LEASES),
+            targets: Targets::new(),
+        }
     }
 
     pub(super) fn sign(&mut self, seen: &SignSeen<'_>) {
@@ -317,6 +348,7 @@ impl Claims {
                     last,
                     is_quick: claimant.is_quick,
                     macs: claimant.macs,
+                    targets: BTreeSet::new(),
                     defended: answered.map_or(0, |_| quarrel.defended),
                 });
             }
@@ -331,13 +363,21 @@ impl Claims {
         disputes
     }
 
-    /// What a dispute tells was told: its claims count once.
-    pub(super) fn told(&mut self, dispute: &Dispute) {
-        let (vlan, id) = dispute.key;
-        let quarrel = self.quarrels.get_mut(&(vlan, dispute.ip));
-        if let Some(claimant) = quarrel.and_then(|quarrel| quarrel.claimants.get_mut(&id)) {
-            claimant.untold = 0;
+    /// What these tell is told now: their claims count once, and each names all addresses that its claimant was told to
+    /// claim.
+    pub(super) fn tell(&mut self, disputes: &mut [Dispute], view: &View<'_>) {
+        for Dispute { key: (vlan, id), ip, last, .. } in &*disputes {
+            let quarrel = self.quarrels.get_mut(&(*vlan, *ip));
+            if let Some(claimant) = quarrel.and_then(|quarrel| quarrel.claimants.get_mut(id)) {
+                claimant.untold = 0;
+            }
+            self.targets.note(*last, *id, (*vlan, *ip));
         }
+        for dispute in disputes {
+            dispute.targets = self.targets.of(dispute.key.1, dispute.last);
+        }
+        self.targets.forget(view.now);
+        view.disputed.borrow_mut().extend(self.targets.all(view.now));
     }
 
     /// Claims are kept for longer than the span only while they are to the address of one that others depend on, and lives.
@@ -357,6 +397,7 @@ impl Claims {
 
     /// Two devices are one: who holds an address does not claim it from another.
     pub(super) fn renamed(&mut self, from: DeviceId, into: DeviceId) {
+        self.targets.renamed(from, into);
         for (_, quarrel) in self.quarrels.iter_mut() {
             if quarrel.holder == from.0 {
                 quarrel.holder = into.0;
@@ -377,7 +418,7 @@ impl Claims {
     }
 
     pub(super) fn save(&self) -> Vec<u8> {
-        if self.quarrels.is_empty() && self.leases.is_empty() {
+        if self.quarrels.is_empty() && self.leases.is_empty() && self.targets.is_empty() {
             return Vec::new();
         }
         let its = |(key, quarrel): (&(u64, IpAddr), &Quarrel)| -> Vec<Macs> {
@@ -387,18 +428,23 @@ impl Claims {
                 .collect()
         };
         let macs: Vec<Macs> = self.quarrels.iter().flat_map(its).collect();
-        pack_as(LAYOUT, &(self.quarrels.rows(), self.leases.rows(), macs))
+        pack_as(LAYOUT, &(self.quarrels.rows(), self.leases.rows(), macs, self.targets.rows()))
     }
 
     pub(super) fn restore(&mut self, saved: &[u8]) {
         type Before = (Rows<(u64, IpAddr), Quarrel>, Rows<IpAddr, u32>);
-        type Saved = (Rows<(u64, IpAddr), Quarrel>, Rows<IpAddr, u32>, Vec<Macs>);
-        let before = || {
+        type By4 = (Rows<(u64, IpAddr), Quarrel>, Rows<IpAddr, u32>, Vec<Macs>);
+        type Saved = (Rows<(u64, IpAddr), Quarrel>, Rows<IpAddr, u32>, Vec<Macs>, targets::Saved);
+        let by_3 = || {
             unpack_as::<Before>(WITHOUT_MACS, saved).map(|(quarrels, leases)| (quarrels, leases, Vec::new()))
         };
-        let Some((quarrels, leases, macs)) = unpack_as::<Saved>(LAYOUT, saved).or_else(before) else {
-            return;
+        let before = || {
+            let known = unpack_as::<By4>(WITHOUT_TARGETS, saved).or_else(by_3);
+            known.map(|(quarrels, leases, macs)| (quarrels, leases, macs, Vec::new()))
         };
+        let known = unpack_as::<Saved>(LAYOUT, saved).or_else(before);
+        let Some((quarrels, leases, macs, targets)) = known else { return };
+        self.targets.fill(targets);
         self.quarrels.fill(quarrels);
         self.leases.fill(leases);
         for (key, id, macs) in macs {
@@ -472,9 +518,16 @@ mod tests {
                 .and_then(|quarrel| quarrel.claimants.get(&2))
                 .map(|claimant| claimant.macs)
         };
+        claims.targets.note(Timestamp(5), 2, key);
         let mut next = Claims::new(1, SPAN);
         next.restore(&claims.save());
         assert_eq!(macs(&next), Some(Some([mac(7), mac(8)])));
+        assert_eq!(next.targets.of(2, Timestamp(5)).len(), 1);
+        let row: Macs = (key, 2, [mac(7).0, mac(8).0]);
+        let by_4 = pack_as(4, &(claims.quarrels.rows(), claims.leases.rows(), vec![row]));
+        let mut next = Claims::new(1, SPAN);
+        next.restore(&by_4);
+        assert_eq!((macs(&next), next.targets.is_empty()), (Some(Some([mac(7), mac(8)])), true));
         let before = pack_as(3, &(claims.quarrels.rows(), claims.leases.rows()));
         let mut next = Claims::new(1, SPAN);
         next.restore(&before);

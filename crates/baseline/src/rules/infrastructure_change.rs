@@ -20,10 +20,13 @@ pub(super) static RULE: Rule = Rule {
     finds: "Once the site is learned: a device that says for the first time that it bridges or routes (LLDP or CDP \
         capabilities, router advertisements, redundancy or routing protocols, DHCP relay). Telephones that bridge to \
         their second socket do not count, nor does what was known as a router by its MAC, whatever is found to be part \
-        of it. An address that nobody sends from by itself is told with the device that has it. What takes the place of a \
-        router that is silent is told by arp-spoof, and is a note here.",
+        of it. An address that nobody sends from by itself is told with the device that has it. Also, at any time: a newcomer, or \
+        a device of the network's own, that claims the address of a router that was not heard since, and routes, or \
+        whose last word is ten minutes old. It has taken that one's place: medium, and what else it says of itself is a \
+        note.",
     matters: "A switch or router nobody planned joins networks that were kept apart, or draws the traffic of others to it.",
-    innocent: "A new switch or access point; a hypervisor or container host that announces itself; LLDP switched on later.",
+    innocent: "A new switch or access point; a hypervisor or container host that announces itself; LLDP switched on later; \
+        a router that was replaced.",
     references: "IEEE 802.1AB 8.5.8; Medical Device Network Isolation: watch for configuration drift; ATT&CK T1599 Network \
         Boundary Bridging, T1557 Adversary-in-the-Middle.",
     advice: "Ask the network team whether it was planned; find the port of the neighbour that hears it.",
@@ -42,6 +45,9 @@ const MOST_MACS: usize = 64;
 const MOST_LOOKED_AT: usize = 50_000;
 /// Ways of saying so that are told of one device, at most.
 const MOST_WAYS: usize = 8;
+
+/// The class under which it is told what a device says of itself.
+const NOBODY: &str = "-";
 
 /// How a device says so: attribute and value.
 type Ways = Vec<(Timestamp, String, String)>;
@@ -112,7 +118,9 @@ impl Watch for Infrastructure {
         for (id, _) in view.heirs.borrow().iter().filter(|(_, titles)| titles.is_empty()) {
             if let Some(profile) = view.profile(*id) {
                 self.is_known(&profile, view.now);
-                out.lower_all(&RULE, profile.id(), "takes the place of a router that is silent");
+                // What it says of itself is told without another.
+                let (said, at) = (NOBODY, Timestamp(i64::MIN));
+                out.lower_apart(&RULE, profile.id(), said, at, "takes the place of a router that is silent");
             }
         }
         let mut told: Vec<(Rc<Profile>, Ways)> = Vec::new();

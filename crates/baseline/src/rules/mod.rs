@@ -110,8 +110,11 @@ mod fewer;
 mod lack;
 #[cfg(test)]
 mod merged;
+mod negotiated;
 mod opened;
 pub(crate) mod outsiders;
+mod places;
+mod posed;
 #[cfg(test)]
 mod quarantined;
 mod said;
@@ -121,6 +124,7 @@ mod span;
 mod spoken;
 #[cfg(test)]
 pub(crate) mod story;
+mod targets;
 mod terms;
 mod titles;
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! A device serves a port that it did not serve before.
 
 use super::askers;
+use super::negotiated::{Client, Port, Standing};
+use super::posed::Posed;
 use super::waves::{Askers, Change, Joined, Saved, Told, Waves};
 use super::window::{DAY, Recent, Rows, pack_as, rename, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
@@ -12,10 +14,8 @@ use crate::trail::Trail;
 use crate::verdict::{Out, Peer, Verdict};
 use inventory::Sign;
 use model::{DeviceId, Figure, IpProto, Severity, Timestamp};
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 pub(super) static RULE: Rule = Rule {
     name: "new-service",
@@ -29,7 +29,8 @@ pub(super) static RULE: Rule = Rule {
         conversations on one of UDP begin in 6 hours of a day. When \
         3 devices of a class begin to serve the same within 14 days, that is one note of severity info for the role, which \
         grows with each that joins within 14 days of the last and names who asks; what was told of the first of them becomes a note, too. What \
-        lets others in (those of the first list, and of remote-access) is told of each device.",
+        lets others in (those of the first list, and of remote-access) is told of each device. Who answers at the address of another \
+        for what that one serves is told by arp-spoof or address-conflict, once those have told that it claims the address.",
     matters: "A clinical device that opens a new door was changed: by an update, by a technician, or by somebody else.",
     innocent: "Updates, service modes, a function that nobody used while the device was learned.",
     references: "Medical Device Network Isolation: record ports and services observed; ATT&CK T0886, T1021.",
@@ -59,6 +60,8 @@ type Place = (DeviceId, u8, u16);
 #[derive(Debug)]
 struct NewService {
     seen: BTreeMap<Place, (Timestamp, Option<&'static str>)>,
+    /// What is answered at the addresses of others.
+    posed: Posed,
     /// Ports of devices that may be negotiated.
     high: Recent<u32, BTreeMap<(u8, u16), Port>>,
     /// Devices of which something about those ports is new.
@@ -68,40 +71,11 @@ struct NewService {
     asked: BTreeSet<Change>,
 }
 
-/// A port that may be negotiated.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Port {
-    at: i64,
-    standing: Standing,
-    client: Option<Client>,
-    /// Another client came, or content told what it is for.
-    is_service: bool,
-    application: Option<String>,
-}
-
-/// What such a port is to the rule.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-enum Standing {
-    /// Nobody has judged it yet.
-    #[default]
-    Fresh,
-    /// It came up when the device was learned, and was not told.
-    New,
-    /// It was there before, or was told.
-    Known,
-}
-
-/// Who asks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Client {
-    Device(u32),
-    Address(IpAddr),
-}
-
 impl Default for NewService {
     fn default() -> Self {
         Self {
             seen: BTreeMap::new(),
+            posed: Posed::default(),
             high: Recent::new(MOST_DEVICES),
             changed: BTreeSet::new(),
             waves: Waves::default(),
@@ -136,6 +110,7 @@ impl Watch for NewService {
     }
 
     fn sign(&mut self, seen: &SignSeen<'_>) {
+        self.posed.sign(seen);
         let Sign::Serves { transport, port, application } = *seen.sign else { return };
         if application.is_none() && is_negotiated(transport, port) {
             let ports = self.high.entry(seen.ts, seen.device.0);
@@ -154,6 +129,7 @@ impl Watch for NewService {
         for place in its.collect::<Vec<_>>() {
             rename(&mut self.seen, &place, (into, place.1, place.2), |own, other| own.0 = other.0.min(own.0));
         }
+        self.posed.renamed(from, into);
         if self.changed.remove(&from.0) {
             self.changed.insert(into.0);
         }
@@ -179,7 +155,10 @@ impl Watch for NewService {
     }
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
-        for ((id, transport, port), (ts, application)) in std::mem::take(&mut self.seen) {
+        let posed = self.posed.untold(view);
+        for ((id, transport, port), (ts, application)) in
+            std::mem::take(&mut self.seen).into_iter().chain(posed)
+        {
             // Who answers for leases is looked at by a rule of its own.
             let is_lease = transport == IpProto::UDP.0 && matches!(port, 67 | 547);
             if !is_lease && view.was_armed(id, ts) {

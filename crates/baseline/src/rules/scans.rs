@@ -91,7 +91,7 @@ fn who_answers_knocks_nowhere() {
 }
 
 /// A word in the evidence.
-fn words(found: &model::Finding, name: &str) -> Option<String> {
+pub(super) fn words(found: &model::Finding, name: &str) -> Option<String> {
     found.evidence.iter().find(|(known, _)| known == name).and_then(|(_, figure)| match figure {
         model::Figure::Words(words) => Some(words.to_string()),
         _ => None,

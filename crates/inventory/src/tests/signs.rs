@@ -4,7 +4,7 @@ use super::*;
 use crate::Sign;
 
 /// The signs of a story, each in a few words.
-fn signs(story: &str) -> Vec<String> {
+pub(super) fn signs(story: &str) -> Vec<String> {
     let (mut inventory, mut out) = (inventory(), Vec::new());
     for (n, line) in story.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
         inventory.event(event(n as u64 + 1, line), &mut out);
@@ -14,6 +14,7 @@ fn signs(story: &str) -> Vec<String> {
             Sign::Appeared => format!("{device} appeared"),
             Sign::New { attribute, value } => format!("{device} {attribute} {value}"),
             Sign::Serves { port, .. } => format!("{device} serves {port}"),
+            Sign::Poses { owner, ip, port, .. } => format!("{device} serves {port} at {ip} of {owner}"),
             Sign::Lease(lease) => format!("{device} {}", lease.message.as_str()),
             Sign::Credential(kind) => format!("{device} {kind}"),
             Sign::Known { attribute, value } => format!("{device} has said {attribute} {value}"),
