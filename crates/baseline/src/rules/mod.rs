@@ -106,6 +106,7 @@ mod claims;
 mod copied;
 mod destinations;
 mod edges;
+pub(crate) mod former;
 #[cfg(test)]
 mod merged;
 mod opened;
