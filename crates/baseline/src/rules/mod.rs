@@ -102,6 +102,7 @@ mod asker;
 mod askers;
 mod calls;
 mod card;
+mod cards;
 mod claims;
 mod copied;
 mod destinations;
