@@ -5,6 +5,7 @@ use model::{Change, EdgeKey, Flow, FlowKey, FlowRecord, FlowState, IpProto, Orig
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
+mod days;
 mod floods;
 mod normal;
 mod same;
