@@ -6,6 +6,7 @@ use model::{
     FlowKey, Lease, LeaseMessage, Relation, Side,
 };
 
+mod cards;
 mod ends;
 mod floods;
 mod leases;
