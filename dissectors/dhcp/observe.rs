@@ -241,7 +241,8 @@ fn identity(m: &Message<'_>, client: &mut About<'_, '_>) {
         client.is("option 61", Confidence::STATED, Attribute::DHCP_CLIENT_ID, client_id(&id));
         let own = |mac: Mac| Text::from_str_lossy(&pairs(&mac.0));
         match ClientId::parse(&id) {
-            // Bridges, virtual machines and spoofers: worth showing, not worth merging two devices.
+            // Another card of the machine, bridges, virtual machines and spoofers: worth showing. What it says of who is who is
+            // weighed where it is known who goes on meanwhile.
             ClientId::Mac(mac) if Some(mac) != m.mac() => {
                 client.states("option 61", "dhcp.client_id_mac", own(mac));
             }

@@ -12,6 +12,7 @@
 //!   `quantile`: what all but a few hours stay under;
 //! - `posture`: what is wrong with an edge however well it is known;
 //! - `calendar`, `site`: local time, zones, and what else an operator said about the site;
+//! - `joined`: what becomes of the edges of two devices that are one;
 //! - `ladder`: how much of an edge is new; `judge`, `profile`: what rules see; `roles`: how far the learning of one has come;
 //! - `rules`: one file each; `verdict`: how what they find becomes a finding, `advice`: what is to be done about it; `trail`: over
 //!   which edges it was done; `lists`: how some of many are named; `findings`: the same thing again is the same finding;
@@ -26,6 +27,7 @@ mod edge;
 mod feed;
 mod findings;
 mod habits;
+mod joined;
 mod judge;
 mod ladder;
 mod learning;
@@ -63,9 +65,10 @@ use findings::Book;
 use habits::Habits;
 use inventory::{Newcomers, Resolved};
 use judge::{ExchangeSeen, FlowSeen, HourSeen, SignSeen, Titles, View};
-use model::{DeviceId, Edge, EdgeKey, EdgeState, Flow, FlowState, Index, IpProto, Text, Timestamp};
+use model::{DeviceId, Edge, EdgeState, Flow, FlowState, Index, IpProto, Text, Timestamp};
 use rates::Metric;
 use rules::Watch;
+use rules::former::Former;
 use rules::outsiders::Outsiders;
 use std::collections::BTreeSet;
 use table::{Key, Table};
@@ -106,6 +109,8 @@ pub struct Baseline {
     book: Book,
     /// At which addresses peers outside were met.
     outsiders: Outsiders,
+    /// What was quarantined of devices that turned out to be others.
+    former: Former,
     /// Under which titles the association was asked for of which is told next.
     calls: Option<(DeviceId, Titles)>,
 }
@@ -193,6 +198,7 @@ impl Baseline {
             watchers: Watchers::new(),
             book: Book::default(),
             outsiders: Outsiders::default(),
+            former: Former::default(),
             calls: None,
             config,
         }
@@ -462,18 +468,21 @@ impl Baseline {
         }
         let mut state = State::new(ts);
         self.counters.kinds_refused += count(&mut state, max_kinds);
-        if self.is_armed(key.client, ts) {
+        if self.former.holds(key.client, key.server, || self.edges.edge_key(&key)) {
+            state.standing = EdgeState::Quarantined;
+        } else if self.is_armed(key.client, ts) {
             state.standing = EdgeState::Fresh;
         }
         if counts {
             state.hour(hour);
         }
+        let is_learned = counts && state.standing != EdgeState::Quarantined;
         if state.is_answered() && self.waiting.len() < MOST_WAITING {
             state.waits = true;
             self.waiting.push(key);
         }
         self.insert(key, state);
-        if counts {
+        if is_learned {
             self.edge_hour(&key, 0);
         }
     }
@@ -560,38 +569,5 @@ impl Baseline {
                 habit.edge_gone(hours);
             }
         }
-    }
-
-    /// What was known of `from` is `into`'s.
-    fn rename(&mut self, from: DeviceId, into: DeviceId) {
-        if from == into {
-            return;
-        }
-        self.habits.rename(from, into);
-        self.watchers.all.iter_mut().for_each(|(_, watch)| watch.renamed(from, into));
-        self.book.rename(from, into);
-        self.edges.fixed.renamed(from, into);
-        self.outsiders.renamed(from, into);
-        if let Some((id, _)) = self.calls.as_mut().filter(|(id, _)| *id == from) {
-            *id = into;
-        }
-        let mut changed: Vec<(EdgeKey, Key)> =
-            self.edges.of_device(from).into_iter().map(|key| (self.edges.edge_key(&key), key)).collect();
-        changed.sort_unstable();
-        let mut merged = BTreeSet::from([into]);
-        for (_, old) in changed {
-            let Some(mut moved) = self.remove(&old) else { continue };
-            let new = self.known_as(old.renamed(from, into));
-            if let Some(mut known) = self.remove(&new) {
-                // Two edges of another device have become one.
-                merged.extend([Some(new.client), new.server].into_iter().flatten());
-                self.counters.kinds_refused += known.absorb(moved, self.config.max_kinds_per_edge);
-                moved = known;
-            }
-            moved.dirty = true;
-            (moved.waits, moved.waits_for_hour) = (false, false);
-            self.insert(new, moved);
-        }
-        merged.into_iter().for_each(|id| self.count_edges(id));
     }
 }

@@ -101,6 +101,9 @@ impl Baseline {
         if name == OUTSIDERS {
             return self.outsiders.restore(bytes);
         }
+        if name == FORMER {
+            return self.former.restore(bytes);
+        }
         let rule = name.strip_prefix(RULE);
         let Watchers { all, written, .. } = &mut self.watchers;
         for ((known, watch), written) in all.iter_mut().zip(written) {
@@ -125,6 +128,8 @@ impl Baseline {
             fixed.map(|saved| Change::Site(FIXED.into(), saved)).try_for_each(&mut each)?;
             let outsiders = self.outsiders.changed().into_iter();
             outsiders.map(|saved| Change::Site(OUTSIDERS.into(), saved)).try_for_each(&mut each)?;
+            let former = self.former.changed().into_iter();
+            former.map(|saved| Change::Site(FORMER.into(), saved)).try_for_each(&mut each)?;
             let Watchers { all, written, .. } = &mut self.watchers;
             for ((rule, watch), written) in all.iter().zip(written) {
                 let saved = watch.save();
@@ -149,6 +154,7 @@ pub(crate) fn digest(bytes: &[u8]) -> u64 {
 const CLOCK: &str = "clock";
 const FIXED: &str = "fixed ports";
 const OUTSIDERS: &str = "peers outside";
+const FORMER: &str = "quarantined before";
 const RULE: &str = "rule ";
 
 /// What is known of a device's habits, for those who show it.

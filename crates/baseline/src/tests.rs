@@ -1,10 +1,11 @@
 //! What is learned from a few conversations, and that nothing is lost on the way.
 
 use super::*;
-use model::{Change, Flow, FlowKey, FlowRecord, FlowState, IpProto, OriginatorBy, Text, Vlan};
+use model::{Change, EdgeKey, Flow, FlowKey, FlowRecord, FlowState, IpProto, OriginatorBy, Text, Vlan};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
+mod days;
 mod floods;
 mod normal;
 mod same;

@@ -36,7 +36,7 @@ const MOST_HOURS: usize = 2 * 366 * 24;
 /// Where the frames' time stands, and what was observed of the site as a whole.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Clock {
-    now: i64,
+    pub(crate) now: i64,
     /// Whether there was anything yet.
     runs: bool,
     /// When observation began.
@@ -303,6 +303,7 @@ impl Baseline {
         let today = self.config.site.calendar.day(now);
         self.book.day(today);
         self.outsiders.forget(now);
+        self.former.forget(now);
         let profiles = self.classify(&mut waiting, now, who);
         let Self { config, clock, edges, habits, watchers, book, outsiders, .. } = self;
         let mut view = View::new(config, clock, edges, habits, now, who, profiles);

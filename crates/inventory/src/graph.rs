@@ -12,7 +12,9 @@ use crate::keys::{BY_SOURCE, Derived, bears_on_identity, derive};
 use crate::room::{PROBATION, text_of};
 use crate::sorted::{History, Sorted};
 use crate::{Inventory, Sign};
-use model::{Attribute, Confidence, DeviceId, EvidenceKey, IpProto, KeyKind, Lease, Text, Timestamp, Vlan};
+use model::{
+    Attribute, Confidence, DeviceId, EvidenceKey, IpProto, KeyKind, Lease, Mac, Text, Timestamp, Vlan,
+};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
@@ -421,6 +423,8 @@ impl Inventory {
         let old = std::mem::take(&mut node.known);
         self.reindex(id, &old, &known);
         let new: Vec<_> = known.keys.difference(&old.keys).cloned().collect();
+        let is_new = |mac: &&Mac| known.heard && !(old.heard && old.macs.contains(*mac));
+        let macs: Vec<Mac> = known.macs.iter().filter(is_new).copied().collect();
         if let Some(node) = self.nodes.get_mut(&id) {
             node.known = known;
         }
@@ -430,6 +434,7 @@ impl Inventory {
         for key in &new {
             self.join_by_key(id, key, ts);
         }
+        self.join_by_card(id, &macs, ts);
     }
 
     /// Indexes again after rows were read back; nothing is joined, that is in the rows too.

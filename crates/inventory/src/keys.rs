@@ -121,6 +121,16 @@ fn client_id_key(id: &str, macs: &BTreeSet<Mac>) -> Option<String> {
     (!is_own && !is_placeholder(&folded)).then_some(folded)
 }
 
+/// The MAC that a client identifier is made of, of hardware type 1 (RFC 2132 §9.14).
+pub(crate) fn card_named(client_id: &str) -> Option<Mac> {
+    client_id.strip_prefix("01:").filter(|mac| mac.len() == 17).and_then(Mac::parse)
+}
+
+/// The client identifier that is made of a MAC.
+pub(crate) fn client_id_of(mac: Mac) -> (KeyKind, String) {
+    (KeyKind::ClientId, format!("01:{mac}"))
+}
+
 /// A serial number identifies together with a model, or at least a maker, named by the same source.
 fn serial_keys(ledger: &Ledger) -> BTreeSet<String> {
     let own = |attribute: Attribute| {
@@ -193,6 +203,11 @@ mod tests {
             assert_eq!(client_id_key(key, &macs).as_deref(), Some(key), "{key}");
         }
         assert_eq!(client_id_key("00:00:00:00", &macs), None, "a placeholder");
+        let other = Mac::parse("00:1b:21:00:00:02").unwrap();
+        assert_eq!(card_named(&client_id_of(other).1), Some(other));
+        for none in ["00:00:1b:21:00:00:02", "01:00:1b:21", "ff:00:00:00:01:00:01:00:1b:21:00:00:01"] {
+            assert_eq!(card_named(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use crate::Inventory;
 use crate::evidence::{Via, attr, fold, text};
 use crate::graph::{Dirt, Gone, Said};
+use crate::keys::{card_named, client_id_of};
 use crate::twins::{MOST_OF_ONE, kind_name};
-use model::{Attribute, Confidence, DeviceId, KeyKind, Merge, Timestamp};
+use model::{Attribute, Confidence, DeviceId, KeyKind, Mac, Merge, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A recorded merge.
@@ -19,7 +20,9 @@ impl Inventory {
     pub(crate) fn join_by_key(&mut self, id: DeviceId, key: &(KeyKind, String), ts: Timestamp) {
         let Some(what) = kind_name(key.0) else { return };
         let mut met = 0;
-        for other in self.by_key.get(key).map(|few| few.to_vec()).unwrap_or_default() {
+        let mut others = self.by_key.get(key).map(|few| few.to_vec()).unwrap_or_default();
+        others.extend(self.named_by(id, key));
+        for other in others {
             if self.root(other) == self.root(id) {
                 continue;
             }
@@ -36,6 +39,36 @@ impl Inventory {
             }
             if self.may_be_one(id, other, key.0, ts) {
                 self.try_merge(id, other, ts, &format!("same {what} {}", key.1));
+            }
+        }
+    }
+
+    /// The node whose MAC the client identifier of another is made of: a machine keeps that of its first card at a dock and with a
+    /// card that was replaced. Who says those of several speaks for several, a router's MAC and one that was made up are nobody's.
+    fn named_by(&self, id: DeviceId, key: &(KeyKind, String)) -> Option<DeviceId> {
+        if key.0 != KeyKind::ClientId {
+            return None;
+        }
+        let mac = card_named(&key.1).filter(|mac| mac.is_device() && !mac.is_local())?;
+        let [named] = **self.by_mac.get(&mac)? else { return None };
+        let (own, other) = (&self.nodes.get(&id)?.known, &self.nodes.get(&named)?.known);
+        let is_one = own.client_ids == 1 && other.heard && !own.router && !other.router;
+        (is_one && named != id).then_some(named)
+    }
+
+    /// A node has MACs on the wire: who said the client identifier that is made of one of them before may be the same device.
+    pub(crate) fn join_by_card(&mut self, id: DeviceId, macs: &[Mac], ts: Timestamp) {
+        for mac in macs {
+            let key = client_id_of(*mac);
+            let said = self.by_key.get(&key).map(|few| few.to_vec()).unwrap_or_default();
+            if said.len() > MOST_OF_ONE {
+                continue;
+            }
+            for other in said {
+                let is_it = self.root(other) != self.root(id) && self.named_by(other, &key) == Some(id);
+                if is_it && self.may_be_one(id, other, key.0, ts) {
+                    self.try_merge(id, other, ts, &format!("same DHCP client identifier {}", key.1));
+                }
             }
         }
     }

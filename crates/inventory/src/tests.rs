@@ -6,6 +6,7 @@ use model::{
     FlowKey, Lease, LeaseMessage, Relation, Side,
 };
 
+mod cards;
 mod disputes;
 mod ends;
 mod floods;

@@ -9,10 +9,14 @@
 //! watched for, which is two weeks. A machine that really goes on through two cards at once is two devices, then: what is
 //! shown of it is less handy, and nothing hides in it.
 //!
+//! A client identifier that is made of the MAC of another card (hardware type 1) says that its sender is who that card is: where
+//! both go on it is the one that says it who has copied, and not the one whose MAC it is.
+//!
 //! A station that has no address, as the ports of a switch that say its serial number, is no host beside another.
 
 use crate::evidence::{Via, attr, text};
 use crate::graph::Said;
+use crate::keys::card_named;
 use crate::names::read_array;
 use crate::{Inventory, Sign};
 use model::{DeviceId, KeyKind, Timestamp};
@@ -246,7 +250,8 @@ impl Inventory {
             self.are_two(pair, ts);
         } else if is_open && own != other && is_later && self.is_quiet(other, ts) {
             let why = self.shared(pair).unwrap_or_default();
-            let is_one = self.try_merge(pair.0, pair.1, ts, &format!("same {why}"));
+            let is_one =
+                !self.says_several(pair) && self.try_merge(pair.0, pair.1, ts, &format!("same {why}"));
             self.decide(pair, !is_one);
         }
     }
@@ -269,7 +274,12 @@ impl Inventory {
             self.learn(id, Via::DIRECT, attr::IDENTITY_CONFLICT, why, &Said::inferred(ts, "identity"));
         }
         self.counters.conflicts += 1;
-        let later = self.twins.all.get(&pair).is_some_and(|twin| twin.later);
+        // Whose MAC it is did not copy it, whoever came first.
+        let later = match [self.names_card(pair.0, pair.1), self.names_card(pair.1, pair.0)] {
+            [Some(_), None] => false,
+            [None, Some(_)] => true,
+            _ => self.twins.all.get(&pair).is_some_and(|twin| twin.later),
+        };
         let (copy, owner) = if later { (pair.1, pair.0) } else { (pair.0, pair.1) };
         let (copy, owner) = (self.root(copy), self.root(owner));
         if copy != owner {
@@ -293,11 +303,28 @@ impl Inventory {
         }
     }
 
-    /// The identifier that both have.
+    /// The identifier that both have, or that is made of a MAC of one of them and said by the other.
     fn shared(&self, (one, other): Pair) -> Option<String> {
-        let (one, other) = (self.nodes.get(&one)?, self.nodes.get(&other)?);
-        let mut both = one.known.keys.intersection(&other.known.keys);
-        both.find_map(|(kind, key)| Some(format!("{} {key}", kind_name(*kind)?)))
+        let keys = |id| Some(&self.nodes.get(&id)?.known.keys);
+        let mut both = keys(one)?.intersection(keys(other)?);
+        let same = both.find_map(|(kind, key)| Some(format!("{} {key}", kind_name(*kind)?)));
+        let named = || self.names_card(one, other).or_else(|| self.names_card(other, one));
+        same.or_else(|| Some(format!("{} {}", kind_name(KeyKind::ClientId)?, named()?)))
+    }
+
+    /// Whether nothing joins two but a MAC that one of them says, and that one has said more than one client identifier by now.
+    fn says_several(&self, (one, other): Pair) -> bool {
+        let (Some(a), Some(b)) = (self.nodes.get(&one), self.nodes.get(&other)) else { return false };
+        let says = |id, other, ids: u32| ids > 1 && self.names_card(id, other).is_some();
+        a.known.keys.is_disjoint(&b.known.keys)
+            && (says(one, other, a.known.client_ids) || says(other, one, b.known.client_ids))
+    }
+
+    /// The client identifier of a node that is made of a MAC of another.
+    fn names_card(&self, id: DeviceId, other: DeviceId) -> Option<&str> {
+        let (own, other) = (&self.nodes.get(&id)?.known.keys, &self.nodes.get(&other)?.known.macs);
+        let mut ids = own.iter().filter(|(kind, _)| *kind == KeyKind::ClientId).map(|(_, id)| id.as_str());
+        ids.find(|id| card_named(id).is_some_and(|mac| other.contains(&mac)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! A known device that suddenly is another machine.
 
-use super::copied::{Copies, raise_card};
+use super::cards::{Cards, Macs, Noted};
+use super::copied::Copies;
 use super::said::{ATTRIBUTES, FINGERPRINT, FIRMWARE, Known, SPAN, Said};
 use super::updates::{self, Changed, ChangedBefore, Group, LONGEST, Update, group, note};
 use super::window::{Recent, Rows, pack_as, unpack, unpack_as};
@@ -13,7 +14,6 @@ use crate::verdict::{Out, Peer, Verdict};
 use inventory::Sign;
 use model::{DeviceId, LeaseMessage, Severity, Timestamp};
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 pub(super) static RULE: Rule = Rule {
     name: "impersonation",
@@ -47,24 +47,17 @@ const LAYOUT: u8 = 3;
 const BEFORE: u8 = 2;
 /// So many devices of a class that change alike are a wave.
 const WAVE: usize = 3;
-/// Devices and MACs that are known, changes that are remembered, and what waits to be judged, at most.
+/// Devices that are known, changes that are remembered, and what waits to be judged, at most.
 const MOST_KNOWN: usize = 32_768;
 const MOST_CHANGES: usize = 4_096;
 const MOST_WAITING: usize = 1_024;
-/// Devices that are told apart under one MAC, at most.
-const MOST_SHARED: usize = 4;
 #[derive(Debug)]
 struct Impersonation {
     /// What devices had said of themselves.
     known: Recent<u32, Known>,
     said: Recent<u32, Said>,
     changes: Recent<u32, Changed>,
-    /// Learned devices by MAC: more than one where machines share a card.
-    macs: Recent<[u8; 6], Vec<u32>>,
-    /// Devices whose MACs were noted.
-    noted: Recent<u32, ()>,
-    /// Devices that were heard and not looked at yet, and since when.
-    heard: BTreeMap<DeviceId, Timestamp>,
+    cards: Cards,
     copies: Copies,
 }
 
@@ -74,15 +67,13 @@ impl Default for Impersonation {
             known: Recent::new(MOST_KNOWN),
             said: Recent::new(MOST_WAITING),
             changes: Recent::new(MOST_CHANGES),
-            macs: Recent::new(MOST_KNOWN),
-            noted: Recent::new(MOST_KNOWN),
-            heard: BTreeMap::new(),
+            cards: Cards::default(),
             copies: Copies::default(),
         }
     }
 }
 
-type Saved<C> = (Rows<u32, Known>, Rows<u32, Said>, Rows<u32, C>, Rows<[u8; 6], Vec<u32>>);
+type Saved<C> = (Rows<u32, Known>, Rows<u32, Said>, Rows<u32, C>, Macs);
 
 impl Watch for Impersonation {
     fn sign(&mut self, seen: &SignSeen<'_>) {
@@ -106,8 +97,8 @@ impl Watch for Impersonation {
                 }
             }
             Sign::Copied { what, owner } => self.copies.note(seen, what, *owner),
-            Sign::Appeared => self.hear(seen),
-            Sign::Lease(lease) if lease.message == LeaseMessage::Ack => self.hear(seen),
+            Sign::Appeared => self.cards.hear(seen),
+            Sign::Lease(lease) if lease.message == LeaseMessage::Ack => self.cards.hear(seen),
             _ => {}
         }
     }
@@ -115,11 +106,7 @@ impl Watch for Impersonation {
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
         // As long as a note of them may go on.
         self.changes.forget(view.now.0.saturating_sub(LONGEST));
-        for (id, since) in std::mem::take(&mut self.heard) {
-            if let Some(profile) = view.profile(id) {
-                self.card(&profile, since, view, out);
-            }
-        }
+        self.cards.minute(view, out);
         self.copies.minute(view, out);
         let (mut later, mut changed) = (Vec::new(), Vec::new());
         let mut updated = BTreeMap::<Group, Vec<Update>>::new();
@@ -178,16 +165,15 @@ impl Watch for Impersonation {
         });
         self.said.rename(&from, into, Said::absorb);
         self.changes.rename(&from, into, |_, _| {});
-        self.noted.rename(&from, into, |(), ()| {});
+        self.cards.renamed(from, into);
     }
 
     fn save(&self) -> Vec<u8> {
-        if self.known.is_empty() && self.said.is_empty() && self.macs.is_empty() {
+        if self.known.is_empty() && self.said.is_empty() && self.cards.is_empty() {
             return Vec::new();
         }
-        // Whose MACs were noted is noted again.
-        let Self { known, said, changes, macs, .. } = self;
-        pack_as(LAYOUT, &(known.rows(), said.rows(), changes.rows(), macs.rows()))
+        let Self { known, said, changes, cards, .. } = self;
+        pack_as(LAYOUT, &((known.rows(), said.rows(), changes.rows(), cards.macs()), cards.noted()))
     }
 
     fn restore(&mut self, saved: &[u8]) {
@@ -196,12 +182,14 @@ impl Watch for Impersonation {
             let changes = changes.into_iter().map(|(id, at, change)| (id, at, change.now(at)));
             Some((known, said, changes.collect(), macs))
         };
+        // What was written without whose MACs were noted, which stands behind the rest, is read.
+        let noted = unpack_as::<(Saved<Changed>, Noted)>(LAYOUT, saved).map(|(_, noted)| noted);
         if let Some((known, said, changes, macs)) = unpack_as::<Saved<Changed>>(LAYOUT, saved).or_else(before)
         {
             self.known.fill(known);
             self.said.fill(said);
             self.changes.fill(changes);
-            self.macs.fill(macs);
+            self.cards.fill(macs, noted.unwrap_or_default());
         } else if let Some(printed) = unpack::<Rows<u32, ()>>(saved) {
             // What has said all it says is not heard to say it again.
             let mut known = Known::default();
@@ -212,41 +200,6 @@ impl Watch for Impersonation {
 }
 
 impl Impersonation {
-    fn hear(&mut self, seen: &SignSeen<'_>) {
-        if self.heard.len() < MOST_WAITING && !self.noted.contains(&seen.device.0) {
-            self.heard.entry(seen.device).or_insert(seen.ts);
-        }
-    }
-
-    /// Notes whose MAC is whose; a newcomer that has a learned device's is told of.
-    fn card(&mut self, profile: &Profile, since: Timestamp, view: &View<'_>, out: &mut Out<'_>) {
-        let is_newcomer = view.is_newcomer(profile);
-        if profile.device.macs.is_empty() {
-            return;
-        }
-        self.noted.entry(since, profile.id().0);
-        for mac in &profile.device.macs {
-            let own = profile.id().0;
-            let known = self.macs.get(&mac.0).map(Vec::as_slice).unwrap_or_default();
-            // Two that shared a card and turned out to be one share it no more, nor does one that it was taken from again.
-            let devices: BTreeMap<u32, Rc<Profile>> = known
-                .iter()
-                .filter_map(|id| view.profile(DeviceId(*id)))
-                .filter(|profile| profile.device.macs.contains(mac))
-                .map(|profile| (profile.id().0, profile))
-                .collect();
-            match devices.first_key_value() {
-                Some((id, owner)) if is_newcomer && devices.len() == 1 => {
-                    if *id != own && view.is_armed(owner.id()) {
-                        raise_card(profile, owner, mac, since, view, out);
-                    }
-                }
-                _ if devices.contains_key(&own) || known.len() >= MOST_SHARED || is_newcomer => {}
-                _ => self.macs.entry(since, mac.0).push(own),
-            }
-        }
-    }
-
     /// A learned device says it is something else.
     fn judge(
         &mut self,
@@ -617,5 +570,20 @@ mod tests {
         let new = story.device(9, DeviceClass::Workstation, 40);
         story.devices.get_mut(&new).unwrap().macs = vec![model::Mac([0, 0, 0, 0, 0, 77])];
         assert_eq!(story.found(RULE).len(), 0);
+    }
+
+    #[test]
+    fn what_was_saved_without_whose_macs_were_noted_is_read() {
+        use super::{Impersonation, Known, LAYOUT, Watch, pack_as};
+        let mut of = Impersonation::default();
+        *of.known.entry(model::Timestamp(5), 7) = Known::default();
+        of.cards.fill(vec![([0, 0, 0, 0, 0, 7], 5, vec![7])], vec![(7, 5, ())]);
+        let before = pack_as(LAYOUT, &(of.known.rows(), of.said.rows(), of.changes.rows(), of.cards.macs()));
+        let read = |saved: &[u8]| {
+            let mut back = Impersonation::default();
+            back.restore(saved);
+            (back.cards.macs().len(), back.cards.noted().len())
+        };
+        assert_eq!([read(&of.save()), read(&before)], [(1, 1), (1, 0)]);
     }
 }

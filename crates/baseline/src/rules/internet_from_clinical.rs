@@ -16,7 +16,8 @@ pub(super) static RULE: Rule = Rule {
     finds: "A clinical device, or one of any class that came to a zone of care after the site was learned, has an answered \
         conversation with an address outside the site, whether it is learned or not. \
         Peers outside are told by the domain that was asked for, where DNS or TLS shows one, else by network (/24, /48). \
-        Public prefixes that the site uses inside are to be configured.",
+        Public prefixes that the site uses inside are to be configured. \
+        A newcomer's becomes a note when it turns out within an hour to be another card of a learned device that is used to it.",
     matters: "A device that reaches the internet can be steered from there, and can send patients' data there.",
     innocent: "A maker's telemetry or remote service; name and time servers outside; public addresses used inside.",
     references: "Medical Device Network Isolation: prefer proxies and egress by name; ATT&CK T0883, T0822.",

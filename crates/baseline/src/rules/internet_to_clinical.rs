@@ -15,7 +15,8 @@ pub(super) static RULE: Rule = Rule {
     attack: &["T0883", "T1133", "T0819"],
     finds: "A clinical device, or one of any class that came to a zone of care after the site was learned, answers a \
         conversation that an address outside the site began, whether it is learned or not. \
-        Behind address translation at the edge this cannot be seen.",
+        Behind address translation at the edge this cannot be seen. \
+        A newcomer's becomes a note when it turns out within an hour to be another card of a learned device that is used to it.",
     matters: "Whoever can begin a conversation with a device from the internet can attack it from anywhere.",
     innocent: "Public addresses used inside the site and not configured as such; a maker's remote access without a jump \
         host.",

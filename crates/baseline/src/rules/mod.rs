@@ -102,11 +102,13 @@ mod asker;
 mod askers;
 mod calls;
 mod card;
+mod cards;
 mod claims;
 mod copied;
 mod destinations;
 mod edges;
 mod fewer;
+pub(crate) mod former;
 mod lack;
 #[cfg(test)]
 mod merged;

@@ -17,7 +17,8 @@ pub(super) static RULE: Rule = Rule {
         learned, on a port of SSH, RDP, VNC, TeamViewer, AnyDesk, ScreenConnect or \
         WinRM, from a host inside that is not among the jump hosts of the configuration, whether it is learned or not. Told by \
         handshake and port: the content is not read. SMB is left out, as files are shared over it, too. \
-        Who comes from outside is told by internet-to-clinical.",
+        Who comes from outside is told by internet-to-clinical. \
+        A newcomer's becomes a note when it turns out within an hour to be another card of a learned device that is used to it.",
     matters: "Who steers a clinical device can change what it does to a patient. Jump hosts are where that is controlled.",
     innocent: "A service visit; a helpdesk tool; a jump host that is missing in the configuration.",
     references: "Medical Device Access Management: broker remote vendor access through a jump host; ATT&CK T0886, T1021.",

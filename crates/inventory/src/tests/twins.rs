@@ -97,6 +97,71 @@ fn who_speaks_through_another_card_is_the_same_device_when_the_first_is_silent()
     assert_eq!(said.last().map(String::as_str), Some("d2 is d1"), "{said:?}");
 }
 
+/// As [`lives`], with a client identifier that is made of a MAC.
+fn names(mac: &str, last: u8, of: &str, minutes: std::ops::Range<i64>) -> Vec<(i64, String)> {
+    let uuid = "is uuid 4c4c-4544-0001 by dhcp";
+    let id = format!("is dhcp.client_id 01:{of} by dhcp");
+    lives(mac, last, minutes).into_iter().map(|(at, what)| (at, what.replace(uuid, &id))).collect()
+}
+
+#[test]
+fn who_says_the_mac_of_another_card_is_who_that_is_when_it_is_silent() {
+    let is_one = ["d1 appeared", "d2 appeared", "d2 is d1"];
+    for minutes in [120..600, 160..200] {
+        let (inventory, said) =
+            told(&[names(OWNER, 1, OWNER, 0..121), names(OTHER, 2, OWNER, minutes.clone())]);
+        assert_eq!(said, is_one);
+        assert_eq!(inventory.devices().count(), 1);
+        // The dock came first: whose MAC appears when that is silent is nobody new.
+        let (_, said) = told(&[names(OTHER, 2, OWNER, 0..121), names(OWNER, 1, OWNER, minutes.clone())]);
+        assert_eq!(said, if minutes.start > 150 { &["d1 appeared", "d2 is d1"][..] } else { &is_one[..] });
+    }
+    // To the desk and back.
+    let days = (0..20i64).flat_map(|n| {
+        let at = |from: i64, until: i64| 120 * n + from..120 * n + until + 1;
+        [names(OTHER, 2, OWNER, at(0, 70)), names(OWNER, 1, OWNER, at(70, 120))]
+    });
+    let (_, said) = told(&[names(OWNER, 1, OWNER, -120..0)].into_iter().chain(days).collect::<Vec<_>>());
+    assert_eq!(said.last().map(String::as_str), Some("d2 is d1"), "{said:?}");
+}
+
+#[test]
+fn who_says_the_mac_of_one_that_lives_has_copied_it_whoever_came_first() {
+    let what = format!("DHCP client identifier 01:{OWNER}");
+    let (inventory, said) = told(&[names(OWNER, 1, OWNER, 0..600), names(OTHER, 2, OWNER, 120..600)]);
+    assert_eq!(said, ["d1 appeared", "d2 appeared", &format!("d2 says {what} of d1")]);
+    assert_eq!(inventory.devices().count(), 2);
+    let (inventory, said) = told(&[names(OTHER, 2, OWNER, 0..600), names(OWNER, 1, OWNER, 120..600)]);
+    assert_eq!(said, ["d1 appeared", "d2 appeared", &format!("d1 says {what} of d2")]);
+    assert_eq!(inventory.devices().count(), 2);
+    // One that was taken for the owner while that was off.
+    let comes_back =
+        [names(OWNER, 1, OWNER, 0..60), names(OTHER, 2, OWNER, 120..600), names(OWNER, 1, OWNER, 300..600)];
+    let (inventory, said) = told(&comes_back);
+    let told = ["d1 appeared", "d2 appeared", "d2 is d1", "d2 appeared", &format!("d2 says {what} of d1")];
+    assert_eq!((said, inventory.devices().count()), (told.map(str::to_owned).to_vec(), 2));
+}
+
+#[test]
+fn who_says_the_macs_of_several_or_of_nobody_is_none_of_them() {
+    const THIRD: &str = "00:1b:21:00:00:03";
+    let bridge = |of: &str, minutes| names(OTHER, 2, of, minutes);
+    let owners = || [names(OWNER, 1, OWNER, 0..60), names(THIRD, 3, THIRD, 0..60)].concat();
+    let several =
+        [owners(), vec![(70 * 60, format!("{OTHER} is dhcp.client_id ff:00:aa:01 by dhcp"))]].concat();
+    let is_joined = |parts: &[Vec<(i64, String)>]| told(parts).1.iter().any(|said| said.contains(" is "));
+    assert!(is_joined(&[owners(), bridge(THIRD, 120..300)]), "the control");
+    assert!(!is_joined(&[several, bridge(THIRD, 120..300)]));
+    // The second one is said while it waits.
+    let third = [owners(), names(THIRD, 3, THIRD, 60..121)].concat();
+    let second = |minute: i64| vec![(minute * 60, format!("{OTHER} is dhcp.client_id ff:00:aa:01 by dhcp"))];
+    assert!(is_joined(&[third.clone(), bridge(THIRD, 100..300)]), "the control");
+    assert!(!is_joined(&[third, bridge(THIRD, 100..300), second(110)]));
+    let router = vec![(1, format!("{OTHER} forwards")), (70 * 60, format!("{OWNER} claims 10.0.0.1"))];
+    assert!(!is_joined(&[owners(), router, bridge(THIRD, 120..300)]));
+    assert!(!is_joined(&[names(OWNER, 1, OWNER, 0..60), bridge("02:aa:00:00:00:04", 120..300)]));
+}
+
 #[test]
 fn an_owner_that_comes_back_beside_who_was_taken_for_it_is_a_device_of_its_own() {
     let (inventory, said) =
