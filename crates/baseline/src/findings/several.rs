@@ -37,6 +37,19 @@ impl Met {
 }
 
 impl Book {
+    /// Whether anything is told under a key.
+    pub(crate) fn is_open(&mut self, key: &FindingKey) -> bool {
+        self.settle();
+        self.open.contains_key(key)
+    }
+
+    /// What a finding counted is counted otherwise from now on.
+    pub(crate) fn uncount(&mut self, key: &FindingKey) {
+        if let Some(known) = self.open.get_mut(key) {
+            known.count = 0;
+        }
+    }
+
     /// Under which key something is told that was done with some, who are of some classes, and whom that finding is about by
     /// now. `wide` is the key of what is about several. What was told that day of one of these classes by itself goes on
     /// as that, under the number that it has. Who is of a class that is part of it already comes to it; who is not is told

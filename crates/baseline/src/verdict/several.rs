@@ -83,4 +83,26 @@ impl Out<'_> {
         let count = count(&all, view);
         Several { peer, class: key.peer_class.as_str().to_owned(), all: all.into_keys().collect(), count }
     }
+
+    /// Under which class an act is told that can be seen by two kinds of numbers, each of which is told by itself and both as
+    /// one. What was told that day by one of them goes on as that by both when the other comes. `kinds` are the two, and which
+    /// are told now. What the first counts is counted by the second from then on.
+    pub(crate) fn of_kinds(
+        &mut self,
+        view: &View<'_>,
+        rule: &'static Rule,
+        (device, service, at): (DeviceId, Option<(IpProto, u16)>, Timestamp),
+        (both, kinds): (&'static str, [(&'static str, bool); 2]),
+    ) -> String {
+        let key = |class: &str| key(view, rule, Some(device), class, service, at);
+        let mut is_told = |(class, is_now): &(&'static str, bool)| *is_now || self.book.is_open(&key(class));
+        let classes: BTreeSet<String> =
+            kinds.iter().filter(|kind| is_told(kind)).map(|(class, _)| (*class).to_owned()).collect();
+        let is_wide = classes.len() > 1;
+        if is_wide {
+            self.book.uncount(&key(kinds[0].0));
+        }
+        let (key, _) = self.book.together(key(both), is_wide, (classes, Peers::new()));
+        key.peer_class.as_str().to_owned()
+    }
 }
