@@ -104,6 +104,7 @@ mod calls;
 mod card;
 mod claims;
 mod copied;
+mod default_titles;
 mod destinations;
 mod edges;
 #[cfg(test)]
