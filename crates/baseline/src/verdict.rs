@@ -282,9 +282,9 @@ impl<'a> Out<'a> {
         let mut evidence = verdict.evidence;
         let own = device.iter().map(|profile| match &verdict.place {
             Some(zone) => zone.as_ref(),
-            None => profile.zone.as_ref(),
+            None => profile.home.as_ref(),
         });
-        let zones = own.chain(peer_profile.iter().map(|profile| profile.zone.as_ref()));
+        let zones = own.chain(peer_profile.iter().map(|profile| profile.home.as_ref()));
         // What is about nobody in particular is about all: a window for a zone says nothing of it.
         let of_many = verdict.zone.as_ref().map(Some);
         let nowhere = (involved().next().is_none() && of_many.is_none()).then_some(None);

@@ -7,10 +7,8 @@ use crate::findings::{number, word};
 use crate::judge::{EdgeNews, View};
 use crate::lists::listed;
 use crate::posture::legacy;
-use crate::profile::Profile;
 use crate::verdict::{Out, Peer, Verdict};
 use model::Severity;
-use std::rc::Rc;
 
 pub(super) static RULE: Rule = Rule {
     name: "legacy-protocol",
@@ -45,11 +43,7 @@ impl Watch for Legacy {
             (None, Some(client)) => (client.clone(), news.peer()),
             (None, None) => return,
         };
-        let zone_of = |end: &Option<Rc<Profile>>| match end {
-            Some(profile) => profile.zone.clone(),
-            None => news.address().and_then(|ip| view.zone(ip)).map(|zone| zone.name.clone()),
-        };
-        let (from, to) = (zone_of(&asker), zone_of(&answerer));
+        let [from, to] = news.zones(view);
         // Outside is further away than any zone, whether those of the site are known or not.
         let crosses = news.is_with_outside(view.site) || (from.is_some() && to.is_some() && from != to);
         let title = format!("{} asks {} by {protocol} (by port)", name(&asker, news), name(&answerer, news));
