@@ -1,6 +1,8 @@
 //! A known device that suddenly is another machine.
 
-use super::copied::{Copies, raise_card};
+mod cards;
+
+use super::copied::Copies;
 use super::said::{ATTRIBUTES, FINGERPRINT, FIRMWARE, Known, SPAN, Said};
 use super::updates::{self, Changed, ChangedBefore, Group, LONGEST, Update, group, note};
 use super::window::{Recent, Rows, pack_as, unpack, unpack_as};
@@ -13,7 +15,6 @@ use crate::verdict::{Out, Peer, Verdict};
 use inventory::Sign;
 use model::{DeviceId, LeaseMessage, Severity, Timestamp};
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 pub(super) static RULE: Rule = Rule {
     name: "impersonation",
@@ -215,35 +216,6 @@ impl Impersonation {
     fn hear(&mut self, seen: &SignSeen<'_>) {
         if self.heard.len() < MOST_WAITING && !self.noted.contains(&seen.device.0) {
             self.heard.entry(seen.device).or_insert(seen.ts);
-        }
-    }
-
-    /// Notes whose MAC is whose; a newcomer that has a learned device's is told of.
-    fn card(&mut self, profile: &Profile, since: Timestamp, view: &View<'_>, out: &mut Out<'_>) {
-        let is_newcomer = view.is_newcomer(profile);
-        if profile.device.macs.is_empty() {
-            return;
-        }
-        self.noted.entry(since, profile.id().0);
-        for mac in &profile.device.macs {
-            let own = profile.id().0;
-            let known = self.macs.get(&mac.0).map(Vec::as_slice).unwrap_or_default();
-            // Two that shared a card and turned out to be one share it no more, nor does one that it was taken from again.
-            let devices: BTreeMap<u32, Rc<Profile>> = known
-                .iter()
-                .filter_map(|id| view.profile(DeviceId(*id)))
-                .filter(|profile| profile.device.macs.contains(mac))
-                .map(|profile| (profile.id().0, profile))
-                .collect();
-            match devices.first_key_value() {
-                Some((id, owner)) if is_newcomer && devices.len() == 1 => {
-                    if *id != own && view.is_armed(owner.id()) {
-                        raise_card(profile, owner, mac, since, view, out);
-                    }
-                }
-                _ if devices.contains_key(&own) || known.len() >= MOST_SHARED || is_newcomer => {}
-                _ => self.macs.entry(since, mac.0).push(own),
-            }
         }
     }
 
