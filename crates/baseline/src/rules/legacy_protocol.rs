@@ -17,7 +17,7 @@ pub(super) static RULE: Rule = Rule {
     posture: true,
     attack: &["T0869", "T1040"],
     finds: "A device answers on a port of Telnet, FTP, TFTP, rexec or rlogin; high when the other end is in another \
-        zone or outside; a step more where a life hangs on an end or the other one is outside. Told by handshake and port, as none of them is dissected yet; rsh shares its port with syslog; SMBv1, SNMPv1, \
+        zone (of the address that each uses) or outside; a step more where a life hangs on an end or the other one is outside. Told by handshake and port, as none of them is dissected yet; rsh shares its port with syslog; SMBv1, SNMPv1, \
         old TLS, LDAP and HTTP Basic need dissectors: these are not told. One finding a month for each device and protocol, \
         counted by the hour.",
     matters: "These send names and passwords in clear, and let whoever answers first pretend to be the server.",
