@@ -103,7 +103,7 @@ mod tests {
         let device = story.devices.remove(&id).unwrap();
         let name = Text::from_str_lossy(&"\u{e4}".repeat(100)).unwrap();
         assert!(short(&name).len() <= MOST_OF_A_NAME && short(&name).ends_with('\u{2026}'));
-        let profile = Profile { device, name: name.clone(), zone: None, zone_kind: None };
+        let profile = Profile { name: name.clone(), ..Profile::new(device, &crate::Site::default()) };
         for rule in REGISTRY {
             let told = advice(rule, Some(&profile), Some(&short(&name)));
             assert!(

@@ -3,15 +3,17 @@
 mod digest;
 mod renamed;
 mod same;
+mod several;
 
 pub use renamed::ONE_WITH;
 pub(crate) use same::{NAME, Pair};
+pub(crate) use several::Peers;
 
 use crate::judge::EdgeNews;
 use crate::rules::REGISTRY;
 use digest::{digest, tally};
 use model::{Change, DeviceId, Figure, Finding, FindingId, FindingKey, Severity, Text};
-use renamed::{joined, know_macs, one_with, rename};
+use renamed::{know_macs, one_with};
 use same::Same;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -165,65 +167,6 @@ impl Book {
         self.days.remove(&(day, key.clone()));
         self.dirty.remove(&key);
         self.open.remove(&key);
-    }
-
-    /// Two devices are one.
-    pub(crate) fn rename(&mut self, from: DeviceId, into: DeviceId) {
-        self.renamed.insert(from, into);
-    }
-
-    /// What is open about a device that turned out to be another one is about that one, so that the same thing is not told
-    /// again, and nobody is named who is no more. What was told of both is one finding, the one that was raised first.
-    pub(crate) fn settle(&mut self) {
-        let renamed = std::mem::take(&mut self.renamed);
-        if renamed.is_empty() {
-            return;
-        }
-        let into = |id: DeviceId| {
-            // Who became another one may have become a third with it. There are no more steps than numbers that are gone.
-            let chain = std::iter::successors(Some(id), |id| renamed.get(id).copied());
-            chain.skip(1).take(renamed.len()).last()
-        };
-        let peer_of = |finding: &Finding| finding.peer.as_ref().and_then(|peer| peer.device);
-        let names = |(key, finding): (&FindingKey, &Finding)| {
-            let is_about = key.device.and_then(into).is_some() || peer_of(finding).and_then(into).is_some();
-            is_about.then(|| key.clone())
-        };
-        let named: Vec<FindingKey> = self.open.iter().filter_map(names).collect();
-        self.same.renamed(into);
-        for old in named {
-            let Some(mut finding) = self.open.remove(&old) else { continue };
-            self.days.remove(&(old.day, old.clone()));
-            self.dirty.remove(&old);
-            if let Some(told) = self.told.get_mut(&(old.day, old.rule.clone()))
-                && let Some(n) = told.get_mut(&old.device)
-            {
-                *n = n.saturating_sub(1);
-                told.retain(|_, n| *n > 0);
-            }
-            if let Some((from, to)) = old.device.and_then(|from| Some((from, into(from)?))) {
-                finding.key.device = Some(to);
-                rename(&mut finding, |finding| &mut finding.device, from, to);
-            }
-            if let Some((from, to)) = peer_of(&finding).and_then(|from| Some((from, into(from)?))) {
-                rename(&mut finding, |finding| &mut finding.peer, from, to);
-            }
-            self.same.moved(&old, &finding.key);
-            self.dirty.insert(finding.key.clone());
-            match self.open.get_mut(&finding.key) {
-                Some(known) => {
-                    if finding.id < known.id {
-                        std::mem::swap(known, &mut finding);
-                    }
-                    self.gone.insert(finding.id);
-                    let merged = joined(known, &finding);
-                    add(known, finding);
-                    known.evidence.retain(|(name, _)| name != ONE_WITH);
-                    known.evidence.extend(merged);
-                }
-                None => self.insert(finding),
-            }
-        }
     }
 
     /// A day begins: what cannot be seen again is closed.

@@ -3,12 +3,13 @@
 use crate::calendar::hour;
 use crate::habits::{Habit, Habits};
 use crate::learning::{Learning, Seen};
-use crate::profile::{Profile, name_of};
+use crate::profile::Profile;
 use crate::rates::{Metric, Score};
 use crate::site::{Site, Zone};
 use crate::table::Table;
 use crate::tick::{Observed, Profiles, ended_for};
 use crate::verdict::Peer;
+use crate::ways::Way;
 use inventory::Sign;
 use model::{
     Device, DeviceClass, DeviceId, EdgeKey, EdgeState, Flow, Stranger, SubOperations, Text, Timestamp, Vlan,
@@ -111,6 +112,8 @@ pub(crate) struct EdgeNews {
     pub(crate) novelty: Novelty,
     /// At which addresses the peer was met of late, where it is one outside: the latest first.
     pub(crate) met: Vec<IpAddr>,
+    /// By which addresses its ends talked, as far as it is known.
+    pub(crate) way: Option<Way>,
 }
 
 impl EdgeNews {
@@ -230,18 +233,7 @@ impl View<'_> {
         if let Some(known) = self.profiles.borrow().get(&id) {
             return known.clone();
         }
-        let profile = (self.who)(id).map(|device| {
-            // Who is silent is where it spoke last, whoever has its address now.
-            let mut homes = device.lived.iter().chain(&device.addresses);
-            let zone = homes.find_map(|(vlan, ip)| self.site.zone(Some(*vlan), *ip));
-            let zone = zone.or_else(|| self.site.zone_of_vlans(&device.vlans));
-            Rc::new(Profile {
-                name: name_of(&device),
-                zone: zone.map(|zone| zone.name.clone()),
-                zone_kind: zone.map(|zone| zone.kind),
-                device,
-            })
-        });
+        let profile = (self.who)(id).map(|device| Rc::new(Profile::new(device, self.site)));
         self.profiles.borrow_mut().insert(id, profile.clone());
         profile
     }

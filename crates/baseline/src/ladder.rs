@@ -3,7 +3,9 @@
 use crate::habits::Habits;
 use crate::judge::{Novelty, View};
 use crate::table::{Far, Key, Table};
+use crate::ways::Way;
 use model::{DeviceClass, DeviceId, EdgeState, Timestamp};
+use std::net::IpAddr;
 
 /// Devices of a role that are asked whether they do the same.
 const MOST_PEERS: usize = 256;
@@ -54,7 +56,12 @@ fn normal(edges: &Table, id: DeviceId, until: Timestamp) -> impl Iterator<Item =
 }
 
 /// How new an edge is, or was by what was done until a time. `of_class` are the devices of its role.
-pub(crate) fn novelty(view: &View<'_>, key: &Key, of_class: &[DeviceId], until: Timestamp) -> Novelty {
+pub(crate) fn novelty(
+    view: &View<'_>,
+    (key, way): (&Key, Option<Way>),
+    of_class: &[DeviceId],
+    until: Timestamp,
+) -> Novelty {
     let (edges, habits) = (view.edges, view.habits);
     let wanted = role(habits, key);
     let is_same = |known: &Key| known != key && same_purpose(known, key) && role(habits, known) == wanted;
@@ -68,21 +75,24 @@ pub(crate) fn novelty(view: &View<'_>, key: &Key, of_class: &[DeviceId], until: 
             peers_normal += usize::from(is_normal);
         }
     }
-    let zone = peer_zone(view, key);
-    let to_zone = |id: DeviceId| normal(edges, id, until).any(|known| peer_zone(view, &known) == zone);
+    let [own_ip, peer_ip] = way.filter(|_| !key.inbound).map_or([None; 2], |way| way.map(Some));
+    let zone = peer_zone(view, key, peer_ip);
+    // By which addresses others were reached is not known any more: they are where they are at home.
+    let to_zone = |id: DeviceId| normal(edges, id, until).any(|known| peer_zone(view, &known, None) == zone);
     // Where a device lives it is no stranger.
     let is_own = || {
-        view.profile(key.client)
-            .is_some_and(|own| own.zone.as_ref().map(|zone| zone.as_str()) == zone.as_deref())
+        let own = view.profile(key.client).and_then(|own| own.zone_by(own_ip, view.site));
+        own.as_ref().map(|zone| zone.as_str()) == zone.as_deref()
     };
     let zone_known = zone.is_none() || is_own() || to_zone(key.client) || others().any(to_zone);
     Novelty { same_with_role, peers: others().count(), peers_with, peers_normal, zone_known }
 }
 
-/// The zone an edge leads to: that of the device, of the address, or the world outside; `None` where no zone is known.
-fn peer_zone(view: &View<'_>, key: &Key) -> Option<String> {
+/// The zone an edge leads to, maybe to a known address of its device: that of the device, of the address, or the world outside;
+/// `None` where no zone is known.
+fn peer_zone(view: &View<'_>, key: &Key, ip: Option<IpAddr>) -> Option<String> {
     match (key.server, key.peer) {
-        (Some(id), _) => view.profile(id)?.zone.as_ref().map(|zone| zone.as_str().to_owned()),
+        (Some(id), _) => view.profile(id)?.zone_by(ip, view.site).map(|zone| zone.as_str().to_owned()),
         (None, Some(Far::Domain(number))) => {
             view.edges.domains.get(number).map(|domain| format!("outside {domain}"))
         }

@@ -13,7 +13,7 @@
 //! - `posture`: what is wrong with an edge however well it is known;
 //! - `calendar`, `site`: local time, zones, and what else an operator said about the site;
 //! - `joined`: what becomes of the edges of two devices that are one;
-//! - `ladder`: how much of an edge is new; `judge`, `profile`: what rules see; `roles`: how far the learning of one has come;
+//! - `ladder`: how much of an edge is new; `judge`, `profile`, `ways`: what rules see; `roles`: how far the learning of one has come;
 //! - `rules`: one file each; `verdict`: how what they find becomes a finding, `advice`: what is to be done about it; `trail`: over
 //!   which edges it was done; `lists`: how some of many are named; `findings`: the same thing again is the same finding;
 //! - `tick`: what happens once a minute and once an hour.
@@ -45,6 +45,7 @@ mod table;
 mod tick;
 mod trail;
 mod verdict;
+mod ways;
 
 #[cfg(test)]
 mod tests;
@@ -388,7 +389,7 @@ impl Baseline {
                     state.flow(flow, turned);
                     0
                 });
-                self.meet(&at.0, flow);
+                self.meet(&at.0, flow, turned);
             }
             None => self.counters.without_client += u64::from(flow.devices == [None, None]),
         }

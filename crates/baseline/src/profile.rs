@@ -1,6 +1,6 @@
 //! A device as rules look at it.
 
-use crate::site::{Net, Site, ZoneKind};
+use crate::site::{Net, Site, Zone, ZoneKind};
 use model::{Attribute, Device, DeviceClass, DeviceId, Party, Text};
 use std::net::IpAddr;
 
@@ -9,11 +9,63 @@ use std::net::IpAddr;
 pub(crate) struct Profile {
     pub(crate) device: Device,
     pub(crate) name: Text,
+    /// The zone it is in; none where what stays in its place has addresses in several.
     pub(crate) zone: Option<Text>,
+    /// The zone that it is at home in: that of its first address, and what that is for.
+    pub(crate) home: Option<Text>,
     pub(crate) zone_kind: Option<ZoneKind>,
+    /// All zones that it has addresses in, in the order of those.
+    pub(crate) zones: Vec<Text>,
+    /// One of those is where patients are cared for.
+    pub(crate) is_near_care: bool,
 }
 
 impl Profile {
+    /// A device in the zones of its addresses. What is carried about may keep for a while the address that it had elsewhere,
+    /// and is where the newest is. Routers and servers stay in their places: where those have addresses in several zones, they
+    /// are in none of them more than in the others.
+    pub(crate) fn new(device: Device, site: &Site) -> Self {
+        // Who is silent is where it spoke last, whoever has its address now.
+        let homes = device.lived.iter().chain(&device.addresses);
+        let mut all: Vec<&Zone> = Vec::new();
+        for zone in homes.filter_map(|(vlan, ip)| site.zone(Some(*vlan), *ip)) {
+            if !all.iter().any(|known| known.name == zone.name) {
+                all.push(zone);
+            }
+        }
+        if all.is_empty() {
+            all.extend(site.zone_of_vlans(&device.vlans));
+        }
+        let home = all.first().map(|zone| zone.name.clone());
+        let class = device.class;
+        let stays = device.router
+            || class.is_infrastructure()
+            || class.is_clinical_server()
+            || class == DeviceClass::Server;
+        let is_care = |zone: &&Zone| matches!(zone.kind, ZoneKind::Clinical | ZoneKind::LifeSustaining);
+        Self {
+            name: name_of(&device),
+            zone: home.clone().filter(|_| all.len() == 1 || !stays),
+            home,
+            zone_kind: all.first().map(|zone| zone.kind),
+            zones: all.iter().map(|zone| zone.name.clone()).collect(),
+            is_near_care: all.iter().any(is_care),
+            device,
+        }
+    }
+
+    /// The zone that it is in when it talks by an address, where that is known: whoever has addresses in one zone is in that,
+    /// whatever address is written there.
+    pub(crate) fn zone_by(&self, ip: Option<IpAddr>, site: &Site) -> Option<Text> {
+        let by_address = |ip: IpAddr| {
+            let mut own = self.device.addresses.iter().chain(&self.device.lived);
+            let (vlan, ip) = own.find(|(_, own)| *own == ip)?;
+            site.zone(Some(*vlan), *ip).map(|zone| zone.name.clone())
+        };
+        let used = ip.filter(|_| self.zones.len() > 1).and_then(by_address);
+        used.or_else(|| self.home.clone())
+    }
+
     pub(crate) const fn id(&self) -> DeviceId {
         self.device.id
     }

@@ -7,6 +7,7 @@ use crate::ladder::novelty;
 use crate::profile::Profile;
 use crate::table::{Key, Table};
 use crate::verdict::Out;
+use crate::ways::Way;
 use crate::{Baseline, Config};
 use model::{DeviceClass, DeviceId, EdgeState, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -302,7 +303,7 @@ impl Baseline {
         let loud = std::mem::take(&mut self.clock.loud);
         let today = self.config.site.calendar.day(now);
         self.book.day(today);
-        self.outsiders.forget(now);
+        self.outsiders.forget(now, &self.edges);
         self.former.forget(now);
         let profiles = self.classify(&mut waiting, now, who);
         let Self { config, clock, edges, habits, watchers, book, outsiders, .. } = self;
@@ -319,7 +320,7 @@ impl Baseline {
         let (mut roles, mut told) = (None, Vec::new());
         let mut standings = Vec::with_capacity(waiting.len());
         for key in waiting {
-            let Some(mut news) = news_of(&view, &key, &mut roles) else {
+            let Some(mut news) = news_of(&view, &key, outsiders.ways.of(&key), &mut roles) else {
                 standings.push((key, None));
                 continue;
             };
@@ -399,6 +400,7 @@ impl Baseline {
     fn settle(&mut self, key: &Key, standing: Option<EdgeState>, now: Timestamp) {
         let Some(state) = self.edges.get_mut(key) else { return };
         (state.waits, state.is_other) = (false, false);
+        self.outsiders.ways.remove(key);
         let Some(standing) = standing else { return };
         state.settle();
         self.stand(key, standing, now);
@@ -548,7 +550,7 @@ const LEAST_FLOWS: u64 = 2;
 /// The devices of each role.
 type Roles = BTreeMap<DeviceClass, Vec<DeviceId>>;
 
-fn news_of(view: &View<'_>, key: &Key, roles: &mut Option<Roles>) -> Option<EdgeNews> {
+fn news_of(view: &View<'_>, key: &Key, way: Option<Way>, roles: &mut Option<Roles>) -> Option<EdgeNews> {
     let state = view.edges.get(key)?;
     let armed = state.standing == EdgeState::Fresh || view.was_armed(key.client, state.last);
     let [asked, answered] = state.bytes();
@@ -565,7 +567,7 @@ fn news_of(view: &View<'_>, key: &Key, roles: &mut Option<Roles>) -> Option<Edge
             DeviceClass::Unknown => &[][..],
             class => roles.get(&class).map(Vec::as_slice).unwrap_or_default(),
         };
-        novelty(view, key, of_class, until)
+        novelty(view, (key, way), of_class, until)
     } else {
         Novelty::default()
     };
@@ -585,6 +587,7 @@ fn news_of(view: &View<'_>, key: &Key, roles: &mut Option<Roles>) -> Option<Edge
         armed,
         novelty,
         met: Vec::new(),
+        way,
     })
 }
 

@@ -1,5 +1,7 @@
 //! What rules find, and how that becomes a finding.
 
+mod several;
+
 use crate::advice::{advice, short};
 use crate::findings::{Book, HELD, Pair, word};
 use crate::judge::{EdgeNews, View};
@@ -50,6 +52,8 @@ pub(crate) struct Verdict {
     severity: Severity,
     device: Option<DeviceId>,
     peer: Peer,
+    /// Of how many the finding is by now, where that is more than the peer.
+    among: Option<usize>,
     peer_class: Option<String>,
     service: Option<(IpProto, u16)>,
     application: Option<Cow<'static, str>>,
@@ -105,6 +109,7 @@ impl Verdict {
             severity: rule.severity,
             device,
             peer: Peer::Nobody,
+            among: None,
             peer_class: None,
             service: None,
             application: None,
@@ -277,9 +282,9 @@ impl<'a> Out<'a> {
         let mut evidence = verdict.evidence;
         let own = device.iter().map(|profile| match &verdict.place {
             Some(zone) => zone.as_ref(),
-            None => profile.zone.as_ref(),
+            None => profile.home.as_ref(),
         });
-        let zones = own.chain(peer_profile.iter().map(|profile| profile.zone.as_ref()));
+        let zones = own.chain(peer_profile.iter().map(|profile| profile.home.as_ref()));
         // What is about nobody in particular is about all: a window for a zone says nothing of it.
         let of_many = verdict.zone.as_ref().map(Some);
         let nowhere = (involved().next().is_none() && of_many.is_none()).then_some(None);
@@ -326,6 +331,10 @@ impl<'a> Out<'a> {
             }
             (None, None) => peer_class,
         };
+        let peer = verdict.among.map_or(peer, |n| {
+            let name = Text::from_str_lossy(&format!("{n} devices"));
+            Some(Party { name, kind: "many".into(), ..Party::default() })
+        });
         let mut whom = device.as_ref().map(|profile| profile.party());
         if let (Some(party), Some(zone)) = (&mut whom, &verdict.place) {
             party.zone.clone_from(zone);

@@ -1,5 +1,6 @@
 //! What has to be remembered so that the same thing told again is the same finding, counted once.
 
+use super::several::{Met, Peers};
 use model::{Change, DeviceId, FindingKey, IpProto, Text};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -9,8 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 const MOST: usize = 16_384;
 const KEPT: i32 = 90;
 
-/// The layout of what is saved.
-const LAYOUT: u8 = 1;
+/// Findings of which it is remembered whom they are about, at most: of more, those of the oldest day give way.
+const MOST_MET: usize = 1_024;
+
+/// The layout of what is saved: before 2, it was not kept whom findings about several are about.
+const LAYOUT: u8 = 2;
+const WITHOUT_MET: u8 = 1;
 
 /// Under which name it is saved.
 pub(crate) const NAME: &str = "findings";
@@ -55,6 +60,8 @@ pub(super) struct Same {
     order: BTreeSet<(i32, Pair)>,
     /// Findings that count something that has not ended, which is counted when it has.
     ahead: BTreeMap<FindingKey, u64>,
+    /// Whom findings are about that may be about several.
+    met: BTreeMap<FindingKey, Met>,
     dirty: bool,
 }
 
@@ -115,6 +122,30 @@ impl Same {
             *self.ahead.entry(to.clone()).or_default() += n;
             self.dirty = true;
         }
+        if let Some(met) = self.met.remove(from) {
+            self.met.entry(to.clone()).or_default().absorb(met);
+            self.dirty = true;
+        }
+    }
+
+    /// Whether a finding is about such classes already.
+    pub(super) fn has_met(&self, key: &FindingKey, classes: &BTreeSet<String>) -> bool {
+        self.met.get(key).is_some_and(|met| classes.is_subset(&met.classes))
+    }
+
+    /// Some are part of what a finding is about; all that it is about by now.
+    pub(super) fn meet(&mut self, key: &FindingKey, some: Met) -> Peers {
+        while self.met.len() >= MOST_MET
+            && !self.met.contains_key(key)
+            && let Some(oldest) = self.met.keys().min_by_key(|key| (key.day, *key)).cloned()
+        {
+            self.met.remove(&oldest);
+        }
+        let known = self.met.entry(key.clone()).or_default();
+        let before = (known.classes.len(), known.peers.len());
+        known.absorb(some);
+        self.dirty |= before != (known.classes.len(), known.peers.len());
+        known.peers.clone()
     }
 
     /// Devices turned out to be others; of two that are one now, the class that was told first stands.
@@ -143,12 +174,13 @@ impl Same {
 
     /// A day begins: what was not told for long is forgotten, and what cannot be added to any more.
     pub(super) fn day(&mut self, today: i32, is_open: impl Fn(&FindingKey) -> bool) {
-        let before = self.peers.len() + self.ahead.len();
+        let before = self.peers.len() + self.ahead.len() + self.met.len();
         while let Some((_, oldest)) = self.order.first().filter(|(last, _)| *last < today - KEPT).cloned() {
             self.remove(&oldest);
         }
         self.ahead.retain(|key, _| is_open(key));
-        self.dirty |= self.peers.len() + self.ahead.len() != before;
+        self.met.retain(|key, _| is_open(key));
+        self.dirty |= self.peers.len() + self.ahead.len() + self.met.len() != before;
     }
 
     /// What changed since this was asked last.
@@ -156,19 +188,28 @@ impl Same {
         let is_dirty = std::mem::take(&mut self.dirty);
         let ahead: Vec<(SavedKey, u64)> = self.ahead.iter().map(|(key, n)| (saved(key), *n)).collect();
         let peers: Vec<(&Pair, &As)> = self.peers.iter().collect();
+        let met: Vec<(SavedKey, &Met)> = self.met.iter().map(|(key, met)| (saved(key), met)).collect();
         // Plain data: writing it to memory cannot fail.
-        let bytes = || postcard::to_allocvec(&(LAYOUT, &peers, &ahead)).unwrap_or_default();
+        let bytes = || postcard::to_allocvec(&(LAYOUT, &peers, &ahead, &met)).unwrap_or_default();
         is_dirty.then(|| Change::Site(NAME.into(), bytes()))
     }
 
     /// What cannot be read is begun anew.
     pub(super) fn restore(&mut self, bytes: &[u8]) {
-        type Saved = (u8, Vec<(Pair, As)>, Vec<(SavedKey, u64)>);
+        type Before = (u8, Vec<(Pair, As)>, Vec<(SavedKey, u64)>);
+        type Saved = (u8, Vec<(Pair, As)>, Vec<(SavedKey, u64)>, Vec<(SavedKey, Met)>);
+        let of_1 = || {
+            let read =
+                postcard::from_bytes::<Before>(bytes).ok().filter(|(layout, ..)| *layout == WITHOUT_MET);
+            read.map(|(layout, peers, ahead)| (layout, peers, ahead, Vec::new()))
+        };
         let read = postcard::from_bytes::<Saved>(bytes).ok().filter(|(layout, ..)| *layout == LAYOUT);
-        let Some((_, peers, ahead)) = read else { return };
+        let Some((_, peers, ahead, met)) = read.or_else(of_1) else { return };
         *self = Self::default();
         peers.into_iter().take(MOST).for_each(|(pair, told)| self.insert(pair, told));
         self.ahead = ahead.into_iter().filter_map(|(key, n)| Some((restored(key)?, n))).collect();
+        let met = met.into_iter().take(MOST_MET).filter_map(|(key, met)| Some((restored(key)?, met)));
+        self.met = met.collect();
         self.dirty = false;
     }
 }
@@ -212,6 +253,17 @@ mod tests {
         assert_eq!(back.known(&pair(1, 9)), Some("unknown"));
         back.day(13 + KEPT, |_| true);
         assert_eq!(back.known(&pair(1, 9)), None);
+    }
+
+    #[test]
+    fn what_was_saved_before_it_was_kept_whom_findings_are_about_is_read() {
+        let told = As { since: 10, class: "PACS".to_owned(), last: 10 };
+        let key = ("scan".to_owned(), Some(1_u32), "many".to_owned(), None::<(u8, u16)>, 10);
+        let before =
+            postcard::to_allocvec(&(WITHOUT_MET, vec![(pair(1, 9), told)], vec![(key, 3_u64)])).unwrap();
+        let mut back = Same::default();
+        back.restore(&before);
+        assert_eq!((back.known(&pair(1, 9)), back.ahead.len(), back.met.len()), (Some("PACS"), 1, 0));
     }
 
     #[test]

@@ -52,8 +52,8 @@ pub(super) fn difference(
 /// Another zone or another VLAN; where neither is known, another network.
 fn place(profile: &Profile, owner: &Profile, addresses: &[IpAddr], view: &View<'_>) -> Option<&'static str> {
     let known = addresses.iter().filter_map(|ip| view.zone(*ip)).map(|zone| &zone.name);
-    let zones: BTreeSet<&Text> = known.chain(&owner.zone).collect();
-    let is_outside = match &profile.zone {
+    let zones: BTreeSet<&Text> = known.chain(&owner.home).collect();
+    let is_outside = match &profile.home {
         Some(zone) => !(zones.contains(zone) || zones.is_empty() && addresses.is_empty()),
         None => !zones.is_empty(),
     };

@@ -5,7 +5,7 @@ use crate::findings::{number, word};
 use crate::judge::{EdgeNews, View};
 use crate::posture::IN_CLEAR;
 use crate::verdict::{Out, Verdict};
-use model::Severity;
+use model::{Severity, Text};
 
 pub(super) static RULE: Rule = Rule {
     name: "clear-clinical-across-zones",
@@ -14,7 +14,8 @@ pub(super) static RULE: Rule = Rule {
     posture: true,
     attack: &["T1040", "T0842"],
     finds: "HL7 or DICOM in clear (by content) between two zones, or with somebody outside. Needs zones in the configuration. \
-        One finding a month for each pair of zones and protocol, counted by the hour.",
+        Who has addresses in several zones is in that of the address it uses. One finding a month for each pair of zones and \
+        protocol, counted by the hour.",
     matters: "Whoever can listen between the zones reads names, diagnoses and images, and can change them.",
     innocent: "Most sites do this today; it says where encryption is worth the effort first.",
     references: "Medical Device Access Management: use TLS wherever feasible; DICOM PS3.15 B; ATT&CK T1040, T0842.",
@@ -33,15 +34,14 @@ impl Watch for ClearClinical {
         if view.site.zones.is_empty() || !news.is_read {
             return;
         }
-        let zone = |end: usize| {
-            let profile = news.ends().get(end).copied().flatten().and_then(|id| view.profile(id));
-            match profile {
-                Some(profile) => profile.zone.as_ref().map(ToString::to_string),
-                None if news.is_with_outside(view.site) => Some("outside".to_owned()),
-                None => news.address().and_then(|ip| view.zone(ip)).map(|zone| zone.name.to_string()),
+        let is_device = news.ends().map(|id| id.and_then(|id| view.profile(id)).is_some());
+        let mut zones = news.zones(view);
+        for (zone, is_device) in zones.iter_mut().zip(is_device) {
+            if !is_device && news.is_with_outside(view.site) {
+                *zone = Text::from_str_lossy("outside");
             }
-        };
-        let (Some(from), Some(to)) = (zone(0), zone(1)) else { return };
+        }
+        let [Some(from), Some(to)] = zones else { return };
         if from == to {
             return;
         }
@@ -52,8 +52,8 @@ impl Watch for ClearClinical {
             .times(news.untold)
             .found([number("flows", news.conversations), number("bytes", news.bytes.iter().sum())])
             .found(word("protocol", app))
-            .found(word("from_zone", &from))
-            .found(word("to_zone", &to));
+            .found(word("from_zone", from.as_str()))
+            .found(word("to_zone", to.as_str()));
         out.raise(view, verdict);
     }
 }

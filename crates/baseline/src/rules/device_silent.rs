@@ -243,7 +243,7 @@ fn zones(silent: impl Iterator<Item = String>, view: &View<'_>) -> BTreeSet<Stri
 
 fn zone(profile: &Rc<Profile>) -> String {
     let vlan = || profile.device.vlans.first().map(|vlan| format!("VLAN {vlan}"));
-    profile.zone.as_ref().map(ToString::to_string).or_else(vlan).unwrap_or_else(|| "the network".to_owned())
+    profile.home.as_ref().map(ToString::to_string).or_else(vlan).unwrap_or_else(|| "the network".to_owned())
 }
 
 fn tell(silent: &Silent, is_new: bool, view: &View<'_>, out: &mut Out<'_>) {

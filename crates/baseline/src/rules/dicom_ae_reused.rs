@@ -1,15 +1,16 @@
 //! Application entity titles that somebody else uses.
 
+mod told;
+
 use super::card::{self, Does};
+use super::default_titles::programs;
 use super::titles::{self, Titles};
-use super::window::{DAY, Recent, Rows, pack_as, peer, unpack, unpack_as};
+use super::window::{DAY, Recent, Rows, pack_as, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
-use crate::findings::{number, word};
 use crate::judge::{ExchangeSeen, SignSeen, View};
 use crate::profile::Profile;
-use crate::trail::Trail;
-use crate::verdict::{Out, Peer, Verdict};
-use model::{Attribute, DeviceId, IpProto, Mac, Severity, Timestamp};
+use crate::verdict::Out;
+use model::{Attribute, DeviceId, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -26,7 +27,9 @@ pub(super) static RULE: Rule = Rule {
         the owner with another network card: that is low if it is in the owner's zone and VLAN, tells of itself nothing else than the owner did (DHCP, \
         model, serial number, DICOM implementation) and asks for nothing that the owner never asked for (C-FIND, \
         C-MOVE, C-GET); and high when it turns out otherwise, or the former card is heard again, within a week. Titles \
-        that several devices shared while learning do not count, nor do titles that servers are called by.",
+        that several devices shared while learning do not count, nor do titles that servers are called by. A title that \
+        programs have by default (ECHOSCU, STORESCU, PYNETDICOM, ORTHANC, ...) says nothing about who calls: a second device \
+        under it is low where the first was there when the site was learned, else info, and it is nobody's from then on.",
     matters: "An archive knows its callers by title: with the title of a modality one may store false images and read others.",
     innocent: "A modality replaced by its successor while the old one still runs; a card that was changed or added by \
         service, maybe with new software; titles copied from one installation to the next.",
@@ -140,7 +143,7 @@ impl Watch for Reused {
                 let (_, known) = self.homes.get(&profile.id().0).cloned().unwrap_or_default();
                 let new = profile.device.macs.iter().find(|mac| !known.contains(&mac.0));
                 if let Some(mac) = new.filter(|_| !known.is_empty() && view.is_site_armed(at)) {
-                    raise_card(&profile, mac, &title, used, view, out);
+                    told::one_more(&profile, mac, &title, used, view, out);
                 }
                 *self.homes.entry(at, profile.id().0) = home(&profile);
                 continue;
@@ -158,7 +161,8 @@ impl Watch for Reused {
                     let differs = card::difference(&profile, &owner, &addresses, view)
                         .or_else(|| card::asks_for_more(does));
                     if let Some(differs) = differs.filter(|_| lives(&owner)) {
-                        raise(&profile, &owner, &title, used, Some(differs), view, out);
+                        told::other(&profile, &owner, &title, used, Some(differs), view, out);
+                        share(owners, &profile, &title);
                         continue;
                     }
                     *owners = vec![profile.id().0];
@@ -166,10 +170,11 @@ impl Watch for Reused {
                     let heir = (profile.id().0, title.clone());
                     *self.heirs.entry(at, heir) = (owner.id().0, Some(used));
                     view.heirs.borrow_mut().entry(profile.id()).or_default().insert(title.clone());
-                    raise_heir(&profile, &owner, &title, used, view, out);
+                    told::heir(&profile, &owner, &title, used, view, out);
                 }
                 Some(owner) if lives(&owner) && are_apart(&profile, &owner) => {
-                    raise(&profile, &owner, &title, used, None, view, out);
+                    told::other(&profile, &owner, &title, used, None, view, out);
+                    share(owners, &profile, &title);
                 }
                 // One machine that is known as two.
                 Some(owner) if lives(&owner) => {}
@@ -258,13 +263,22 @@ impl Reused {
             }
             exposed.push(key.clone());
             if !is_one {
-                raise(&heir, &owner, &key.1, used, differs, view, out);
-                *self.owners.entry(Timestamp(used.ts), key.1.clone()) = vec![owner.id().0];
+                told::other(&heir, &owner, &key.1, used, differs, view, out);
+                let owners = self.owners.entry(Timestamp(used.ts), key.1.clone());
+                *owners = vec![owner.id().0];
+                share(owners, &heir, &key.1);
             }
         }
         for key in exposed {
             self.heirs.remove(&key);
         }
+    }
+}
+
+/// A title that programs have by default is from now on the second one's, too, and so nobody's.
+fn share(owners: &mut Vec<u32>, profile: &Profile, title: &str) {
+    if programs(title).is_some() {
+        owners.push(profile.id().0);
     }
 }
 
@@ -297,87 +311,6 @@ fn are_apart(a: &Profile, b: &Profile) -> bool {
 
 fn shares_card(a: &Profile, b: &Profile) -> bool {
     a.device.macs.iter().any(|mac| b.device.macs.contains(mac))
-}
-
-fn raise(
-    profile: &Profile,
-    owner: &Profile,
-    title: &str,
-    used: Use,
-    differs: Option<&str>,
-    view: &View<'_>,
-    out: &mut Out<'_>,
-) {
-    let what = format!(
-        "{} ({}) calls itself {title}, which is {} ({})",
-        profile.name,
-        profile.class(),
-        owner.name,
-        owner.class()
-    );
-    let server = match peer(used.server, used.ip) {
-        Peer::Device(id) => view.profile(id).map(|server| server.name.to_string()),
-        _ => Some(used.ip.to_string()),
-    };
-    let since = Timestamp(used.ts).since(owner.device.last).max(0) / 1_000_000_000;
-    let verdict = Verdict::new(&RULE, Some(profile.id()), Timestamp(used.ts), what)
-        .peer(Peer::Device(owner.id()))
-        .over(Trail::one(profile.id(), used.server, used.ip, (IpProto::TCP, used.port)))
-        .service(IpProto::TCP, used.port, Some("dicom".into()))
-        .found(word("calling_title", title))
-        .found([
-            number("owners", 1),
-            number("threshold", 1),
-            number("accepted", used.accepted.into()),
-            number("owner_heard_seconds_ago", since.unsigned_abs()),
-        ])
-        .found(server.and_then(|server| word("server", &server)))
-        .found(differs.and_then(|differs| word("differs_in", differs)))
-        .normal(word("owner", owner.name.as_str()))
-        .normal(view.armed_from.and_then(|from| word("titles_known_until", &from.to_string())));
-    out.raise(view, verdict);
-}
-
-/// An owner goes on with another network card, and what it had is silent.
-fn raise_heir(
-    profile: &Profile,
-    owner: &Profile,
-    title: &str,
-    used: Use,
-    view: &View<'_>,
-    out: &mut Out<'_>,
-) {
-    let mac = |profile: &Profile| profile.device.macs.first().map(ToString::to_string).unwrap_or_default();
-    let (new, old, since) = (mac(profile), mac(owner), owner.device.last);
-    let what = format!(
-        "{} ({}) calls itself {title} from another network card, {new}; {old} has been silent since {since}",
-        owner.name,
-        owner.class()
-    );
-    let verdict = card(profile, what, title, used)
-        .peer(Peer::Device(owner.id()))
-        .found(word("silent_since", &since.to_string()))
-        .found(word("mac", &new))
-        .normal(word("mac_until_now", &old));
-    out.raise(view, verdict);
-}
-
-/// An owner has one more network card.
-fn raise_card(profile: &Profile, mac: &Mac, title: &str, used: Use, view: &View<'_>, out: &mut Out<'_>) {
-    let what = format!(
-        "{} ({}) calls itself {title} from another network card, {mac}",
-        profile.name,
-        profile.class()
-    );
-    out.raise(view, card(profile, what, title, used).found(word("mac", &mac.to_string())));
-}
-
-fn card(profile: &Profile, what: String, title: &str, used: Use) -> Verdict {
-    Verdict::new(&RULE, Some(profile.id()), Timestamp(used.ts), what)
-        .severity(Severity::Low)
-        .service(IpProto::TCP, used.port, Some("dicom".into()))
-        .found(word("calling_title", title))
-        .found([number("accepted", used.accepted.into())])
 }
 
 #[cfg(test)]
@@ -460,6 +393,39 @@ pub(super) mod tests {
             story.devices.get_mut(&one).unwrap().last = story.now;
             call(&mut story, other, pacs, "STORESCU");
             assert_eq!(story.found(RULE).len(), told, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_title_that_programs_have_by_default_is_a_note_and_soon_nobodys() {
+        // Two of which neither was there, and one that was learned under it; a title that the site chose is the control.
+        for (title, is_learned, severity) in [
+            ("STORESCU", false, Severity::Info),
+            ("PYNETDICOM", true, Severity::Low),
+            ("CT_RAD_2", false, Severity::High),
+            ("CT_RAD_2", true, Severity::High),
+        ] {
+            let mut story = Story::new(DAY);
+            let pacs = story.device(1, DeviceClass::Pacs, 30);
+            story.at(if is_learned { 0 } else { DAY + HOUR });
+            let first = story.device(3, DeviceClass::Workstation, 40);
+            call(&mut story, first, pacs, title);
+            story.at(DAY + 2 * HOUR).restart();
+            story.devices.get_mut(&first).unwrap().last = story.now;
+            let second = story.device(4, DeviceClass::Workstation, 40);
+            call(&mut story, second, pacs, title);
+            story.ask(second, pacs, 104, "dicom", "C-FIND", Some("0000H"));
+            let found = story.found(RULE);
+            let brief: Vec<_> = found.iter().map(|f| (f.key.device, f.severity)).collect();
+            assert_eq!(brief, [(Some(second), severity)], "{title}");
+            // Who the second is, is told all the same, and as gravely.
+            let unknown = story.found("dicom-unknown-ae");
+            let of_second = unknown.iter().filter(|f| f.key.device == Some(second)).map(|f| f.severity).max();
+            assert_eq!(of_second, Some(Severity::High), "{title}");
+            let third = story.restart().device(5, DeviceClass::Workstation, 40);
+            call(&mut story, third, pacs, title);
+            let is_default = severity != Severity::High;
+            assert_eq!(story.found(RULE).len(), if is_default { 1 } else { 2 }, "{title}");
         }
     }
 

@@ -1,15 +1,14 @@
 //! Far more queries or retrievals than a device ever made, or to where nobody sent any before.
 
+mod told;
+
 use super::calls::Calls;
-use super::destinations::{self, Destinations, New, Server};
-use super::window::{DAY, HOUR, Minutes, Recent, Rows, pack_as, peer, unpack_as};
+use super::destinations::{self, Destinations, Server};
+use super::window::{DAY, HOUR, Minutes, Recent, Rows, pack_as, unpack_as};
 use super::{Rule, Wants, Watch};
-use crate::findings::{number, word};
 use crate::judge::{ExchangeSeen, SignSeen, View};
-use crate::profile::Profile;
-use crate::trail::Trail;
-use crate::verdict::{Out, Verdict};
-use model::{DeviceId, IpProto, Severity, Timestamp};
+use crate::verdict::Out;
+use model::{DeviceId, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub(super) static RULE: Rule = Rule {
@@ -21,7 +20,7 @@ pub(super) static RULE: Rule = Rule {
     finds: "Within an hour more than 500 images that an archive sent at one device's request (sub-operations of C-MOVE and \
         C-GET that were completed, with or without a warning, as the answers say), more than 50 C-MOVE and C-GET requests, or \
         more than 200 C-FIND; and more than four times the most within any hour while the device was learned. Images count \
-        when the retrieval they belong to has ended. And a C-MOVE to a title that nobody in the learned site named as a \
+        when the retrieval they belong to has ended; they and the requests for them are one finding a day. And a C-MOVE to a title that nobody in the learned site named as a \
         destination before, unless it is one of the device's own; each once.",
     matters: "This is how an archive is emptied: list all patients, then fetch study by study, or have all of it sent to a place \
         of one's own.",
@@ -38,6 +37,8 @@ pub(super) static RULE: Rule = Rule {
 /// What is too many an hour: retrievals, queries, images.
 const MOST_PER_HOUR: [u64; KINDS] = [50, 200, 500];
 const KINDS: usize = 3;
+const REQUESTS: usize = 0;
+const QUERIES: usize = 1;
 const IMAGES: usize = 2;
 /// And so many times the most that was learned.
 const FACTOR: u64 = 4;
@@ -148,7 +149,7 @@ impl Watch for BulkQuery {
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
         for new in self.destinations.minute(view) {
-            raise_destination(&new, self.calls.get(&new.client.id().0), view, out);
+            told::destination(&new, self.calls.get(&new.client.id().0), view, out);
         }
         self.clients.forget(view.now.0.saturating_sub(KEPT));
         self.calls.forget(view.now.0.saturating_sub(DAY));
@@ -170,16 +171,20 @@ impl Watch for BulkQuery {
                 }
                 continue;
             }
-            for kind in 0..KINDS {
-                // What goes on is one finding a day, which counts each once.
-                if !too_many[kind] || client.untold[kind] == 0 {
-                    continue;
-                }
-                let Some(profile) = view.profile(DeviceId(*id)) else { continue };
-                let images = (kind == IMAGES).then_some((retrievals, failed));
-                let calls = self.calls.get(id);
-                raise(&profile, client, (kind, images, calls), [sums[kind], limits[kind]], view, out);
-                client.untold[kind] = 0;
+            // What goes on is one finding a day, which counts each once.
+            let is_news = |kind: usize| too_many[kind] && client.untold[kind] > 0;
+            let (are_queries, are_retrievals) = (is_news(QUERIES), is_news(REQUESTS) || is_news(IMAGES));
+            if !are_queries && !are_retrievals {
+                continue;
+            }
+            let Some(profile) = view.profile(DeviceId(*id)) else { continue };
+            let hour = told::Hour { sums, limits, too_many, failed };
+            let calls = self.calls.get(id);
+            if are_retrievals {
+                told::retrievals(&profile, client, &hour, calls, view, out);
+            }
+            if are_queries {
+                told::queries(&profile, client, &hour, calls, view, out);
             }
         }
     }
@@ -224,68 +229,6 @@ impl Watch for BulkQuery {
         self.clients.fill(clients);
         self.destinations.fill(destinations);
     }
-}
-
-fn raise(
-    profile: &Profile,
-    client: &Client,
-    (kind, images, calls): (usize, Option<(u64, u64)>, Option<&Calls>),
-    [n, limit]: [u64; 2],
-    view: &View<'_>,
-    out: &mut Out<'_>,
-) {
-    let (what, apart, counted) = [
-        ("retrieves", "retrievals", "requests_in_an_hour"),
-        ("queries", "queries", "requests_in_an_hour"),
-        ("retrieves", "images", "images_in_an_hour"),
-    ][kind];
-    let class = profile.class();
-    let title = match images {
-        Some(_) => {
-            format!("{} ({class}) retrieved {n} images within an hour from a DICOM archive", profile.name)
-        }
-        None => format!("{} ({class}) {what} far more than usual from a DICOM archive", profile.name),
-    };
-    let last = Timestamp(client.last);
-    // Since when so many, within the hour.
-    let (minutes, count) = if kind == IMAGES { (&client.images, 0) } else { (&client.minutes, kind) };
-    let began = minutes.began(view.now.plus(-HOUR), count);
-    let mut verdict = Verdict::new(&RULE, Some(profile.id()), last, title)
-        .between(began.unwrap_or(last).max(Timestamp(client.began)).min(last), last)
-        .times(client.untold[kind].min(n))
-        .found([number(counted, n), number("threshold", limit), number("factor", FACTOR)])
-        .found(images.into_iter().flat_map(|(requests, failed)| {
-            [number("retrievals_in_an_hour", requests), number("failed_images_in_an_hour", failed)]
-        }))
-        .found(calls.into_iter().flat_map(Calls::figures))
-        .normal([number("most_in_an_hour_while_learned", client.most[kind])]);
-    if let Some((server, ip, port)) = client.server {
-        let trail = Trail::one(profile.id(), server, ip, (IpProto::TCP, port));
-        verdict =
-            verdict.peer(peer(server, ip)).service(IpProto::TCP, port, Some("dicom".into())).over(trail);
-    }
-    out.raise(view, verdict.apart(apart));
-}
-
-/// An archive is asked to send images to where nobody had any sent before; whether it did is not known yet.
-fn raise_destination(new: &New, calls: Option<&Calls>, view: &View<'_>, out: &mut Out<'_>) {
-    let New { client, title, at, server, known } = new;
-    let what = format!(
-        "{} ({}) asks a DICOM archive to send images to {title}, which is new",
-        client.name,
-        client.class()
-    );
-    let mut verdict = Verdict::new(&RULE, Some(client.id()), *at, what)
-        .found(word("destination", title))
-        .found(calls.into_iter().flat_map(Calls::figures))
-        .normal([number("destinations_known", *known)])
-        .normal(view.armed_from.and_then(|from| word("destinations_known_until", &from.to_string())));
-    if let Some((server, ip, port)) = *server {
-        let trail = Trail::one(client.id(), server, ip, (IpProto::TCP, port));
-        verdict =
-            verdict.peer(peer(server, ip)).service(IpProto::TCP, port, Some("dicom".into())).over(trail);
-    }
-    out.raise(view, verdict.apart(&format!("destination {title}")));
 }
 
 #[cfg(test)]
@@ -394,6 +337,62 @@ mod tests {
         ] {
             assert_eq!(figure(name), Some(Figure::Number(n)), "{name}");
         }
+    }
+
+    /// What is told: apart as what, how often, and the numbers of requests and images, with their thresholds.
+    fn told(story: &mut Story) -> Vec<(String, u64, [Option<u64>; 4])> {
+        let brief = |f: model::Finding| {
+            let figure = |names: [&str; 2]| {
+                f.evidence.iter().find_map(|(known, figure)| match figure {
+                    Figure::Number(n) if names.contains(&known.as_ref()) => Some(*n),
+                    _ => None,
+                })
+            };
+            let is_of_images = f.evidence[0].0 == "images_in_an_hour";
+            let of_requests = if is_of_images { "retrievals_threshold" } else { "threshold" };
+            let of_images = if is_of_images { "threshold" } else { "images_threshold" };
+            let figures = [
+                figure(["requests_in_an_hour", "retrievals_in_an_hour"]),
+                figure([of_requests; 2]),
+                figure(["images_in_an_hour"; 2]),
+                figure([of_images; 2]),
+            ];
+            (f.key.peer_class.to_string(), f.count, figures)
+        };
+        story.found(RULE).into_iter().map(brief).collect()
+    }
+
+    #[test]
+    fn requests_and_the_images_that_they_brought_are_one_finding() {
+        let row = |class: &str, count, figures: [u64; 4]| (class.to_owned(), count, figures.map(Some));
+        // Both in one minute; first the requests, or the images, before and after a restart.
+        let (mut story, viewer, pacs) = story(0);
+        fetch(&mut story, viewer, pacs, &[20; 51]);
+        assert_eq!(told(&mut story), [row("retrievals and images", 1_020, [51, 50, 1_020, 500])]);
+        let (mut story, viewer, pacs) = self::story(0);
+        fetch(&mut story, viewer, pacs, &[1; 51]);
+        assert_eq!(told(&mut story), [row("retrievals", 51, [51, 50, 51, 500])]);
+        let first = story.restart().found(RULE).remove(0);
+        let muted = model::Pattern::of(&first.key);
+        fetch(&mut story, viewer, pacs, &[500]);
+        assert_eq!(told(&mut story), [row("retrievals and images", 551, [52, 50, 551, 500])]);
+        let now = story.found(RULE).remove(0);
+        assert_eq!((now.id, now.severity), (first.id, Severity::High));
+        assert!(muted.covers(&first, |id| id) && !muted.covers(&now, |id| id), "images were not muted");
+        let (mut story, viewer, pacs) = self::story(0);
+        fetch(&mut story, viewer, pacs, &[501]);
+        assert_eq!(told(&mut story), [row("images", 501, [1, 50, 501, 500])]);
+        fetch(story.restart(), viewer, pacs, &[1; 50]);
+        assert_eq!(told(&mut story), [row("retrievals and images", 551, [51, 50, 551, 500])]);
+        // The same act goes on: each counts once.
+        fetch(story.restart().wait(HOUR), viewer, pacs, &[1; 60]);
+        let brief: Vec<_> = told(&mut story).into_iter().map(|(class, count, _)| (class, count)).collect();
+        assert_eq!(brief, [("retrievals and images".to_owned(), 611)]);
+        // The control: another day is another finding.
+        story.at(3 * DAY);
+        fetch(&mut story, viewer, pacs, &[1; 51]);
+        let brief: Vec<_> = told(&mut story).into_iter().map(|(class, ..)| class).collect();
+        assert_eq!(brief, ["retrievals and images", "retrievals"]);
     }
 
     #[test]

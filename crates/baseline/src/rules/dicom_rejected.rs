@@ -1,12 +1,11 @@
 //! Associations that are refused again and again.
 
 use super::calls::Calls;
-use super::window::{Burst, HOUR, MINUTE, Recent, pack_as, peer, unpack_as};
+use super::window::{Burst, HOUR, MINUTE, Recent, pack_as, unpack_as};
 use super::{Rule, Wants, Watch};
 use crate::findings::{number, word};
 use crate::judge::{ExchangeSeen, View};
-use crate::lists::listed;
-use crate::verdict::{Out, Peer, Verdict};
+use crate::verdict::{Out, Verdict};
 use model::{DeviceId, IpProto, Severity};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -19,7 +18,8 @@ pub(super) static RULE: Rule = Rule {
     posture: false,
     attack: &["T0888", "T0859"],
     finds: "Three or more DICOM associations of one device refused within ten minutes, because the calling or the called AE \
-        title is not recognized or for no reason given. Refusals for congestion, a local limit or a version do not count.",
+        title is not recognized or for no reason given. Refusals for congestion, a local limit or a version do not count. \
+        Servers that refuse it within the same ten minutes are one finding a day, which goes on from the one about the first.",
     matters: "Whoever tries titles until one fits looks for a way to the images; a modality that is refused stores nothing.",
     innocent: "A title mistyped or not yet entered during an installation; a server whose list of titles was lost.",
     references: "DICOM PS3.8 table 9-21 (A-ASSOCIATE-RJ source 1 reasons 3 and 7); ATT&CK T0888 Remote System Information \
@@ -90,15 +90,12 @@ impl Watch for Rejected {
         for (id, refused) in self.0.iter_mut() {
             let Some((n, first, last)) = refused.burst.take() else { continue };
             let Some(profile) = view.profile(DeviceId(*id)) else { continue };
-            let servers = refused.servers.len() as u64;
-            let mut all = refused.servers.iter();
-            let with = match (all.next(), all.next()) {
-                (Some((ip, server)), None) => peer(*server, *ip),
-                _ => Peer::Many(servers),
-            };
+            let service = Some((IpProto::TCP, refused.port));
+            let with = refused.servers.iter().map(|(ip, server)| (*ip, *server));
+            let servers = out.together(view, &RULE, profile.id(), service, last, with);
             let title = format!("{} ({}) is refused by DICOM servers", profile.name, profile.class());
             let verdict = Verdict::new(&RULE, Some(profile.id()), last, title)
-                .peer(with)
+                .with(&servers)
                 .service(IpProto::TCP, refused.port, Some("dicom".into()))
                 .between(first, last)
                 .times(n)
@@ -106,10 +103,9 @@ impl Watch for Rejected {
                     number("rejected", refused.burst.len()),
                     number("threshold", LEAST as u64),
                     number("within_seconds", (SPAN / 1_000_000_000).unsigned_abs()),
-                    number("servers", servers),
                 ])
                 .found(word("last_reason", &refused.reason))
-                .found(listed(["targets", "more_targets"], refused.servers.keys(), refused.servers.len()))
+                .found(servers.figures("servers"))
                 .found(refused.calls.figures());
             out.raise(view, verdict);
         }
@@ -169,6 +165,74 @@ mod tests {
         assert_eq!(found[0].evidence[0], ("rejected".into(), Figure::Number(3)));
         refused(&mut story, us, pacs, "no reason given");
         assert_eq!(story.found("dicom-rejected")[0].count, 4, "and what follows is added");
+    }
+
+    /// What is told: under which class, how often, with how many servers, and which are named.
+    fn told(story: &mut Story) -> Vec<(String, u64, u64, String)> {
+        let figure =
+            |f: &model::Finding, name: &str| f.evidence.iter().find(|(known, _)| known == name).cloned();
+        let brief = |f: model::Finding| {
+            let servers = match figure(&f, "servers") {
+                Some((_, Figure::Number(n))) => n,
+                other => panic!("{other:?}"),
+            };
+            let targets = match figure(&f, "targets") {
+                Some((_, Figure::Words(words))) => words.to_string(),
+                other => panic!("{other:?}"),
+            };
+            (f.key.peer_class.to_string(), f.count, servers, targets)
+        };
+        story.found("dicom-rejected").into_iter().map(brief).collect()
+    }
+
+    #[test]
+    fn servers_that_refuse_one_after_the_other_are_one_finding_that_goes_on() {
+        let row = |class: &str, count, servers, targets: &str| (class.into(), count, servers, targets.into());
+        let (mut story, pacs, us) = story();
+        let (ct, ris) = (story.device(5, DeviceClass::Ct, 20), story.device(6, DeviceClass::Ris, 30));
+        let thrice = |story: &mut Story, to| (0..3).for_each(|_| refused(story, us, to, "no reason given"));
+        thrice(&mut story, pacs);
+        assert_eq!(told(&mut story), [row("PACS in servers", 3, 1, "10.20.30.1")]);
+        let first = story.found("dicom-rejected").remove(0);
+        let muted = model::Pattern::of(&first.key);
+        refused(story.restart(), us, ct, "no reason given");
+        assert_eq!(told(&mut story), [row("many", 4, 2, "10.20.20.5, 10.20.30.1")]);
+        let now = story.found("dicom-rejected").remove(0);
+        let peer = now.peer.clone().unwrap();
+        assert_eq!(
+            (now.id, peer.kind.as_ref(), peer.name.unwrap().as_str()),
+            (first.id, "many", "2 devices")
+        );
+        // Who muted what one server refuses has not muted that others do.
+        assert!(muted.covers(&first, |id| id) && !muted.covers(&now, |id| id));
+        // Hours later by one of them: part of it. By one of another class: that is another, as the class tells them apart.
+        thrice(story.wait(3 * 3_600 * SECOND).restart(), pacs);
+        assert_eq!(told(&mut story), [row("many", 7, 2, "10.20.20.5, 10.20.30.1")]);
+        thrice(story.wait(3_600 * SECOND).restart(), ris);
+        assert_eq!(told(&mut story)[1], row("RIS in servers", 3, 1, "10.20.30.6"));
+        refused(&mut story, us, pacs, "no reason given");
+        assert_eq!(told(&mut story), [row("many", 11, 3, "10.20.20.5, 10.20.30.1, 10.20.30.6")]);
+        // The control: another day, and another device.
+        story.at(2 * DAY + 3_600 * SECOND);
+        thrice(&mut story, ct);
+        let desk = story.device(7, DeviceClass::Workstation, 40);
+        (0..3).for_each(|_| refused(&mut story, desk, pacs, "no reason given"));
+        let brief: Vec<_> = told(&mut story).into_iter().map(|(class, ..)| class).collect();
+        assert_eq!(brief, ["many", "CT in imaging", "PACS in servers"]);
+    }
+
+    #[test]
+    fn one_class_of_servers_is_one_finding_from_morning_to_evening() {
+        let (mut story, pacs, us) = story();
+        let other = story.device(8, DeviceClass::Pacs, 30);
+        for to in [pacs, other] {
+            (0..3).for_each(|_| refused(&mut story, us, to, "no reason given"));
+            story.wait(3 * 3_600 * SECOND).restart();
+        }
+        let told = told(&mut story);
+        assert_eq!(told, [("PACS in servers".into(), 6, 2, "10.20.30.1, 10.20.30.8".into())]);
+        let peer = story.found("dicom-rejected")[0].peer.clone().unwrap();
+        assert_eq!(peer.name.unwrap().as_str(), "2 devices");
     }
 
     #[test]

@@ -116,8 +116,9 @@ fn kind_of(news: &EdgeNews, view: &View<'_>, ends: &Ends) -> Kind {
 /// Whether a device came to a zone of care after that was learned. What it is then is only its own word, which takes it out of
 /// no rule about such zones; what was there was learned as what it is.
 fn came_to_care(profile: &Profile, view: &View<'_>) -> bool {
-    let is_of_care = matches!(profile.zone_kind, Some(ZoneKind::Clinical | ZoneKind::LifeSustaining));
-    is_of_care && view.is_newcomer(profile) && view.ended[1].is_none_or(|last| last <= profile.device.first)
+    profile.is_near_care
+        && view.is_newcomer(profile)
+        && view.ended[1].is_none_or(|last| last <= profile.device.first)
 }
 
 /// Names and time are asked of whoever serves them, wherever that is.

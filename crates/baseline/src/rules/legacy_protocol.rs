@@ -7,10 +7,8 @@ use crate::findings::{number, word};
 use crate::judge::{EdgeNews, View};
 use crate::lists::listed;
 use crate::posture::legacy;
-use crate::profile::Profile;
 use crate::verdict::{Out, Peer, Verdict};
 use model::Severity;
-use std::rc::Rc;
 
 pub(super) static RULE: Rule = Rule {
     name: "legacy-protocol",
@@ -19,7 +17,7 @@ pub(super) static RULE: Rule = Rule {
     posture: true,
     attack: &["T0869", "T1040"],
     finds: "A device answers on a port of Telnet, FTP, TFTP, rexec or rlogin; high when the other end is in another \
-        zone or outside; a step more where a life hangs on an end or the other one is outside. Told by handshake and port, as none of them is dissected yet; rsh shares its port with syslog; SMBv1, SNMPv1, \
+        zone (of the address that each uses) or outside; a step more where a life hangs on an end or the other one is outside. Told by handshake and port, as none of them is dissected yet; rsh shares its port with syslog; SMBv1, SNMPv1, \
         old TLS, LDAP and HTTP Basic need dissectors: these are not told. One finding a month for each device and protocol, \
         counted by the hour.",
     matters: "These send names and passwords in clear, and let whoever answers first pretend to be the server.",
@@ -45,11 +43,7 @@ impl Watch for Legacy {
             (None, Some(client)) => (client.clone(), news.peer()),
             (None, None) => return,
         };
-        let zone_of = |end: &Option<Rc<Profile>>| match end {
-            Some(profile) => profile.zone.clone(),
-            None => news.address().and_then(|ip| view.zone(ip)).map(|zone| zone.name.clone()),
-        };
-        let (from, to) = (zone_of(&asker), zone_of(&answerer));
+        let [from, to] = news.zones(view);
         // Outside is further away than any zone, whether those of the site are known or not.
         let crosses = news.is_with_outside(view.site) || (from.is_some() && to.is_some() && from != to);
         let title = format!("{} asks {} by {protocol} (by port)", name(&asker, news), name(&answerer, news));

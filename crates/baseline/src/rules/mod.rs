@@ -105,6 +105,7 @@ mod card;
 mod cards;
 mod claims;
 mod copied;
+mod default_titles;
 mod destinations;
 mod edges;
 mod fewer;

@@ -2,8 +2,10 @@
 
 use super::window::{DAY, Recent, Rows, pack, unpack};
 use crate::Baseline;
+use crate::edge::State;
 use crate::rows::digest;
-use crate::table::{Far, Key};
+use crate::table::{Far, Key, Table};
+use crate::ways::Ways;
 use model::{DeviceId, EdgeKey, Flow, Stranger, Timestamp};
 use std::net::IpAddr;
 
@@ -19,13 +21,15 @@ type Place = (u32, Option<IpAddr>, String, bool, (u8, u16));
 #[derive(Debug)]
 pub(crate) struct Outsiders {
     all: Recent<Place, Vec<IpAddr>>,
+    /// By which addresses devices talk, of edges that wait to be judged: that is as short-lived as those are.
+    pub(crate) ways: Ways,
     /// What was saved last, in short.
     written: u64,
 }
 
 impl Default for Outsiders {
     fn default() -> Self {
-        Self { all: Recent::new(MOST_EDGES), written: digest(&[]) }
+        Self { all: Recent::new(MOST_EDGES), ways: Ways::default(), written: digest(&[]) }
     }
 }
 
@@ -67,8 +71,9 @@ impl Outsiders {
         }
     }
 
-    pub(crate) fn forget(&mut self, now: Timestamp) {
+    pub(crate) fn forget(&mut self, now: Timestamp, edges: &Table) {
         self.all.forget(now.0.saturating_sub(KEPT));
+        self.ways.forget(edges);
     }
 
     /// Two devices are one.
@@ -101,8 +106,14 @@ impl Outsiders {
 }
 
 impl Baseline {
-    /// At which address the peer of an edge was met, where it is one outside and the edge is to be judged.
-    pub(crate) fn meet(&mut self, key: &Key, flow: &Flow) {
+    /// At which address the peer of an edge was met, where it is one outside and the edge is to be judged; and by which
+    /// addresses its ends talked, where there are zones that those may be in. `turned` says that who is taken for who asked is
+    /// who answers.
+    pub(crate) fn meet(&mut self, key: &Key, flow: &Flow, turned: bool) {
+        let waits = |state: &State| state.waits || state.waits_for_hour;
+        if !self.config.site.zones.is_empty() && self.edges.get(key).is_some_and(waits) {
+            self.outsiders.ways.note(key, flow, turned, &self.config.site);
+        }
         let Some(far) = key.peer else { return };
         if !self.edges.get(key).is_some_and(|state| state.waits) {
             return;

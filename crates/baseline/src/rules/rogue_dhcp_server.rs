@@ -1,12 +1,15 @@
 //! A DHCP server that was not there when the site was learned.
 
+mod clients;
+mod told;
+
 use super::terms::{self, Terms};
 use super::window::{DAY, MINUTE, Recent, Rows, pack_as, unpack, unpack_as};
 use super::{Rule, Wants, Watch};
-use crate::findings::{number, word};
 use crate::judge::{SignSeen, View};
 use crate::profile::Profile;
-use crate::verdict::{Out, Peer, Verdict};
+use crate::verdict::Out;
+use clients::Clients;
 use inventory::Sign;
 use model::{DeviceClass, DeviceId, IpProto, LeaseMessage, Severity, Timestamp, Vlan};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,8 +37,8 @@ pub(super) static RULE: Rule = Rule {
 };
 
 /// The layout of what is saved: before 2, who answered in a server's name was not kept, before 3, nobody waited,
-/// and before 4, it was not known what servers give.
-const LAYOUT: u8 = 4;
+/// before 4, it was not known what servers give, and before 5, not whom they answered.
+const LAYOUT: u8 = 5;
 /// In place of a device, in what is kept of a server: whoever answered in its name.
 const ANYBODY: u32 = 0;
 /// Servers that are known, devices that serve, and what waits to be judged, at most.
@@ -74,10 +77,11 @@ struct Handed {
 /// A device that answers in the name of a server and has not been judged yet: since when and until when, and how often.
 type Waiting = ((IpAddr, u32), i64, i64, u64);
 
-/// What is saved: servers, devices that serve, who answers and is not judged yet, and who began to serve meanwhile; and what
-/// servers give.
+/// What is saved: servers, devices that serve, who answers and is not judged yet, and who began to serve meanwhile; what
+/// servers give; and whom they answered.
 type Of3 = (Rows<(IpAddr, u32), ()>, Rows<u32, bool>, Vec<Waiting>, Vec<(u32, i64)>);
-type Saved = (Of3, terms::Saved);
+type Of4 = (Of3, terms::Saved);
+type Saved = (Of4, clients::Saved);
 
 #[derive(Debug)]
 struct RogueDhcp {
@@ -91,6 +95,7 @@ struct RogueDhcp {
     relayed: BTreeSet<IpAddr>,
     began: BTreeMap<DeviceId, Timestamp>,
     terms: Terms,
+    told: Clients,
 }
 
 impl Default for RogueDhcp {
@@ -103,6 +108,7 @@ impl Default for RogueDhcp {
             relayed: BTreeSet::new(),
             began: BTreeMap::new(),
             terms: Terms::default(),
+            told: Clients::default(),
         }
     }
 }
@@ -164,6 +170,7 @@ impl Watch for RogueDhcp {
 
     fn minute(&mut self, view: &View<'_>, out: &mut Out<'_>) {
         self.servers.forget(view.now.0.saturating_sub(KEPT));
+        self.told.forget(view.now);
         let began = std::mem::take(&mut self.began);
         for (id, ts) in &began {
             let Some(profile) = view.profile(*id) else { continue };
@@ -208,6 +215,7 @@ impl Watch for RogueDhcp {
             }
             let device = device.map(|(profile, _)| profile);
             told.extend(device.as_ref().map(|profile| profile.id()));
+            self.told.note(ip, answers.last, view.site.calendar.day(answers.last), &answers.clients);
             self.raise(ip, &answers, device.as_deref(), view, out);
         }
         for (id, ts) in began {
@@ -245,12 +253,14 @@ impl Watch for RogueDhcp {
         let handed: Vec<Waiting> = (self.handed.iter().filter(|(_, handed)| handed.is_waiting))
             .map(|((ip, id), handed)| ((*ip, id.0), handed.first.0, handed.last.0, handed.answers))
             .collect();
-        if self.servers.is_empty() && self.serving.is_empty() && handed.is_empty() && self.terms.is_empty() {
+        let is_empty = self.servers.is_empty() && self.serving.is_empty() && self.terms.is_empty();
+        if is_empty && handed.is_empty() && self.told.is_empty() {
             return Vec::new();
         }
         // Who began to serve in this minute is judged before anything is saved, but for those that wait.
         let began: Vec<(u32, i64)> = self.began.iter().map(|(id, ts)| (id.0, ts.0)).collect();
-        pack_as(LAYOUT, &((self.servers.rows(), self.serving.rows(), handed, began), self.terms.rows()))
+        let of_4 = ((self.servers.rows(), self.serving.rows(), handed, began), self.terms.rows());
+        pack_as(LAYOUT, &(of_4, self.told.rows()))
     }
 
     fn restore(&mut self, saved: &[u8]) {
@@ -262,8 +272,10 @@ impl Watch for RogueDhcp {
         let before = || of_2().or_else(of_1).map(|(servers, serving)| (servers, serving, vec![], vec![]));
         let of_3 =
             || unpack_as::<Of3>(3, saved).or_else(before).map(|before| (before, terms::Saved::default()));
-        let known = unpack_as::<Saved>(LAYOUT, saved).or_else(of_3);
-        let Some(((servers, serving, handed, began), terms)) = known else { return };
+        let of_4 = || Some((unpack_as::<Of4>(4, saved).or_else(of_3)?, clients::Saved::new()));
+        let known = unpack_as::<Saved>(LAYOUT, saved).or_else(of_4);
+        let Some((((servers, serving, handed, began), terms), told)) = known else { return };
+        self.told.fill(told);
         self.terms.fill(terms);
         self.servers.fill(servers);
         self.serving.fill(serving);
@@ -322,83 +334,6 @@ impl RogueDhcp {
             let holds = profile.device.addresses.iter().any(|(_, own)| *own == ip);
             holds.then_some((profile, *learned))
         })
-    }
-
-    fn normal(&self, view: &View<'_>, verdict: Verdict) -> Verdict {
-        verdict
-            .normal([number("known_servers", self.names_of(DeviceId(ANYBODY)).count() as u64)])
-            .normal(view.armed_from.and_then(|from| word("servers_known_until", &from.to_string())))
-    }
-
-    fn raise(
-        &self,
-        ip: IpAddr,
-        answers: &Answers,
-        device: Option<&Profile>,
-        view: &View<'_>,
-        out: &mut Out<'_>,
-    ) {
-        let who = device
-            .map_or_else(|| ip.to_string(), |profile| format!("{} ({})", profile.name, profile.class()));
-        let is_proxy = answers.given == 0;
-        let what = if is_proxy { "answers as a DHCP proxy" } else { "hands out addresses by DHCP" };
-        let mut verdict = Verdict::new(&RULE, device.map(Profile::id), answers.last, format!("{who} {what}"))
-            .severity(if is_proxy { Severity::Info } else { Severity::High })
-            .apart(&ip.to_string())
-            .service(IpProto::UDP, 67, Some("dhcp".into()))
-            .between(answers.first, answers.last)
-            .times(answers.offers.saturating_add(answers.acks))
-            .found(word("server", &ip.to_string()))
-            .found(answers.vlan.inner().map(|vlan| number("vlan", vlan.into())))
-            .found([
-                number("offers", answers.offers),
-                number("acks", answers.acks),
-                number("clients", answers.clients.len() as u64),
-                number("threshold", 1),
-            ]);
-        if device.is_none() {
-            verdict = verdict.peer(Peer::Address(ip));
-        }
-        let given = self.terms.of(ip, device.map(Profile::id)).or_else(|| self.terms.of(ip, None));
-        out.raise(view, self.terms.tell(self.normal(view, verdict), given));
-    }
-
-    fn raise_imposter(
-        &self,
-        ip: IpAddr,
-        profile: &Profile,
-        handed: &Handed,
-        view: &View<'_>,
-        out: &mut Out<'_>,
-    ) {
-        let known: Vec<_> = self.who_answers_as(ip).filter_map(|id| view.profile(id)).collect();
-        let names: Vec<&str> = known.iter().map(|profile| profile.name.as_str()).collect();
-        let title =
-            format!("{} ({}) hands out addresses by DHCP in the name of {ip}", profile.name, profile.class());
-        let has_taken_it = profile.device.addresses.iter().any(|(_, own)| *own == ip);
-        let mut verdict = Verdict::new(&RULE, Some(profile.id()), handed.last, title)
-            .apart(&ip.to_string())
-            .peer(known.first().map_or(Peer::Address(ip), |known| Peer::Device(known.id())))
-            .service(IpProto::UDP, 67, Some("dhcp".into()))
-            .between(handed.first, handed.last)
-            .times(handed.answers)
-            .found(word("server", &ip.to_string()))
-            .found([number("answers", handed.answers), number("threshold", 1)])
-            .normal(word("answered_by", &names.join(", ")));
-        if has_taken_it {
-            // The address is the server's, and says nothing of where this one is.
-            verdict = verdict.placed(view.zone_of_vlans(&profile.device.vlans));
-        }
-        let given = self.terms.of(ip, Some(profile.id()));
-        out.raise(view, self.terms.tell(self.normal(view, verdict), given));
-    }
-
-    fn raise_serves(&self, profile: &Profile, ts: Timestamp, view: &View<'_>, out: &mut Out<'_>) {
-        let title = format!("{} ({}) begins to answer as a DHCP server", profile.name, profile.class());
-        let verdict = Verdict::new(&RULE, Some(profile.id()), ts, title)
-            .service(IpProto::UDP, 67, Some("dhcp".into()))
-            .found([number("answers", 1), number("threshold", 1)]);
-        out.raise(view, self.terms.tell(self.normal(view, verdict), self.terms.by(profile.id())));
     }
 }
 
@@ -460,6 +395,44 @@ mod tests {
         let silent = story.device(4, DeviceClass::Workstation, 40);
         story.sign(silent, SERVES);
         assert_eq!(story.found(RULE).len(), 2, "whoever names nobody known");
+    }
+
+    #[test]
+    fn whom_it_answered_is_named_all_day() {
+        let (mut story, ..) = learned();
+        let pcs: Vec<_> = (11..=20).map(|n| story.device(n, DeviceClass::Workstation, 40)).collect();
+        let server = IpAddr::from([192, 168, 1, 1]);
+        let mut named = Vec::new();
+        for pc in pcs {
+            let own = story.ip(pc);
+            story.restart().sign(pc, answer(LeaseMessage::Ack, server, Some(own)));
+            let found = story.found(RULE);
+            let all = |name: &str| {
+                found[0].evidence.iter().find(|(known, _)| known == name).map(|(_, n)| n.clone())
+            };
+            named.push((all("clients"), all("asked_by"), all("more_asked_by")));
+            assert_eq!(found.len(), 1);
+        }
+        let words = |text: &str| Some(model::Figure::Words(crate::rules::story::text(text)));
+        let number = |n| Some(model::Figure::Number(n));
+        assert_eq!(named[0], (number(1), words("host-11 10.20.40.11"), None));
+        assert_eq!(named[1], (number(2), words("host-11 10.20.40.11, host-12 10.20.40.12"), None));
+        assert_eq!((&named[9].0, &named[9].2), (&number(10), &number(2)), "eight are named");
+        // Another day is another finding, with those of that day.
+        story.at(3 * DAY);
+        let (pc, own) = (DeviceId(12), story.ip(DeviceId(12)));
+        story.sign(pc, answer(LeaseMessage::Ack, server, Some(own)));
+        let found = story.found(RULE);
+        assert!(found[1].evidence.contains(&("clients".into(), model::Figure::Number(1))), "{found:#?}");
+    }
+
+    #[test]
+    fn what_was_saved_before_whom_they_answered_was_kept_is_read() {
+        let (ip, at) = (IpAddr::from([10, 20, 30, 1]), 5_i64);
+        let of_3: super::Of3 = (vec![((ip, 0), at, ())], vec![(7, at, true)], vec![], vec![]);
+        let mut rule = RogueDhcp::default();
+        rule.restore(&super::pack_as(4, &(of_3, super::terms::Saved::default())));
+        assert!(rule.knows(ip) && rule.told.is_empty());
     }
 
     #[test]

@@ -13,8 +13,8 @@ pub(super) static RULE: Rule = Rule {
     rises: false,
     posture: false,
     attack: &["T0840", "T1018"],
-    finds: "A learned clinical device talks to a zone that neither it nor any device of its role talked to before. Needs \
-        zones in the configuration. Names and time asked of a zone of servers do not count.",
+    finds: "A learned clinical device talks to a zone that neither it nor any device of its role talked to before. Who has \
+        addresses in several zones is in that of the address it uses. Needs zones in the configuration. Names and time asked of a zone of servers do not count.",
     matters: "Clinical devices talk to a handful of servers. One that turns to another part of the network is looking for \
         something, or somebody steers it.",
     innocent: "A server that moved to another network, a service computer, a printer put up for a ward.",
@@ -34,8 +34,7 @@ impl Watch for UnusualDestination {
         if kind != Kind::NewZone {
             return;
         }
-        let by_address = || news.address().and_then(|ip| view.zone(ip)).map(|zone| zone.name.clone());
-        let zone = answerer.as_ref().and_then(|p| p.zone.clone()).or_else(by_address);
+        let [_, zone] = news.zones(view);
         let zone = zone.map_or_else(|| "an unknown zone".to_owned(), |zone| zone.to_string());
         let peer = name(&answerer, news);
         let title =
