@@ -197,6 +197,7 @@ impl Book {
     /// What is remembered besides them, from a row.
     pub(crate) fn restore_same(&mut self, bytes: &[u8]) {
         self.same.restore(bytes);
+        self.last = self.last.max(self.same.gone());
     }
 
     /// Findings that may be seen again, in the order in which they were raised.
@@ -431,7 +432,21 @@ pub(super) mod tests {
         assert_eq!(book.all().iter().map(|f| (f.id.0, f.count)).collect::<Vec<_>>(), [(1, 8), (2, 4)]);
         let names = |book: &Book| one_with(book.all()[0]);
         assert_eq!(names(&book), word(ONE_WITH, "f3"), "whatever is told of it later");
-        assert!(matches!(book.changes().as_slice(), [Change::Finding(_), Change::FindingGone(FindingId(3))]));
+        let rows = book.changes();
+        let [Change::Finding(kept), Change::FindingGone(FindingId(3)), Change::Site(_, same)] =
+            rows.as_slice()
+        else {
+            panic!("{rows:?}")
+        };
+        let mut next = Book::default();
+        next.restore((**kept).clone());
+        next.restore_same(same);
+        next.raise(finding(8, 10, Severity::High));
+        assert_eq!(
+            next.all()[1].id,
+            FindingId(4),
+            "what is no more is not another's number, after a restart either"
+        );
         for device in [6, 7] {
             book.raise(finding(device, 10, Severity::High));
         }

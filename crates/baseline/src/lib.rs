@@ -448,6 +448,10 @@ impl Baseline {
                 state.waits = true;
                 self.waiting.push(key);
             }
+            if state.is_answered() && !(asks || state.waits || is_posture) {
+                // Nobody asks how often what is normal was used since: it is no news if it is somebody else's one day.
+                state.settle();
+            }
             if !was_dirty {
                 self.mark(key.client);
             }

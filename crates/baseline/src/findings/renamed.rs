@@ -128,6 +128,7 @@ impl Book {
                     std::mem::swap(known, &mut finding);
                 }
                 self.gone.insert(finding.id);
+                self.same.is_gone(finding.id);
                 let merged = joined(known, &finding);
                 add(known, finding);
                 known.evidence.retain(|(name, _)| name != ONE_WITH);

@@ -1,7 +1,7 @@
 //! What has to be remembered so that the same thing told again is the same finding, counted once.
 
 use super::several::{Met, Peers};
-use model::{Change, DeviceId, FindingKey, IpProto, Text};
+use model::{Change, DeviceId, FindingId, FindingKey, IpProto, Text};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,8 @@ const KEPT: i32 = 90;
 /// Findings of which it is remembered whom they are about, at most: of more, those of the oldest day give way.
 const MOST_MET: usize = 1_024;
 
-/// The layout of what is saved: before 2, it was not kept whom findings about several are about.
+/// The layout of what is saved: before 2, it was not kept whom findings about several are about, nor
+/// which numbers are no more.
 const LAYOUT: u8 = 2;
 const WITHOUT_MET: u8 = 1;
 
@@ -62,6 +63,8 @@ pub(super) struct Same {
     ahead: BTreeMap<FindingKey, u64>,
     /// Whom findings are about that may be about several.
     met: BTreeMap<FindingKey, Met>,
+    /// The highest number of a finding that is no more: it must not be another's.
+    gone: u32,
     dirty: bool,
 }
 
@@ -184,28 +187,39 @@ impl Same {
     }
 
     /// What changed since this was asked last.
+    /// A finding is no more.
+    pub(super) fn is_gone(&mut self, id: FindingId) {
+        self.dirty |= id.0 > self.gone;
+        self.gone = self.gone.max(id.0);
+    }
+
+    /// The highest number of one that is no more.
+    pub(super) const fn gone(&self) -> u32 {
+        self.gone
+    }
+
     pub(super) fn change(&mut self) -> Option<Change> {
         let is_dirty = std::mem::take(&mut self.dirty);
         let ahead: Vec<(SavedKey, u64)> = self.ahead.iter().map(|(key, n)| (saved(key), *n)).collect();
         let peers: Vec<(&Pair, &As)> = self.peers.iter().collect();
         let met: Vec<(SavedKey, &Met)> = self.met.iter().map(|(key, met)| (saved(key), met)).collect();
         // Plain data: writing it to memory cannot fail.
-        let bytes = || postcard::to_allocvec(&(LAYOUT, &peers, &ahead, &met)).unwrap_or_default();
+        let bytes = || postcard::to_allocvec(&(LAYOUT, &peers, &ahead, &met, self.gone)).unwrap_or_default();
         is_dirty.then(|| Change::Site(NAME.into(), bytes()))
     }
 
     /// What cannot be read is begun anew.
     pub(super) fn restore(&mut self, bytes: &[u8]) {
         type Before = (u8, Vec<(Pair, As)>, Vec<(SavedKey, u64)>);
-        type Saved = (u8, Vec<(Pair, As)>, Vec<(SavedKey, u64)>, Vec<(SavedKey, Met)>);
+        type Saved = (u8, Vec<(Pair, As)>, Vec<(SavedKey, u64)>, Vec<(SavedKey, Met)>, u32);
         let of_1 = || {
             let read =
                 postcard::from_bytes::<Before>(bytes).ok().filter(|(layout, ..)| *layout == WITHOUT_MET);
-            read.map(|(layout, peers, ahead)| (layout, peers, ahead, Vec::new()))
+            read.map(|(layout, peers, ahead)| (layout, peers, ahead, Vec::new(), 0))
         };
         let read = postcard::from_bytes::<Saved>(bytes).ok().filter(|(layout, ..)| *layout == LAYOUT);
-        let Some((_, peers, ahead, met)) = read.or_else(of_1) else { return };
-        *self = Self::default();
+        let Some((_, peers, ahead, met, gone)) = read.or_else(of_1) else { return };
+        *self = Self { gone, ..Self::default() };
         peers.into_iter().take(MOST).for_each(|(pair, told)| self.insert(pair, told));
         self.ahead = ahead.into_iter().filter_map(|(key, n)| Some((restored(key)?, n))).collect();
         let met = met.into_iter().take(MOST_MET).filter_map(|(key, met)| Some((restored(key)?, met)));

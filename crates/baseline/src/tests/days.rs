@@ -216,7 +216,15 @@ fn ends(steps: &[(i64, Step)], cuts: impl Fn(i64, i64) -> bool) -> (Rows, Vec<Fi
 fn compare(steps: &[(i64, Step)], cuts: impl Fn(i64, i64) -> bool) -> (Vec<Finding>, usize) {
     let (rows, findings, renamed) = ends(steps, |_, _| false);
     let (again, found, _) = ends(steps, cuts);
-    assert_eq!(found, findings);
+    let brief = |all: &[Finding]| -> Vec<_> {
+        all.iter()
+            .map(|f| (f.key.rule.clone(), f.first.0 / 1_000_000_000, f.count, f.title.to_string()))
+            .collect()
+    };
+    assert_eq!(brief(&found), brief(&findings));
+    for (found, finding) in found.iter().zip(&findings) {
+        assert_eq!(found, finding);
+    }
     for (key, row) in &rows {
         assert_eq!(again.get(key), Some(row), "{key}");
     }
@@ -296,7 +304,9 @@ proptest! {
 
     #[test]
     fn whoever_comes_and_goes_is_the_same_day_by_day(steps in stays(), every in 1..26i64) {
-        let every = every * 57 * MINUTE;
+        // Who asks for what is always told is looked at when an hour is over, or a run is: so what was one device's then may be
+        // another's when it is interrupted within the hour.
+        let every = every * HOUR;
         compare(&steps, |before, now| before.div_euclid(every) < now.div_euclid(every));
     }
 }
