@@ -5,12 +5,25 @@ use crate::judge::{Novelty, View};
 use crate::table::{Far, Key, Table};
 use crate::ways::Way;
 use model::{DeviceClass, DeviceId, EdgeState, Timestamp};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Devices of a role that are asked whether they do the same.
 const MOST_PEERS: usize = 256;
 /// Edges of one of them that are looked at.
 const MOST_EDGES: usize = 1_024;
+
+/// The devices of each role.
+pub(crate) type Roles = BTreeMap<DeviceClass, Vec<DeviceId>>;
+
+pub(crate) fn roles_of(habits: &Habits) -> Roles {
+    let mut roles = Roles::new();
+    for (id, habit) in habits.each() {
+        roles.entry(habit.class()).or_default().push(id);
+    }
+    roles.values_mut().for_each(|devices| devices.sort_unstable());
+    roles
+}
 
 /// Whom an edge leads to, as far as roles tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -389,7 +389,7 @@ impl Baseline {
                     state.flow(flow, turned);
                     0
                 });
-                self.meet(&at.0, flow, turned);
+                self.meet(&at, flow, turned);
             }
             None => self.counters.without_client += u64::from(flow.devices == [None, None]),
         }

@@ -232,6 +232,12 @@ impl Table {
     }
 
     /// The state of an edge, which most likely is at `slot`.
+    pub(crate) fn at_hand(&self, key: &Key, slot: u32) -> Option<&State> {
+        let slot = if self.is(slot, key) { slot } else { self.place(key)? };
+        self.at(slot).map(|entry| &entry.state)
+    }
+
+    /// The same, to change.
     pub(crate) fn find(&mut self, key: &Key, slot: u32) -> Option<&mut State> {
         let slot = if self.is(slot, key) { slot } else { self.place(key)? };
         self.entries.get_mut(slot as usize).map(|entry| &mut entry.state)

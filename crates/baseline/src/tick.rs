@@ -3,7 +3,7 @@
 use crate::calendar::{Calendar, SLOTS, hour};
 use crate::habits::{Habit, Habits};
 use crate::judge::{EdgeNews, HourSeen, Novelty, View, Who};
-use crate::ladder::novelty;
+use crate::ladder::{Roles, novelty, roles_of};
 use crate::profile::Profile;
 use crate::table::{Key, Table};
 use crate::verdict::Out;
@@ -547,9 +547,6 @@ fn hour_of<'a>(view: &View<'a>, id: DeviceId, hour: i32, slot: u8, is_over: bool
 const LEAST_BYTES: u64 = 1_024;
 const LEAST_FLOWS: u64 = 2;
 
-/// The devices of each role.
-type Roles = BTreeMap<DeviceClass, Vec<DeviceId>>;
-
 fn news_of(view: &View<'_>, key: &Key, way: Option<Way>, roles: &mut Option<Roles>) -> Option<EdgeNews> {
     let state = view.edges.get(key)?;
     let armed = state.standing == EdgeState::Fresh || view.was_armed(key.client, state.last);
@@ -562,7 +559,7 @@ fn news_of(view: &View<'_>, key: &Key, way: Option<Way>, roles: &mut Option<Role
         EdgeState::Learned | EdgeState::Accepted | EdgeState::Quarantined => None,
     };
     let novelty = if let Some(until) = until {
-        let roles = roles.get_or_insert_with(|| roles_of(view));
+        let roles = roles.get_or_insert_with(|| roles_of(view.habits));
         let of_class = match view.class(key.client) {
             DeviceClass::Unknown => &[][..],
             class => roles.get(&class).map(Vec::as_slice).unwrap_or_default(),
@@ -589,13 +586,4 @@ fn news_of(view: &View<'_>, key: &Key, way: Option<Way>, roles: &mut Option<Role
         met: Vec::new(),
         way,
     })
-}
-
-fn roles_of(view: &View<'_>) -> Roles {
-    let mut roles = Roles::new();
-    for (id, habit) in view.habits.each() {
-        roles.entry(habit.class()).or_default().push(id);
-    }
-    roles.values_mut().for_each(|devices| devices.sort_unstable());
-    roles
 }

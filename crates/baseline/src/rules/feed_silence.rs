@@ -1,6 +1,8 @@
 //! A feed of messages falls silent.
 
-use super::spoken::{DAYS, Hours, LEAST_DAYS, Place, begin, could_be_seen, counted, whole_hours};
+use super::spoken::{
+    DAYS, Hours, LEAST_DAYS, Place, begin, could_be_seen, counted, speaks_from, whole_hours,
+};
 use super::visibility_loss::UNSEEN;
 use super::window::rename;
 use super::{Rule, Wants, Watch};
@@ -43,14 +45,6 @@ pub(super) static RULE: Rule = Rule {
 
 /// Senders that are watched.
 const MOST: usize = 20_000;
-/// Hours that are looked back for when it began to speak.
-const MOST_RUN: i32 = 48;
-/// Hours like this one in which it spoke, at least.
-const LEAST_HOURS: u16 = 3;
-
-/// For how many seconds after a change of the clock a feed may go by either time: until the hours in which it speaks, of what is
-/// known of half a year and more, are others.
-const HOURS_SETTLE: i64 = 13 * 7 * 86_400;
 /// Pauses from so many milliseconds on may leave out a whole hour, and are then not among those that are known.
 const HOUR_MS: u64 = 3_600_000;
 
@@ -294,25 +288,6 @@ impl FeedSilence {
             ]);
         out.raise(view, verdict);
     }
-}
-
-/// Since when it would be speaking, hour by hour; `None` when it need not be now. When in the first of these hours it
-/// begins is not known, and neither is when in the last it ends: the one counts from its end, unless the feed has spoken in
-/// it, and the other not at all.
-fn speaks_from(feed: &Feed, first: Timestamp, view: &View<'_>) -> Option<Timestamp> {
-    let now = hour(view.now);
-    let speaks_in = |slot: u8| {
-        let (spoke, could) = (feed.spoke_in(slot), view.hours_like(slot, first));
-        spoke >= LEAST_HOURS && spoke * 5 >= could * 4
-    };
-    let speaks = |hour: &i32| {
-        // Whichever clock it goes by.
-        let turn = view.site.calendar.turned(*hour, HOURS_SETTLE).filter(|turn| first < turn.at);
-        speaks_in(view.site.calendar.slot(*hour)) && turn.is_none_or(|turn| speaks_in(turn.slot))
-    };
-    let run = (now - MOST_RUN..=now).rev().take_while(speaks).last()?;
-    let has_begun = feed.last >= begin(run) || run == now - MOST_RUN;
-    speaks(&(now + 1)).then(|| begin(if has_begun { run } else { run + 1 }))
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use super::window::{DAY, Recent, Rows, pack, unpack};
 use crate::Baseline;
-use crate::edge::State;
 use crate::rows::digest;
 use crate::table::{Far, Key, Table};
 use crate::ways::Ways;
@@ -108,16 +107,13 @@ impl Outsiders {
 impl Baseline {
     /// At which address the peer of an edge was met, where it is one outside and the edge is to be judged; and by which
     /// addresses its ends talked, where there are zones that those may be in. `turned` says that who is taken for who asked is
-    /// who answers.
-    pub(crate) fn meet(&mut self, key: &Key, flow: &Flow, turned: bool) {
-        let waits = |state: &State| state.waits || state.waits_for_hour;
-        if !self.config.site.zones.is_empty() && self.edges.get(key).is_some_and(waits) {
+    /// who answers. The edge most likely is at the place beside its key.
+    pub(crate) fn meet(&mut self, (key, slot): &(Key, u32), flow: &Flow, turned: bool) {
+        let Some(state) = self.edges.at_hand(key, *slot) else { return };
+        if !self.config.site.zones.is_empty() && (state.waits || state.waits_for_hour) {
             self.outsiders.ways.note(key, flow, turned, &self.config.site);
         }
-        let Some(far) = key.peer else { return };
-        if !self.edges.get(key).is_some_and(|state| state.waits) {
-            return;
-        }
+        let Some(far) = key.peer.filter(|_| state.waits) else { return };
         let [(asker, _), (answerer, _)] = flow.record.ends();
         let ip = if flow.devices[0].is_some() { answerer } else { asker };
         if matches!(far, Far::Domain(_)) || self.config.site.is_outside(ip) {
