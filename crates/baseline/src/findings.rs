@@ -145,10 +145,15 @@ impl Book {
         why: &str,
         is_meant: impl Fn(&Finding) -> bool,
     ) {
+        self.lower_each(rule, why, |told| told.key.device == Some(device) && is_meant(told));
+    }
+
+    /// The same of all that it told of anybody.
+    pub(crate) fn lower_each(&mut self, rule: &'static str, why: &str, is_meant: impl Fn(&Finding) -> bool) {
         self.settle();
-        let is_it = |key: &&FindingKey| key.rule == rule && key.device == Some(device);
-        let told: Vec<FindingKey> = self.open.keys().filter(is_it).cloned().collect();
-        told.iter().for_each(|key| self.lower(key, why, &is_meant));
+        let is_it = |(key, told): &(&FindingKey, &Finding)| key.rule == rule && is_meant(told);
+        let told: Vec<FindingKey> = self.open.iter().filter(is_it).map(|(key, _)| key.clone()).collect();
+        told.iter().for_each(|key| self.lower(key, why, |_| true));
     }
 
     fn insert(&mut self, finding: Finding) {

@@ -442,6 +442,12 @@ impl<'a> Out<'a> {
         self.book.lower_all(rule.name, device, why, is_it);
     }
 
+    /// The same of what was told of any one device at a time or later.
+    pub(crate) fn lower_told(&mut self, rule: &Rule, since: Timestamp, why: &str) {
+        let is_late = |told: &Finding| told.raised.is_some_and(|at| at >= since);
+        self.book.lower_each(rule.name, why, |told| told.key.device.is_some() && is_late(told));
+    }
+
     /// The same of what began at a time or later.
     pub(crate) fn lower_since(&mut self, rule: &Rule, device: DeviceId, since: Timestamp, why: &str) {
         self.book.lower_all(rule.name, device, why, |told| told.first >= since);

@@ -297,9 +297,9 @@ impl Conversation {
         let mut total = Outcome::default();
         let mut hopeless = false;
         let mut dead = false;
-        // Nearly always nothing waits for it.
+        // Nearly always nothing waits for it, and it is of what was heard.
         if let Some(ack) = ack
-            && pick_mut(streams, origin.side.other()).has_holes()
+            && pick_mut(streams, origin.side.other()).heeds(ack)
         {
             let other = reversed(origin);
             let mut feed =

@@ -176,8 +176,10 @@ impl Part {
         self.count_copy(cx, key.scope);
         let place = self.find(packet.transport);
         let Some(flow) = self.table.get_mut(original).filter(|flow| flow.has_ends_of(key)) else { return };
-        // What is routed is seen in two VLANs by right; in the same one it is the mirror that shows it twice.
-        if flow.scope(packet.transport.side) == key.scope {
+        // What is routed is seen in two VLANs by right, and who relays sends it on in the same one; from the same sender in the
+        // same one it is the mirror that shows it twice.
+        let side = packet.transport.side;
+        if flow.scope(side) == key.scope && !flow.has_other_mac(side, packet.decoded.src_mac) {
             flow.was_copied();
         }
         // No key may ever be two flows'.
@@ -447,10 +449,16 @@ impl Part {
             gaps = gaps.saturating_add(conversation.relieve(registry, &origin, cx.tally, learned));
             self.held = self.held.saturating_add(conversation.charge());
         }
+        let is_holed = gaps > 0 && flow.gaps == 0;
         flow.gaps = flow.gaps.saturating_add(u16::try_from(gaps).unwrap_or(u16::MAX));
         if let Some(place) = conversation.found() {
             flow.find(place);
         }
+        if is_holed {
+            let (now, check) = (cx.now.seconds(), flow.check(cx.config).seconds().saturating_add(1));
+            self.timers.set(&mut self.table, slot, now, check);
+        }
+        let Some(flow) = self.table.get_mut(slot) else { return };
         if matches!(next, Next::Drop) {
             self.held = self.held.saturating_sub(conversation.charged());
             self.sessions.remove(std::mem::replace(&mut flow.conversation, NONE));

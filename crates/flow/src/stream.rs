@@ -42,6 +42,8 @@ pub(crate) struct Stream {
     hole_since: i64,
     /// Offset that the other side has acknowledged.
     acked: u64,
+    /// Offset up to which it was told that what was acknowledged was never heard.
+    unheard: u64,
 }
 
 /// What became of a segment, for the counters.
@@ -117,17 +119,34 @@ impl Stream {
         out
     }
 
-    /// Whether bytes wait behind a hole, so that an acknowledgement matters.
-    pub(crate) fn has_holes(&self) -> bool {
-        self.next.is_some() && !self.later.is_empty()
+    /// Whether an acknowledgement matters: bytes wait behind a hole, or it is of some that were not heard.
+    pub(crate) fn heeds(&self, ack: u32) -> bool {
+        !self.later.is_empty() || self.beyond(ack).is_some()
+    }
+
+    /// The offset before which everything is acknowledged, if that is more than was heard. A FIN is acknowledged like a byte.
+    fn beyond(&self, ack: u32) -> Option<u64> {
+        let (seq, at) = self.next?;
+        let distance = u64::try_from(ack.wrapping_sub(seq).cast_signed()).ok()?;
+        (distance > self.ahead.saturating_add(1)).then(|| at.saturating_add(distance))
     }
 
     /// The other side acknowledged everything before `ack`.
     pub(crate) fn ack(&mut self, now: i64, ack: u32, to: &mut impl Reader) -> Outcome {
         let mut out = Outcome::default();
-        if let Some((seq, at)) = self.next
-            && !self.later.is_empty()
-        {
+        if self.later.is_empty() {
+            // Anybody can acknowledge what was never sent, so this is counted and nothing is stepped over.
+            if let (Some(acked), Some((_, at))) = (self.beyond(ack), self.next) {
+                if self.acked <= at.saturating_add(self.ahead).saturating_add(1) {
+                    self.hole_since = now;
+                }
+                self.acked = self.acked.max(acked);
+                if now.saturating_sub(self.hole_since) > PATIENCE && acked > self.unheard {
+                    self.unheard = self.acked;
+                    out.gaps = 1;
+                }
+            }
+        } else if let Some((seq, at)) = self.next {
             let distance = i64::from(ack.wrapping_sub(seq).cast_signed());
             self.acked = self.acked.max(at.saturating_add_signed(distance));
             out.done = self.give_up_holes(now, to, &mut out, false);

@@ -169,6 +169,29 @@ proptest! {
 }
 
 #[test]
+fn what_is_acknowledged_and_was_never_heard_is_a_hole() {
+    let (mut stream, mut tape) = (Stream::default(), Tape::default());
+    stream.segment(0, 1, b"abc", &mut tape);
+    assert!(!stream.heeds(4) && !stream.heeds(5), "what was heard, and a FIN");
+    assert!(stream.heeds(20));
+    let hole = Outcome { gaps: 1, ..Outcome::default() };
+    assert_eq!(stream.ack(0, 20, &mut tape), Outcome::default(), "frames of the two sides come out of order");
+    assert_eq!(stream.ack(1_900 * MS, 20, &mut tape), Outcome::default());
+    assert_eq!(stream.ack(2_100 * MS, 20, &mut tape), hole);
+    assert_eq!(stream.ack(9_000 * MS, 20, &mut tape), Outcome::default(), "once");
+    assert_eq!(stream.ack(9_100 * MS, 30, &mut tape), hole, "and what is acknowledged beyond");
+    // Nothing was stepped over: whoever acknowledges what was never sent hides nothing of what is.
+    assert_eq!(stream.segment(9_200 * MS, 4, b"def", &mut tape), Outcome::default());
+    assert_eq!(tape.bytes, b"abcdef");
+    // What was only late is none.
+    let (mut stream, mut tape) = (Stream::default(), Tape::default());
+    stream.segment(0, 1, b"abc", &mut tape);
+    stream.ack(0, 20, &mut tape);
+    stream.segment(1, 4, &[b'x'; 16], &mut tape);
+    assert_eq!(stream.ack(9_000 * MS, 20, &mut tape), Outcome::default());
+}
+
+#[test]
 fn memory_that_is_held_is_charged_and_given_back() {
     let (mut stream, mut tape) = (Stream::default(), Tape { take: vec![0], ..Tape::default() });
     stream.expect(0);

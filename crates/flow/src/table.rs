@@ -116,6 +116,9 @@ pub(crate) struct Flow {
     pub(crate) tunnel: u16,
 }
 
+/// Nanoseconds after which what there was of a flow is told when it has holes, where the part before had none.
+const HOLES_TOLD: i64 = 60_000_000_000;
+
 /// Flows never answered among which one is chosen to give way.
 const ENOUGH: u32 = 4;
 
@@ -141,6 +144,8 @@ mod bit {
     /// Something was told of it already, and that both sides were heard then.
     pub(super) const TOLD: u32 = 1 << 15;
     pub(super) const TOLD_BOTH: u32 = 1 << 16;
+    /// What was told last had holes.
+    pub(super) const TOLD_HOLES: u32 = 1 << 17;
 }
 
 const fn of(side: Side, low: u32, high: u32) -> u32 {
@@ -204,14 +209,18 @@ impl Flow {
     /// What there was of it was told: from now on is counted anew.
     pub(crate) fn told(&mut self) {
         self.bits |= bit::TOLD | if self.is_two_sided() { bit::TOLD_BOTH } else { 0 };
-        self.bits &= !(bit::CUT_SHORT | bit::COPIED);
+        self.bits &= !(bit::CUT_SHORT | bit::COPIED | bit::TOLD_HOLES);
+        self.bits |= if self.gaps > 0 { bit::TOLD_HOLES } else { 0 };
         (self.packets, self.bytes, self.gaps) = ([0; 2], [0; 2], 0);
     }
 
     /// When it is to be looked at: whether it is over, or to tell what there was of it.
     pub(crate) fn check(&self, config: &Config) -> Timestamp {
         let over = self.last.plus(self.idle(config));
-        if self.has_packets() { over.min(self.first.plus(config.told_every)) } else { over }
+        // That frames are lost is told soon, once.
+        let is_news = self.gaps > 0 && !self.has(bit::TOLD_HOLES);
+        let every = if is_news { config.told_every.min(HOLES_TOLD) } else { config.told_every };
+        if self.has_packets() { over.min(self.first.plus(every)) } else { over }
     }
 
     pub(crate) fn mac(&self, side: Side) -> Option<Mac> {

@@ -391,6 +391,47 @@ fn what_is_heard_of_one_side_only_is_over_soon_after_that_side_ends_it() {
 }
 
 #[test]
+fn that_frames_are_lost_is_told_soon_and_once() {
+    const SECOND: i64 = 1_000_000_000;
+    let ports = (4_000, 6_661);
+    let told = |lost: bool| -> Vec<(i64, u32)> {
+        // A line every ten seconds for forty minutes; from the third minute on every third is not heard.
+        let lines = (0..240_u32).filter(|n| !lost || *n < 18 || n % 3 > 0);
+        let line = |n: u32| (i64::from(n) * 10 * SECOND, tcp(1, 5, ports, 101 + n * 8, "A", b"NAME ab\n"));
+        let (events, _) = run(&Config::default(), &lines.map(line).collect::<Vec<_>>(), 1, 1);
+        records(&events).iter().map(|record| (record.last.0 / (60 * SECOND), record.gaps)).collect()
+    };
+    let whole = told(false);
+    assert_eq!(whole.iter().map(|(minute, _)| *minute).collect::<Vec<_>>(), [15, 30, 39]);
+    let holed = told(true);
+    assert!(holed.len() == 4 && holed[0].0 <= 4 && holed[0].1 > 0, "{holed:?}");
+    assert!(holed[1].0 >= 18 && holed[1].1 > 20, "what goes on is told as often as ever: {holed:?}");
+}
+
+#[test]
+fn what_is_relayed_in_the_same_vlan_is_not_seen_twice_by_the_mirror() {
+    let ports = (4_000, 6_661);
+    let copied = |relayed: bool| {
+        let frames: Vec<Owned> = (0..4_u32)
+            .flat_map(|n| {
+                let own = tcp(1, 5, ports, 101 + n, "A", b"x");
+                let mut other = own.clone();
+                // Who relays it sends it on from its own address.
+                other[11] ^= if relayed { 0x40 } else { 0 };
+                let ts = i64::from(n) * 1_000_000;
+                [(ts, own), (ts + 1_000, other)]
+            })
+            .collect();
+        let (events, counters) = run(&Config::default(), &frames, 1, 1);
+        assert_eq!(counters.duplicates, 4);
+        let [record] = &records(&events)[..] else { panic!("one") };
+        assert_eq!(record.packets, [4, 0]);
+        record.copied
+    };
+    assert_eq!([copied(true), copied(false)], [false, true]);
+}
+
+#[test]
 fn a_panic_costs_its_session_and_nothing_else() {
     quiet();
     let frames: Vec<Owned> = vec![

@@ -87,13 +87,10 @@ impl DeviceSilent {
     /// The sensor has not seen enough since before some devices were told of.
     fn take_back(&mut self, view: &View<'_>, out: &mut Out<'_>) {
         let Some(since) = view.blind_since.get() else { return };
+        out.lower_told(&RULE, since, UNSEEN);
         self.silent.retain(|id, _| {
-            let Some(habit) = view.habits.get(DeviceId(*id)) else { return true };
-            let is_early = habit.last().plus(habit.patience()) >= since;
-            if is_early {
-                out.lower_since(&RULE, DeviceId(*id), habit.last(), UNSEEN);
-            }
-            !is_early
+            let habit = view.habits.get(DeviceId(*id));
+            habit.is_none_or(|habit| habit.last().plus(habit.patience()) < since)
         });
     }
 

@@ -115,6 +115,10 @@ impl Watch for FeedSilence {
         if ended.is_some() || self.hours.hour > Some(now) {
             self.hours.hour = Some(now);
         }
+        if let Some(since) = view.blind_since.get() {
+            out.lower_told(&RULE, since, UNSEEN);
+            self.silent.retain(|_, at| *at < since.0);
+        }
         let mut heard = BTreeSet::new();
         for id in self.senders.clone() {
             let Some(habit) = view.habits.get(DeviceId(id)) else {
@@ -256,11 +260,6 @@ impl FeedSilence {
         let seen_from = view.blind_until.get().min(view.now);
         let speaks_from = speaks_from(feed, first, view);
         let since = feed.last.max(seen_from).max(speaks_from.unwrap_or(view.now));
-        let told_at = self.silent.get(&place).copied();
-        if let Some(at) = told_at.filter(|at| view.blind_since.get().is_some_and(|since| since.0 <= *at)) {
-            out.lower_since(&RULE, sends.device, Timestamp(at), UNSEEN);
-            self.silent.remove(&place);
-        }
         let was_told = self.silent.contains_key(&place);
         let (pauses, usual, longest) = feed.normal();
         let is_rare = || longest < HOUR_MS || self.hours.is_rare(&place, whole_hours(since, view.now), view);

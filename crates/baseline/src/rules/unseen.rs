@@ -116,6 +116,55 @@ fn what_was_told_of_silence_since_the_sensor_lost_sight_is_a_note_until_it_sees_
 }
 
 #[test]
+fn what_was_told_and_is_over_is_a_note_too_if_it_began_with_the_loss() {
+    let mut story = story();
+    desk(&mut story, 33, |_| false);
+    assert_eq!(found(&mut story, "feed-silence"), [(Severity::High, false)]);
+    results(&mut story);
+    desk(&mut story, 2, |_| false);
+    // The first that shows the loss began after that was told; the loss itself may have begun before.
+    one_sided(&mut story);
+    assert_eq!(found(&mut story, "visibility-loss"), [(Severity::High, false)]);
+    assert_eq!(found(&mut story, "feed-silence"), [(Severity::Info, true)]);
+}
+
+#[test]
+fn few_conversations_are_judged_together_until_there_are_enough() {
+    let mut story = story();
+    desk(&mut story, 20, |_| false);
+    // One in five minutes.
+    for _ in 0..5 {
+        story.wait(5 * MINUTE);
+        page(&mut story, true);
+    }
+    assert_eq!(found(&mut story, "visibility-loss"), []);
+    let mut story = self::story();
+    desk(&mut story, 20, |_| false);
+    for _ in 0..3 {
+        for _ in 0..5 {
+            story.wait(2 * MINUTE);
+            page(&mut story, true);
+        }
+    }
+    assert_eq!(found(&mut story, "visibility-loss"), [(Severity::High, false)]);
+}
+
+#[test]
+fn a_loss_of_which_a_part_is_left_goes_on_and_is_not_learned() {
+    for is_lost in [true, false] {
+        let mut story = story();
+        if is_lost {
+            one_sided(&mut story);
+        }
+        // A quarter: less than is told of what is new.
+        desk(&mut story, 6 * 60, |minute| minute % 4 == 0);
+        let found = story.found("visibility-loss");
+        let is_seen = found.iter().any(|finding| story.now.since(finding.last) < 20 * MINUTE);
+        assert_eq!((found.len(), is_seen), (usize::from(is_lost), is_lost));
+    }
+}
+
+#[test]
 fn silence_from_before_the_sensor_lost_sight_stays_told() {
     let mut story = story();
     desk(&mut story, 60, |_| false);

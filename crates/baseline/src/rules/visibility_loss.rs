@@ -16,17 +16,19 @@ pub(super) static RULE: Rule = Rule {
     rises: false,
     posture: false,
     attack: &["T0815", "T1562.006"],
-    finds: "Within 10 minutes or 40 TCP conversations at least 10 were heard, more than 30 % of them from one side only \
-        although data was sent, or more than 20 % of them with packets cut short by the capture or with packets seen \
-        twice, or of 10 whose content is read more than 20 % with holes, and at least 3 times the share that is usual; \
-        of more than 60 % and 40 % it is told as soon as 10 were heard. Or no TCP conversation was heard from both sides \
-        for longer than 10 minutes and one and a half times the longest while learning; or in 10 minutes less than 30 % \
-        of the conversations that are usual at such an hour (weekday or weekend, by hour of the day; 20 at least), and \
-        more than 3 deviations below them, and then until it is 45 % or 2 deviations; or nothing at all for longer than \
-        a minute and three times the longest pause. Meanwhile, and for 30 minutes after, silence of feeds and devices is \
-        not told, and what was told of it since the loss began is a note, but where packets are only seen twice. Silence \
-        waits while 3 conversations or more of a window that is not over are too many. What stays low for a day is the \
-        new usual.",
+    finds: "Within 10 minutes (30, where there are fewer than 10 in 10) or 40 TCP conversations at least 10 were heard, more \
+        than 30 % of them from one side only although data was sent, or more than 20 % of them with packets cut short by \
+        the capture or with packets seen twice, or of 10 whose content is read more than 10 % with holes (bytes that \
+        nobody heard, or that only their acknowledgement tells of), 3 at least and at least 3 times the share that is \
+        usual; of more than twice these shares it is told as soon as 10 were heard, and as long as half of them go on it \
+        is the same loss. Or no TCP conversation was heard from both sides for longer than 10 minutes and one and a half \
+        times the longest while learning; or in 10 minutes less than 30 % of the conversations that are usual at such an \
+        hour (weekday or weekend, by hour of the day; 20 at least), and more than 3 deviations below them, and then \
+        until it is 45 % or 2 deviations; or nothing at all for longer than a minute and three times the longest pause. \
+        Meanwhile, and for 30 minutes after, silence of feeds and devices is not told, and what was told of it since 5 \
+        minutes before the first conversation that shows the loss is a note, but where packets are only seen twice. \
+        Silence waits while 3 conversations or more of a window that is not over are too many. What stays low for a day \
+        is the new usual.",
     matters: "A sensor that is blind reports nothing, which looks like peace.",
     innocent: "A mirror port that was changed, a link that is down, a capture that was stopped.",
     references: "Correlate with capture health; ATT&CK T0815, T1562.006.",
@@ -40,6 +42,10 @@ pub(super) static RULE: Rule = Rule {
 const LEAST_WITHOUT: i64 = 10 * MINUTE;
 /// How long after a loss silence is not told: feeds and devices need a while to be heard again.
 const GRACE: i64 = 30 * MINUTE;
+/// What goes on after a pause has its holes when it does.
+const AFTERWARDS: i64 = 10 * MINUTE;
+/// A loss may have begun so long before the first conversation that shows it.
+const EARLIER: i64 = 5 * MINUTE;
 /// Packets of one side that show that the other was there.
 const PACKETS: u64 = 3;
 
@@ -52,7 +58,7 @@ const ONE_SIDED: Lack = Lack {
 };
 /// Frames were dropped on the way to the sensor.
 const WITH_HOLES: Lack =
-    Lack { limit: 20, hides: true, apart: "holes", figure: "with_holes", title: "have holes" };
+    Lack { limit: 10, hides: true, apart: "holes", figure: "with_holes", title: "have holes" };
 /// The mirror or the capture was set up otherwise.
 const CUT_SHORT: Lack = Lack {
     limit: 20,
@@ -88,6 +94,8 @@ struct VisibilityLoss {
     longest_both: i64,
     /// How much is heard.
     fewer: Fewer,
+    /// Shortly after somebody was heard again when nobody was: what began before lacks what came meanwhile.
+    again: i64,
 }
 
 impl Watch for VisibilityLoss {
@@ -104,7 +112,7 @@ impl Watch for VisibilityLoss {
         if both {
             self.both = self.both.max(record.first.0);
         }
-        if both || asked.max(answered) >= PACKETS {
+        if record.first.0 >= self.again && (both || asked.max(answered) >= PACKETS) {
             self.one_sided.note(record.first, !both);
             self.cut_short.note(record.first, record.cut_short);
             self.copied.note(record.first, record.copied);
@@ -132,7 +140,7 @@ impl Watch for VisibilityLoss {
                 }
                 Judged::Much(window) => {
                     if lack.hides {
-                        blind(view, Timestamp(window.from));
+                        blind(view, Timestamp(window.began));
                     }
                     out.raise(view, window.verdict(lack, view.now));
                 }
@@ -155,6 +163,7 @@ pub(super) const UNSEEN: &str = "told while the sensor did not see enough";
 
 /// The sensor has not seen enough since a time, and what was told of silence since then was told too early.
 fn blind(view: &View<'_>, since: Timestamp) {
+    let since = since.plus(-EARLIER);
     view.blind_until.set(view.blind_until.get().max(view.now.plus(GRACE)));
     view.blind_since.set(Some(view.blind_since.get().map_or(since, |known| known.min(since))));
 }
@@ -189,6 +198,7 @@ impl VisibilityLoss {
             .normal([number("longest_without_seconds", self.longest_both.unsigned_abs() / 1_000_000_000)]);
         out.raise(view, verdict);
         blind(view, Timestamp(self.both));
+        self.again = view.now.plus(AFTERWARDS).0;
     }
 
     /// Far fewer conversations end in ten minutes than do at such an hour, although somebody is heard.
@@ -238,8 +248,9 @@ impl VisibilityLoss {
             .normal([number("longest_pause_seconds", self.longest.unsigned_abs() / 1_000_000_000)]);
         out.raise(view, verdict);
         blind(view, Timestamp(before));
-        // That nobody was heard from both sides meanwhile is the same loss.
+        // That nobody was heard from both sides meanwhile is the same loss, as are holes in what goes on.
         self.both = if self.both == 0 { 0 } else { view.now.0 };
+        self.again = view.now.plus(AFTERWARDS).0;
     }
 }
 
@@ -286,6 +297,8 @@ mod before {
             from: window.from,
             all: window.all,
             lacking,
+            began: if lacking > 0 { window.from } else { 0 },
+            is_told: false,
             usual_all,
             usual_lacking,
         };
@@ -299,6 +312,7 @@ mod before {
             both: window.both,
             longest_both: window.longest_both,
             fewer: more.fewer,
+            again: 0,
         })
     }
 }
@@ -458,6 +472,8 @@ mod tests {
             from: window.from,
             all: 9,
             lacking,
+            began: if lacking > 0 { window.from } else { 0 },
+            is_told: false,
             usual_all,
             usual_lacking,
         };
