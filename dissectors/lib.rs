@@ -192,7 +192,7 @@ pub struct Pdu<'a> {
     pub vlan: Vlan,
     /// Link-layer source; `None` where the link has none.
     pub src_mac: Option<Mac>,
-    /// Link-layer destination.
+    /// Link-layer destination, which may be that of a router or of who poses as the end.
     pub dst_mac: Option<Mac>,
     /// Network source, unspecified (`0.0.0.0`) for link-layer protocols.
     pub src: IpAddr,

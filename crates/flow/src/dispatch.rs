@@ -2,7 +2,7 @@
 
 use crate::counters::{Tally, add};
 use crate::stream::{Outcome, Reader, Stream};
-use crate::table::pick_mut;
+use crate::table::{pick, pick_mut};
 use dissectors::{Claim, Dissector, Malformed, Memory, Pdu, Probe, Progress, Session, Sink};
 use model::{Fact, IpProto, Mac, Observation, Side, Subject, Timestamp, Vlan};
 use std::net::{IpAddr, Ipv4Addr};
@@ -92,6 +92,9 @@ pub(crate) struct Origin {
     pub(crate) ts: Timestamp,
     pub(crate) vlan: Vlan,
     pub(crate) macs: [Option<Mac>; 2],
+    /// By which MAC the end that it was sent to was heard itself. A station that has poisoned the sender's ARP table and passes
+    /// on what it gets is sent to in its place, and so is a router.
+    pub(crate) own: Option<Mac>,
     pub(crate) src: (IpAddr, u16),
     pub(crate) dst: (IpAddr, u16),
     pub(crate) proto: u8,
@@ -103,7 +106,23 @@ impl Origin {
     /// Of a link-layer frame.
     pub(crate) fn link(no: u64, ts: Timestamp, vlan: Vlan, macs: [Option<Mac>; 2], truncated: bool) -> Self {
         let nowhere = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-        Self { no, ts, vlan, macs, src: nowhere, dst: nowhere, proto: 0, side: Side::Low, truncated }
+        Self {
+            no,
+            ts,
+            vlan,
+            macs,
+            own: None,
+            src: nowhere,
+            dst: nowhere,
+            proto: 0,
+            side: Side::Low,
+            truncated,
+        }
+    }
+
+    /// The same frame, to an end that was heard with this MAC, if it was heard.
+    pub(crate) fn to(self, own: Option<Mac>) -> Self {
+        Self { own, ..self }
     }
 
     fn pdu<'a>(&self, bytes: &'a [u8]) -> Pdu<'a> {
@@ -128,7 +147,7 @@ impl Origin {
     /// Where what it teaches goes.
     fn sink<'a>(&self, out: &'a mut Vec<Observation>, by: &'static str) -> Sink<'a> {
         let [from, to] = self.macs;
-        Sink::new(out, by, self.no, self.ts).between((self.src.0, from), (self.dst.0, to))
+        Sink::new(out, by, self.no, self.ts).between((self.src.0, from), (self.dst.0, self.own.or(to)))
     }
 
     fn sender(&self) -> Subject {
@@ -186,6 +205,8 @@ pub(crate) fn datagram(
 pub(crate) struct Conversation {
     session: Option<(u8, Box<dyn Session>)>,
     streams: [Stream; 2],
+    /// By which MAC each side last sent anything new.
+    own: [Option<Mac>; 2],
     /// Who ended the connection first.
     left: Option<Side>,
     weird: u8,
@@ -258,6 +279,32 @@ impl Conversation {
         pick_mut(&mut self.streams, side).expect(seq);
     }
 
+    /// By which MAC a side sends.
+    pub(crate) const fn sends_by(&mut self, side: Side, mac: Mac) {
+        *pick_mut(&mut self.own, side) = Some(mac);
+    }
+
+    /// The frame with the other end's own MAC, where that was heard. A side's own MAC is that by which what is read of it came
+    /// first, so that it is neither a relay's, which repeats it, nor that of one who merely acknowledges what another sent
+    /// in its name.
+    fn between_own(&mut self, origin: &Origin, seq: u32, bytes: &[u8]) -> Origin {
+        let [from, _] = origin.macs;
+        if let Some(mac) = from.filter(|mac| !mac.is_group() && !mac.is_zero())
+            && (pick(&self.own, origin.side).is_none()
+                || pick_mut(&mut self.streams, origin.side).is_news(seq, bytes))
+        {
+            self.sends_by(origin.side, mac);
+        }
+        origin.to(pick(&self.own, origin.side.other()))
+    }
+
+    /// Where what is left of the conversation comes from, each end with its own MAC where that was heard.
+    fn own_ends(&self, origin: &Origin) -> Origin {
+        let [from, to] = origin.macs;
+        let own = |side| pick(&self.own, side);
+        Origin { macs: [own(origin.side).or(from), to], own: own(origin.side.other()), ..*origin }
+    }
+
     /// A side ends the connection, by FIN or RST.
     pub(crate) fn leaves(&mut self, side: Side) {
         self.left.get_or_insert(side);
@@ -293,6 +340,7 @@ impl Conversation {
         out: &mut Vec<Observation>,
     ) -> (Next, u32) {
         let from = out.len();
+        let origin = &self.between_own(origin, seq, bytes);
         let Self { session, streams, .. } = self;
         let mut total = Outcome::default();
         let mut hopeless = false;
@@ -331,6 +379,7 @@ impl Conversation {
         out: &mut Vec<Observation>,
     ) -> u32 {
         let mut gaps = 0u32;
+        let origin = &origin.to(pick(&self.own, origin.side.other()));
         for origin in [*origin, reversed(origin)] {
             let Self { session, streams, .. } = self;
             let mut feed =
@@ -353,7 +402,7 @@ impl Conversation {
     ) -> u32 {
         let from = out.len();
         let mut gaps = 0u32;
-        let mut origin = *origin;
+        let mut origin = self.own_ends(origin);
         for side in [Side::Low, Side::High] {
             if origin.side != side {
                 origin = reversed(&origin);
@@ -413,10 +462,40 @@ fn join(total: &mut Outcome, part: Outcome) {
 /// The same frame seen from the other end: what an acknowledgement sets free came from there.
 fn reversed(origin: &Origin) -> Origin {
     let [a, b] = origin.macs;
-    Origin { macs: [b, a], src: origin.dst, dst: origin.src, side: origin.side.other(), ..*origin }
+    let macs = [origin.own.or(b), a];
+    Origin { macs, own: None, src: origin.dst, dst: origin.src, side: origin.side.other(), ..*origin }
 }
 
 /// Whether first bytes are worth a conversation: some probe says yes or may yet.
 pub(crate) fn interesting(registry: &Registry, bytes: &[u8]) -> bool {
     !matches!(registry.probe(bytes), Err(false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_heard_itself_is_told_from_where_the_frame_was_sent_to() {
+        let mac = |host: u8| Some(Mac([2, 0, 0, 0, 0, host]));
+        let end = |host: u8| (IpAddr::V4(Ipv4Addr::new(10, 0, 0, host)), 67);
+        let (src, dst) = (end(1), end(5));
+        let link = Origin::link(1, Timestamp(0), Vlan::NONE, [mac(1), mac(66)], false);
+        let frame = Origin { src, dst, ..link };
+        let said = |origin: &Origin| {
+            let mut out = Vec::new();
+            origin.sink(&mut out, "test").weird(Subject::Ip(Vlan::NONE, dst.0), "odd", 0);
+            out.first().map(|o| o.macs)
+        };
+        assert_eq!(said(&frame), Some([mac(66), mac(1)]), "never heard: all there is");
+        let heard = frame.to(mac(5));
+        assert_eq!(said(&heard), Some([mac(5), mac(1)]));
+        assert_eq!(
+            said(&reversed(&heard)),
+            Some([mac(5), mac(1)]),
+            "what waited for this frame came from there"
+        );
+        // Where a frame was sent to says in which network it was seen: dissectors are shown that.
+        assert_eq!(heard.pdu(b"").dst_mac, mac(66));
+    }
 }

@@ -87,6 +87,6 @@ impl Packet<'_, '_> {
         let Self { vlan, decoded, ip, transport, truncated } = *self;
         let (src, dst) = ((ip.src.ip(), transport.ports.0), (ip.dst.ip(), transport.ports.1));
         let (macs, proto, side) = (decoded.macs(), ip.proto, transport.side);
-        Origin { no, ts, vlan, macs, src, dst, proto, side, truncated }
+        Origin { no, ts, vlan, macs, own: None, src, dst, proto, side, truncated }
     }
 }

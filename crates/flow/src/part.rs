@@ -315,7 +315,8 @@ impl Part {
             return;
         };
         let from = self.learned.len();
-        let origin = packet.origin(cx.no, cx.ts);
+        let own = self.table.get(slot).and_then(|flow| flow.own_mac(packet.transport.side.other()));
+        let origin = packet.origin(cx.no, cx.ts).to(own);
         datagram(registry, place, &origin, packet.transport.bytes, cx.tally, cx.memory, &mut self.learned);
         if self.learned.len() > from
             && let Some(flow) = self.table.get_mut(slot)
@@ -390,6 +391,9 @@ impl Part {
             // Where nothing of a side has been passed over, its first byte is known.
             if let Some(start) = flow.start(side).filter(|_| flow.probed == 1) {
                 conversation.expect(side, start);
+            }
+            if let Some(mac) = flow.own_mac(side) {
+                conversation.sends_by(side, mac);
             }
         }
         if self.sessions.is_full() {

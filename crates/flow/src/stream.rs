@@ -78,6 +78,12 @@ impl Stream {
         self.next.get_or_insert((seq, ORIGIN));
     }
 
+    /// Whether a segment has bytes that come after all that was read.
+    pub(crate) fn is_news(&self, seq: u32, bytes: &[u8]) -> bool {
+        let end = seq.wrapping_add(bytes.len() as u32);
+        !bytes.is_empty() && self.next.is_none_or(|(next, _)| end.wrapping_sub(next).cast_signed() > 0)
+    }
+
     /// A segment with data.
     pub(crate) fn segment(&mut self, now: i64, seq: u32, bytes: &[u8], to: &mut impl Reader) -> Outcome {
         let mut out = Outcome::default();

@@ -240,6 +240,11 @@ impl Flow {
         [self.mac(Side::Low), self.mac(Side::High)]
     }
 
+    /// The MAC that a side itself sends with, as far as it was heard since anything was told.
+    pub(crate) fn own_mac(&self, side: Side) -> Option<Mac> {
+        self.mac(side).filter(|_| self.packets(side) > 0)
+    }
+
     pub(crate) fn set_mac(&mut self, side: Side, mac: Option<Mac>) {
         *pick_mut(&mut self.macs, side) = mac.unwrap_or_default();
     }

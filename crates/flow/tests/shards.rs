@@ -557,3 +557,82 @@ fn a_frame_of_another_time_neither_ends_flows_nor_keeps_them() {
     many.splice(2..2, (0..40).map(|n| (start + far + n, udp(3, 6, (1, 2), &[n as u8]))));
     assert_ne!(told(&many).0, calm.0);
 }
+
+/// A frame from one MAC to another, and as a relay with that MAC sends it on, counted down or not.
+fn passed_on(at: i64, [from, relay, to]: [u8; 3], mut bytes: Vec<u8>, down: u8) -> [Owned; 2] {
+    (bytes[11], bytes[5]) = (from, relay);
+    let first = (at * 1_000_000, bytes.clone());
+    (bytes[11], bytes[5], bytes[22], bytes[24]) = (relay, to, bytes[22] - down, bytes[24].wrapping_add(down));
+    [first, (at * 1_000_000 + 100_000, bytes)]
+}
+
+#[test]
+fn an_end_that_was_heard_has_the_mac_it_sent_with_whoever_is_delivered_what_it_is_sent() {
+    let (ports, back) = ((4_000, 6_661), (6_661, 4_000));
+    let ends = |frames: &[Owned]| -> Vec<(String, [u8; 2])> {
+        let all = run(&Config::default(), frames, 1, 100).0.into_iter();
+        let told = all.flat_map(|event| match event {
+            Event::Observation(o) => vec![o],
+            Event::Flow { learned, .. } => learned,
+        });
+        let of = told.filter(|o| ["line", "byte", "left"].contains(&o.field));
+        let said = |o: &model::Observation| match &o.fact {
+            Fact::Is { value, .. } => value.to_string(),
+            _ => String::new(),
+        };
+        of.map(|o| (said(&o), o.macs.map(|mac| mac.map_or(0, |mac| mac.0[5])))).collect()
+    };
+    let said =
+        |list: &[(&str, [u8; 2])]| list.iter().map(|(s, macs)| ((*s).to_owned(), *macs)).collect::<Vec<_>>();
+    let (there, here) = ([1, 66, 5], [5, 66, 1]);
+    for down in [0, 1] {
+        let shake = [
+            passed_on(0, there, tcp(1, 5, ports, 100, "S", b""), down),
+            passed_on(1, here, tcp(5, 1, back, 900, "SA", b""), down),
+            passed_on(2, there, tcp(1, 5, ports, 101, "A", b"NAME pump\n"), down),
+        ]
+        .concat();
+        let answer = passed_on(300, here, tcp(5, 1, back, 901, "A", b"NAME server\n"), down);
+        let relayed = [&shake[..], &answer].concat();
+        assert_eq!(ends(&relayed), said(&[("NAME pump", [1, 5]), ("NAME server", [5, 1])]));
+        // So it stays when part of the conversation was told already, and when the relay takes its time.
+        let later = passed_on(1_200_000, there, tcp(1, 5, ports, 111, "A", b"NAME again\n"), down);
+        let bye = passed_on(2_400_000, here, tcp(5, 1, back, 913, "FA", b""), down);
+        let more = ends(&[&relayed[..], &later, &bye].concat());
+        assert_eq!(more[2..], said(&[("NAME again", [1, 5]), ("", [5, 1])]));
+        let mut slow = relayed.clone();
+        slow[5].0 += 200_000_000;
+        assert_eq!(ends(&slow), ends(&relayed));
+        // Nor does it matter that a router passes it on to another VLAN.
+        let routed = (0..).zip(&relayed).map(|(n, (ts, bytes))| {
+            let tag = [0x81, 0, 0, if n % 4 % 3 == 0 { 10 } else { 20 }];
+            (*ts, [&bytes[..12], &tag, &bytes[12..]].concat())
+        });
+        assert_eq!(ends(&routed.collect::<Vec<_>>()), ends(&relayed));
+        // A request in one datagram, and its answer.
+        let asked = [
+            passed_on(0, there, udp(1, 5, (68, 67), &[1]), down),
+            passed_on(1, here, udp(5, 1, (67, 68), &[2]), down),
+        ];
+        assert_eq!(
+            ends(&asked.concat()),
+            said(&[("1", [1, 66]), ("2", [5, 1])]),
+            "asked before it was heard"
+        );
+
+        // The controls: what the relay adds in the other's name is answered to it, although the other acknowledges that;
+        // until that one says something again.
+        let [_, evil] = passed_on(200, there, tcp(1, 5, ports, 111, "A", b"NAME evil\n"), down);
+        let [bare, _] = passed_on(260, there, tcp(1, 5, ports, 111, "A", b""), down);
+        let [ack, _] = passed_on(400, here, tcp(5, 1, back, 913, "A", b"NAME more\n"), down);
+        let [own, _] = passed_on(350, there, tcp(1, 5, ports, 121, "A", b"NAME own\n"), down);
+        let added = [&shake[..], &[evil, bare], &answer, &[own, ack]].concat();
+        let added = ends(&added);
+        assert_eq!(added[1..3], said(&[("NAME evil", [66, 5]), ("NAME server", [5, 66])]));
+        assert_eq!(added[3..], said(&[("NAME own", [1, 5]), ("NAME more", [5, 1])]));
+        // Who speaks as one that is silent, and who answers as one, is the one who does.
+        let some = |places: [usize; 4]| places.map(|n| relayed[n].clone());
+        assert_eq!(ends(&some([1, 2, 5, 6])), said(&[("NAME pump", [66, 5]), ("NAME server", [5, 66])]));
+        assert_eq!(ends(&some([0, 3, 4, 7])), said(&[("NAME pump", [1, 66]), ("NAME server", [66, 1])]));
+    }
+}

@@ -46,8 +46,9 @@ pub struct Observation {
     /// About whom.
     pub subject: Subject,
     /// Whose MACs stood in that frame for the subject's address and for the other end's; `None` where the subject was no end of
-    /// it. A switch delivers by MAC, so that they say more than an address, which anybody may claim. Of a binding or a
-    /// lease of a MAC that did not send the frame, the first is whose frame it was.
+    /// it. A switch delivers by MAC, so that they say more than an address, which anybody may claim. Of the end that the frame
+    /// was sent to it is the MAC which that sent with itself in the conversation, where it was heard, in whatever VLAN. Of a
+    /// binding or a lease of a MAC that did not send the frame, the first is whose frame it was.
     pub macs: [Option<Mac>; 2],
     /// How far to trust the field, before any other evidence.
     pub confidence: Confidence,

@@ -42,7 +42,7 @@ impl Part {
             self.held = self.held.saturating_sub(conversation.charged());
             let (no, ts, macs, proto) = (cx.no, flow.last, flow.macs(), flow.key.proto);
             let (vlan, src, dst, side, truncated) = (vlan_of(cx, scope), low, high, Side::Low, false);
-            let origin = Origin { no, ts, vlan, macs, src, dst, proto, side, truncated };
+            let origin = Origin { no, ts, vlan, macs, own: None, src, dst, proto, side, truncated };
             let gaps = conversation.close(cx.registry, &origin, cx.tally, &mut learned);
             flow.gaps = flow.gaps.saturating_add(u16::try_from(gaps).unwrap_or(u16::MAX));
             if let Some(place) = conversation.found() {

@@ -302,3 +302,26 @@ fn who_claims_the_relays_address_for_hours_and_passes_on_is_no_relay() {
         [mac(here), mac(there)]
     );
 }
+
+#[test]
+fn what_is_seen_routed_is_of_whose_own_mac_it_had_before_whoever_has_just_claimed_the_address() {
+    let (router, third) = ("00:00:0c:00:00:01", "00:1b:21:00:00:0c");
+    let mut inventory = inventory();
+    tell(
+        &mut inventory,
+        &format!(
+            "0 {router} claims 10.0.30.1 vlan 30
+             0 {router} forwards
+             1 {A} claims 10.0.30.10 vlan 30
+             2 {router} sends 10.0.30.10 ttl 63 vlan 20
+             3 00:12:21:00:00:01 claims 10.0.20.5 vlan 20
+             9 {B} claims 10.0.30.66 vlan 30"
+        ),
+    );
+    let asks = |mac: &str| format!("4001 10.0.30.10 asks 10.0.20.5:6661 from {mac} vlan 20\n");
+    let story = format!("4000 {B} claims 10.0.30.10 vlan 30\n{}", asks(A));
+    // The controls: the other speaks itself, or nobody has heard who did.
+    let controls = asks(B) + &asks(third) + &asks(router);
+    let asked = ["d2 asks d3", "d4 asks d3", "d4 asks d3", "d4 asks d3"];
+    assert_eq!(tell_both(inventory, &(story + &controls)), asked);
+}
