@@ -93,11 +93,15 @@ impl Sample {
         u64::from(self.lacking) * 100 > u64::from(self.all) * u64::from(limit) && self.is_more()
     }
 
+    /// A loss is over when it is gone, not when it is a little less.
+    const fn limit(&self, lack: &Lack) -> u32 {
+        if self.is_told { lack.limit / 2 } else { lack.limit }
+    }
+
     /// A minute is over: the window may be, too.
     pub(super) fn minute(&mut self, lack: &Lack, view: &View<'_>) -> Judged {
         let is_armed = view.is_site_armed(view.now);
-        // A loss is over when it is gone, not when it is a little less.
-        let limit = if self.is_told { lack.limit / 2 } else { lack.limit };
+        let limit = self.limit(lack);
         let (is_much, is_enough) = (is_armed && self.is_much(limit), self.all >= LEAST);
         let is_plain = is_much && is_enough && self.is_much(lack.limit * PLAIN);
         let lasted = view.now.0.saturating_sub(self.from);
@@ -132,7 +136,7 @@ impl Sample {
                 number("conversations", self.all.into()),
                 number(lack.figure, self.lacking.into()),
                 real("share", self.share()),
-                real("share_limit", f64::from(lack.limit) / 100.0),
+                real("share_limit", f64::from(self.limit(lack)) / 100.0),
             ])
             .normal([
                 real("usual_share", self.usual_share()),

@@ -42,6 +42,8 @@ pub(super) static RULE: Rule = Rule {
 const LEAST_WITHOUT: i64 = 10 * MINUTE;
 /// How long after a loss silence is not told: feeds and devices need a while to be heard again.
 const GRACE: i64 = 30 * MINUTE;
+/// Of a long conversation a part is told so long after frames of it were first lost, at most.
+const TOLD: i64 = 2 * MINUTE;
 /// What goes on after a pause has its holes when it does.
 const AFTERWARDS: i64 = 10 * MINUTE;
 /// A loss may have begun so long before the first conversation that shows it.
@@ -118,7 +120,8 @@ impl Watch for VisibilityLoss {
             self.copied.note(record.first, record.copied);
             // Of what is not read nobody knows whether it is whole.
             if record.app_by_content {
-                self.with_holes.note(record.first, record.gaps > 0);
+                let began = record.first.max(record.last.plus(-TOLD));
+                self.with_holes.note(began, record.gaps > 0);
             }
         }
     }
