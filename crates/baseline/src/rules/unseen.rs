@@ -165,6 +165,19 @@ fn a_loss_of_which_a_part_is_left_goes_on_and_is_not_learned() {
 }
 
 #[test]
+fn a_trace_of_a_loss_takes_nothing_back_that_was_told_long_before() {
+    let mut story = story();
+    // As many as may be are heard from one side only all the time, from before the silence was told on.
+    let trace = |minute| matches!(minute % 10, 0 | 4 | 8);
+    desk(&mut story, 40, trace);
+    let told = found(&mut story, "feed-silence");
+    desk(&mut story, 90, trace);
+    one_sided(&mut story);
+    assert_eq!(found(&mut story, "visibility-loss").len(), 1);
+    assert_eq!((found(&mut story, "feed-silence"), told.len()), (vec![(Severity::High, false)], 1));
+}
+
+#[test]
 fn silence_from_before_the_sensor_lost_sight_stays_told() {
     let mut story = story();
     desk(&mut story, 60, |_| false);

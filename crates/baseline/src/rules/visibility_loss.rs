@@ -25,10 +25,10 @@ pub(super) static RULE: Rule = Rule {
         times the longest while learning; or in 10 minutes less than 30 % of the conversations that are usual at such an \
         hour (weekday or weekend, by hour of the day; 20 at least), and more than 3 deviations below them, and then \
         until it is 45 % or 2 deviations; or nothing at all for longer than a minute and three times the longest pause. \
-        Meanwhile, and for 30 minutes after, silence of feeds and devices is not told, and what was told of it since 5 \
-        minutes before the first conversation that shows the loss is a note, but where packets are only seen twice. \
-        Silence waits while 3 conversations or more of a window that is not over are too many. What stays low for a day \
-        is the new usual.",
+        Meanwhile, and for 30 minutes after, silence of feeds and devices is not told, and what was told of it within \
+        the last hour, since 5 minutes before the first conversation that shows the loss, is a note, but where packets \
+        are only seen twice. Silence waits while 3 conversations or more of a window that is not over are too many. What \
+        stays low for a day is the new usual.",
     matters: "A sensor that is blind reports nothing, which looks like peace.",
     innocent: "A mirror port that was changed, a link that is down, a capture that was stopped.",
     references: "Correlate with capture health; ATT&CK T0815, T1562.006.",
@@ -46,8 +46,10 @@ const GRACE: i64 = 30 * MINUTE;
 const TOLD: i64 = 2 * MINUTE;
 /// What goes on after a pause has its holes when it does.
 const AFTERWARDS: i64 = 10 * MINUTE;
-/// A loss may have begun so long before the first conversation that shows it.
+/// A loss may have begun so long before the first conversation that shows it, and is told so long after it began at most, if
+/// there was more than a trace of it.
 const EARLIER: i64 = 5 * MINUTE;
+const LATEST: i64 = 60 * MINUTE;
 /// Packets of one side that show that the other was there.
 const PACKETS: u64 = 3;
 
@@ -166,7 +168,7 @@ pub(super) const UNSEEN: &str = "told while the sensor did not see enough";
 
 /// The sensor has not seen enough since a time, and what was told of silence since then was told too early.
 fn blind(view: &View<'_>, since: Timestamp) {
-    let since = since.plus(-EARLIER);
+    let since = since.plus(-EARLIER).max(view.now.plus(-LATEST));
     view.blind_until.set(view.blind_until.get().max(view.now.plus(GRACE)));
     view.blind_since.set(Some(view.blind_since.get().map_or(since, |known| known.min(since))));
 }
